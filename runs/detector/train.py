@@ -1,0 +1,42 @@
+"""The bundled person detector's training run. Start it again after a stop and it goes on.
+
+python runs/detector/train.py LABELS.json [LABELS.json ...] OUT --thunder movenet_thunder_fp16.tflite
+"""
+
+import argparse
+
+import cv2
+import torch
+
+from wholebody.train.detector import Recipe, fit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("labels", nargs="+")
+    parser.add_argument("out")
+    parser.add_argument("--thunder", required=True)
+    parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
+    recipe = Recipe(
+        labels=tuple(options.labels),
+        network="thunder",
+        init=options.thunder,
+        backbone=0.15,
+        freeze=6,
+        samples=options.samples,
+        batch=8,
+        lr=1e-3,
+        sizes=((0.0, 256), (0.35, 320), (0.7, 416)),
+        minutes=3,
+        precision=options.precision,
+    )
+    fit(recipe, options.out)
+
+
+if __name__ == "__main__":
+    main()

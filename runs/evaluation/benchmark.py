@@ -1,0 +1,61 @@
+"""Time and memory of an evaluation, beside pycocotools on the same people.
+
+    python runs/evaluation/benchmark.py                               # ours alone, 10,000 people
+    python runs/evaluation/benchmark.py --people 1000 --beside pycocotools
+    python runs/evaluation/benchmark.py --people 1000 --beside hotcoco          # needs pip install hotcoco
+
+Random people, two to a picture, two predictions for each. Against the other library both run without NMS, which it
+does not have, and without intervals; both begin with arrays, and their figures must agree. Seconds are of the
+processor (one thread), so that a busy machine changes little.
+"""
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from wholebody.evaluate import Settings, evaluate
+
+sys.path.append(str(Path(__file__).parents[2] / "tests"))
+
+
+def timed(what, work):
+    clock, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    seconds, cpu = time.perf_counter() - clock, time.process_time() - cpu
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{what:<42} {cpu:8.2f} s of the processor, {seconds:8.2f} s by the clock, {most:.2f} GB at most so far")
+    return result, cpu
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=10_000)
+    parser.add_argument("--beside", choices=("pycocotools", "hotcoco"))
+    args = parser.parse_args()
+    if args.beside == "hotcoco":
+        import hotcoco
+
+        hotcoco.init_as_pycocotools()
+    from cocotools import random_set, reference
+
+    labels, predictions = random_set(np.random.default_rng(0), args.people // 2, args.people, spare=1)
+    count = sum(map(len, predictions.values()))
+    print(f"{args.people} people, {count} predictions, {len(labels.images)} pictures")
+    timed("the arrays alone", lambda: None)
+    if args.beside:
+        plain = Settings(score="box", nms="none")
+        ours, seconds = timed("wholebody", lambda: evaluate(labels, predictions, plain, resamples=0))
+        theirs, longer = timed(args.beside, lambda: reference(labels, predictions))
+        apart = max(abs(ours.coco()[part][name] - value) for part in theirs for name, value in theirs[part].items())
+        print(f"{longer / seconds:.0f} times as long; figures differ by {apart:.1g} at most")
+    else:
+        timed("figures", lambda: evaluate(labels, predictions, resamples=0))
+        timed("figures and intervals, 1000 resamplings", lambda: evaluate(labels, predictions))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The figures of the pose model's card: mean OKS per part on people who were never trained on.
+
+    python runs/pose/evaluate.py ../shared/real work/synth/val [--thunder movenet_thunder_fp16.tflite] [MODEL.onnx ...]
+
+Boxes are given, no flip test. "COCO" are the held-out photos with COCO's own body labels (five points or more).
+"teachers" compares with the pseudo-labels of the held-out photos, so it is agreement with MediaPipe, not truth.
+"synthetic" are rendered people with exact labels, other bodies and backgrounds than in training.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from wholebody.estimate import TopDown
+from wholebody.evaluate import part_oks
+from wholebody.runtime import open_session
+from wholebody.train.data import Person, Shards, read_coco_wholebody
+from wholebody.train.loop import pool_people
+from wholebody.train.pool import read_pool
+from wholebody.weights import find
+
+PARTS = ("body", "feet", "face", "left_hand", "right_hand", "all")
+
+
+def held_out_coco(pool: Path) -> list[Person]:
+    held = {photo.file for photo in read_pool(pool) if photo.held_out}
+    people = read_coco_wholebody(pool / "labels_coco.json", pool, lambda image: image["file_name"] in held)
+    return [person for person in people if (person.visible > 0).sum() >= 5]
+
+
+def people_of(pool: Path, synthetic: Path) -> dict[str, list[tuple[Person, np.ndarray]]]:
+    """The three kinds of people, each with its picture."""
+    coco = held_out_coco(pool)
+    teachers = [person for group in pool_people(pool, held_out=True).values() for person in group]
+    sets = {name: [(p, p.load().image) for p in people] for name, people in (("COCO", coco), ("teachers", teachers))}
+    sets["synthetic"] = []
+    for sample in map(Shards(synthetic).__getitem__, range(1000)):
+        area = float(np.prod(sample.box[2:] - sample.box[:2]))
+        person = Person(Path(sample.source), sample.keypoints, sample.visible, sample.box, area)
+        sets["synthetic"].append((person, sample.image))
+    return sets
+
+
+def thunder(path: str, people: Sequence[Person], images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """MoveNet Thunder as released: its 17 points, the other 116 put at its nose (they are not scored)."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    network = Interpreter(path, num_threads=1)
+    network.allocate_tensors()
+    taken, given = network.get_input_details()[0]["index"], network.get_output_details()[0]["index"]
+    found = []
+    for person, image in zip(people, images, strict=True):
+        center, side = (person.box[:2] + person.box[2:]) / 2, 1.25 * (person.box[2:] - person.box[:2]).max()
+        matrix = np.array(
+            [[256 / side, 0, 128 - center[0] * 256 / side], [0, 256 / side, 128 - center[1] * 256 / side]]
+        )
+        crop = cv2.cvtColor(cv2.warpAffine(image, matrix, (256, 256)), cv2.COLOR_BGR2RGB)
+        network.set_tensor(taken, crop[None].astype(np.int32))
+        network.invoke()
+        points = network.get_tensor(given)[0, 0, :, 1::-1] * 256
+        points = (points - 128) * side / 256 + center
+        found.append(np.concatenate([points, np.repeat(points[:1], 116, axis=0)]))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("synthetic", type=Path)
+    parser.add_argument("models", nargs="*", default=["wholebody-133"])
+    parser.add_argument("--thunder")
+    options = parser.parse_args()
+    sets = people_of(options.pool, options.synthetic)
+    table = Table("model", "people", *PARTS, box=None)
+    for name, pairs in sets.items():
+        people, images = zip(*pairs, strict=True)
+        for model in options.models:
+            estimate = TopDown(open_session(find(model, kind="pose"), "cpu", 1))
+            found = [
+                estimate(image, person.box[None]).keypoints[0] for person, image in zip(people, images, strict=True)
+            ]
+            row(table, str(model), name, part_oks(people, found))
+        if options.thunder:
+            found = thunder(options.thunder, people, images)
+            row(
+                table,
+                "Thunder as released",
+                name,
+                {"body": part_oks(people, found)["body"], "body_people": len(people)},
+            )
+    Console(width=140).print(table)
+
+
+def row(table: Table, model: str, name: str, figures: dict[str, float]) -> None:
+    cells = [f"{figures[part]:.3f} ({figures[f'{part}_people']})" if part in figures else "" for part in PARTS]
+    table.add_row(model, name, *cells)
+
+
+if __name__ == "__main__":
+    main()

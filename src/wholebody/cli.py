@@ -1,0 +1,502 @@
+"""The command `wholebody`. Each subcommand imports what it needs inside, so that --help is instant."""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from wholebody.errors import WholebodyError
+
+# As in jobs.py, which would take a second to import.
+Format = Literal["coco", "openpose", "comfy", "npz", "csv", "parquet", "trc", "png"]
+Picture = Literal["skeleton", "openpose", "none"]
+Part = Literal["body", "hands", "face", "feet"]
+Latency = Literal["low", "high"]
+Smooth = Literal["off", "light", "strong"]
+Device = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "directml"]
+
+
+def predict(
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    /,
+    output: Path | None = None,
+    draw: Picture = "skeleton",
+    parts: tuple[Part, ...] = ("body", "hands", "face"),
+    formats: tuple[Format, ...] = (),
+    pose: str = "wholebody-133",
+    detector: str = "person",
+    threshold: float | None = None,
+    draw_threshold: float = 0.3,
+    people: int | None = None,
+    flip: bool = False,
+    xinsir: bool = False,
+    fps: float | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    every: int = 8,
+    latency: Latency = "high",
+    smooth: Smooth = "light",
+    two_pass: bool = False,
+    resume: bool = False,
+    device: Device = "auto",
+    threads: int | None = None,
+) -> int:
+    """Find everyone in photos and videos: skeletons drawn over them, and a file of keypoints for each.
+
+    "wholebody predict photo.jpg" writes photo_pose.jpg and photo_pose.json beside it.
+
+    "wholebody predict holiday/ --output out" does every picture and video of a folder, into another.
+
+    "wholebody predict dance.png --draw openpose" makes a ControlNet map on black.
+
+    "wholebody predict crop.jpg --detector none" takes the whole picture as one person.
+
+    "wholebody predict clip.mp4" writes clip_pose.mp4, with its sound, and clip_pose.npz: everybody in every frame.
+
+    "wholebody predict clip.mp4 --draw openpose --fps 16 --people 1" makes a control video of one dancer.
+
+    "wholebody predict frames/ --fps 25" takes a folder of numbered pictures as one video.
+
+    A file that cannot be read is reported and the others are done; the exit status is then 1.
+
+    Args:
+        inputs: Pictures, videos, or folders of them.
+        output: Folder for the results. Without it they go beside each file.
+        draw: skeleton over the picture, openpose for a ControlNet map on black, or none.
+        parts: What an openpose map shows.
+        formats: coco (of pictures unless others are named) and npz (of videos) keep everything; openpose is CMU's JSON
+            with BODY_25, a folder of them for a video; comfy is ComfyUI's POSE_KEYPOINT. For videos also parquet; trc
+            for OpenSim, a file for each person; png, what is drawn as numbered pictures.
+        pose: Pose network: a name from `wholebody models`, or an .onnx, .pth or .safetensors file.
+        detector: Person detector: the same, or none.
+        threshold: Lowest score of a person. What the detector's file recommends, or 0.3, unless given.
+        draw_threshold: Lowest score of a keypoint that is drawn. Files keep all of them, with scores.
+        people: Most people, the largest first.
+        flip: Average with the mirror image: a little more accurate, twice the time.
+        xinsir: Wide sticks in an openpose map, for the xinsir ControlNets.
+        fps: Frames a second of a video, at a steady rate; its own frames and times unless given.
+        start: Begin at this second of a video.
+        end: Stop at this second.
+        every: The detector runs on every this-many-th frame of a video at least, and whenever somebody may have come.
+        latency: high looks at a few frames together, which is faster; low at one after the other.
+        smooth: How much keypoints of a video are smoothed.
+        two_pass: Smooth with a look both ways, without lag, and leave out who flashes up for a moment.
+        resume: Go on with videos of a run that was stopped or killed.
+        device: What to compute on.
+        threads: CPU threads; all cores by default.
+    """
+    from wholebody import jobs
+    from wholebody.wholebody import WholeBody
+
+    look = jobs.Look(draw, parts, draw_threshold, xinsir)
+    pace = jobs.Pace(fps, start, end, every, latency, smooth, two_pass, resume)
+
+    def model() -> WholeBody:
+        return WholeBody(pose, detector, device=device, threads=threads, threshold=threshold, flip=flip)
+
+    networks = (pose, detector, f"{threshold}", "flip" if flip else "")
+    return jobs.predict(inputs, output, model, jobs.Job(look, formats, people, pace, networks))
+
+
+def camera(
+    source: Annotated[str, tyro.conf.Positional] = "0",
+    /,
+    output: Path | None = None,
+    draw: Picture = "skeleton",
+    pose: str = "wholebody-133",
+    detector: str = "person",
+    threshold: float | None = None,
+    draw_threshold: float = 0.3,
+    people: int | None = None,
+    every: int = 8,
+    smooth: Smooth = "light",
+    port: int = 8000,
+    device: Device = "auto",
+    threads: int | None = None,
+) -> int:
+    """Show skeletons over what a camera sees, live, on a page in the browser of this machine.
+
+    "wholebody camera" takes the first camera, "wholebody camera 1" the second, and an address such as rtsp://... works
+    too. Ctrl-C ends it.
+
+    Args:
+        source: The camera's number, or a stream's address, or a file.
+        output: An .mp4 file to record what is shown.
+        draw: skeleton over the picture, openpose for a ControlNet map on black, or none.
+        pose: Pose network: a name from `wholebody models`, or an .onnx file.
+        detector: Person detector: the same, or none.
+        threshold: Lowest score of a person. What the detector's file recommends, or 0.3, unless given.
+        draw_threshold: Lowest score of a keypoint that is drawn.
+        people: Most people, the largest first.
+        every: The detector runs on every this-many-th picture at least.
+        smooth: How much keypoints are smoothed.
+        port: Of the page.
+        device: What to compute on.
+        threads: CPU threads; all cores by default.
+    """
+    from rich.console import Console
+
+    from wholebody.camera import watch
+    from wholebody.jobs import Look
+    from wholebody.pipeline import Follower
+    from wholebody.smooth import STRENGTHS, Smoother
+    from wholebody.wholebody import WholeBody
+
+    look = Look(draw, ("body", "hands", "face"), draw_threshold, False)
+    model = WholeBody(pose, detector, device=device, threads=threads, threshold=threshold)
+    follower = Follower(model, every, people, "low")
+    console = Console()
+    smoother = Smoother(STRENGTHS[smooth])
+    target = None if output is None else str(output)
+    shown = watch(source, follower, look, smoother=smoother, port=port, output=target, tell=console.print)
+    console.print(f"{shown} pictures shown" + (f", recorded in {output}" if output else ""))
+    return 0
+
+
+@contextmanager
+def _progress(name: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr and the function that moves it on by one; a single picture needs none."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=total < 2) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda: bar.advance(task)
+
+
+def models() -> int:
+    """List the networks: bundled ones, and released ones that are downloaded when first used.
+
+    WHOLEBODY_OFFLINE=1 forbids every download; WHOLEBODY_CACHE names the folder they go to.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from wholebody.weights import cache_folder, rows
+
+    found = rows()
+    licences = list(dict.fromkeys(row["licence"] for row in found))
+    columns = ("name", "kind", "input", "size", "here", "about")
+    table = Table(*columns, "licence", box=None, pad_edge=False)
+    for row in found:
+        table.add_row(*(row[column] for column in columns), f"({licences.index(row['licence']) + 1})")
+    console = Console()
+    console.print(table)
+    for number, licence in enumerate(licences, 1):
+        console.print(f"({number}) {licence}", highlight=False)
+    console.print(f"Downloads go to {cache_folder()}. Any .onnx file works too: --pose FILE, --detector FILE.")
+    return 0
+
+
+def doctor() -> int:
+    """Say what this machine runs: versions, providers and why others are not used, clashes, the time of each stage."""
+    from wholebody.doctor import report
+
+    return report()
+
+
+def train(
+    recipe: Annotated[str, tyro.conf.Positional],
+    /,
+    out: Path,
+    steps: int | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+    workers: int | None = None,
+) -> int:
+    """Train a pose network by a recipe (needs the train extra). Run again to go on where a stopped run ended.
+
+    "wholebody train teacher --out work/teacher" trains the bundled pose network.
+
+    Args:
+        recipe: Name of a recipe in wholebody/train/recipes.py.
+        out: Folder for weights, state and figures.
+        steps: Instead of the recipe's.
+        batch: Instead of the recipe's.
+        lr: Instead of the recipe's highest learning rate.
+        workers: Processes that prepare crops, instead of the recipe's.
+    """
+    from dataclasses import replace
+
+    from wholebody.train.recipes import RECIPES
+
+    if recipe not in RECIPES:
+        raise WholebodyError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}.")
+    _need("torch", "train")
+    from wholebody.train.loop import fit
+
+    config = RECIPES[recipe]()
+    changes: dict[str, Any] = {"steps": steps, "batch": batch, "workers": workers}
+    config = replace(config, **{name: value for name, value in changes.items() if value is not None})
+    if lr is not None:
+        config = replace(config, optim=replace(config.optim, lr=lr))
+    fit(config, out)
+    return 0
+
+
+def export(
+    weights: Annotated[Path, tyro.conf.Positional],
+    target: Annotated[Path, tyro.conf.Positional],
+    /,
+    plain: bool = False,
+    half: bool = False,
+) -> int:
+    """Turn a pose checkpoint (.pth, .safetensors) into an ONNX file (needs the train extra).
+
+    Args:
+        weights: The checkpoint: released RTMPose or DWPose, a distiller's, or one trained here.
+        target: The .onnx file.
+        plain: The official layout: normalised float crops in, SimCC logits out. Otherwise uint8 crops go in and
+            keypoints and scores come out as well.
+        half: Store the weights in 16 bits; the network still computes in 32.
+    """
+    _need("torch", "train")
+    from wholebody.export import export_pose
+    from wholebody.train.checkpoints import load_pose
+
+    export_pose(load_pose(weights), target, fused=not plain, storage="float16" if half else "float32")
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, the same outputs as the checkpoint")
+    return 0
+
+
+def data_check(
+    annotations: Annotated[Path, tyro.conf.Positional],
+    /,
+    images: Path | None = None,
+    mapping: Path | None = None,
+    every_line: bool = False,
+) -> int:
+    """Look for broken boxes, points outside, exchanged sides, double people and missing pictures in a label file.
+
+    Reads COCO-WholeBody, COCO, UBody and Halpe annotations. The exit status is 1 if something is broken.
+
+    Args:
+        annotations: The JSON file.
+        images: Folder of its pictures, to look for those that are missing or have another size.
+        mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
+        every_line: Print every place on a line of its own, not only the first few of each kind.
+    """
+    from wholebody.datacheck import check
+
+    return check(annotations, images, mapping, every_line)
+
+
+def data_frames(
+    videos: Annotated[Path, tyro.conf.Positional],
+    images: Annotated[Path, tyro.conf.Positional],
+    /,
+    every: int = 1,
+    fps: float = 30.0,
+    suffix: Literal[".jpg", ".png"] = ".jpg",
+) -> int:
+    """Turn videos into the numbered pictures that UBody's annotations name. Run again to go on after a stop.
+
+    "wholebody data frames UBody/videos UBody/images --every 10" keeps every tenth frame, with its number.
+
+    Args:
+        videos: Folder of videos, in folders or not.
+        images: Folder for the pictures; each video gets a folder of its name.
+        every: Keep pictures 1, 1 + every, 1 + 2 every and so on.
+        fps: Pictures counted in a second of video.
+        suffix: Kind of the pictures.
+    """
+    from wholebody.frames import extract_all, find_videos
+
+    with _progress("videos", len(find_videos(videos))) as advance:
+        written, failed = extract_all(videos, images, fps=fps, every=every, suffix=suffix, advance=advance)
+    print(f"{written} pictures written" + (f", {len(failed)} videos failed:" if failed else ""))
+    for line in failed:
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
+
+
+def evaluate(
+    model: Annotated[str, tyro.conf.Positional],
+    /,
+    annotations: Path,
+    images: Path,
+    boxes: str = "gt",
+    output: Path = Path("evaluation"),
+    detector: str = "person",
+    flip: bool = False,
+    batch: int = 32,
+    mapping: Path | None = None,
+    device: Device = "auto",
+    threads: int | None = None,
+) -> int:
+    """Measure a pose network on a labelled set: AP and AR of COCO-WholeBody, OKS and PCK, each with its interval.
+
+    "wholebody evaluate wholebody-133 --annotations val.json --images photos" takes the labelled boxes.
+
+    "wholebody evaluate dwpose-l-384 --annotations coco_wholebody_val_v1.0.json --images val2017 --flip
+    --boxes COCO_val2017_detections_AP_H_56_person.json" is the protocol of the papers.
+
+    Writes results.json, predictions.json and report.html, with the worst people and some at random. A run that was
+    killed goes on when started again.
+
+    Args:
+        model: A name from `wholebody models`, or an .onnx, .pth or .safetensors file; 17 or 133 keypoints.
+        annotations: COCO-WholeBody, COCO, Halpe or the like as JSON; or UBody's folder, for its test videos.
+        images: Folder of the pictures.
+        boxes: gt for the labelled boxes, detect for a detector's, or a file of COCO detections.
+        output: Folder for the results.
+        detector: The detector of --boxes detect.
+        flip: Average with the mirror image.
+        batch: Most people in one run of the network.
+        mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
+        device: What to compute on.
+        threads: CPU threads; all cores by default.
+    """
+    from wholebody.measure import Options, evaluate_model
+
+    options = Options(model, annotations, images, output, boxes, detector, flip, batch, mapping, device, threads)
+    return evaluate_model(options, lambda total: _progress("pictures", total))
+
+
+def compare(
+    annotations: Path,
+    images: Path,
+    output: Path = Path("comparison"),
+    models: tuple[str, ...] = ("wholebody-133",),
+    rtmlib: tuple[str, ...] = (),
+    run: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    results: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    boxes: str = "gt",
+    threads: int = 1,
+    mapping: Path | None = None,
+) -> int:
+    """Measure several estimators on the same pictures, boxes and threads, in one run: accuracy and time.
+
+    "wholebody compare --annotations labels.json --images photos --models wholebody-133 other.onnx
+    --run 'MediaPipe=python holistic.py {annotations} {images} {out}' --results HRNet=hrnet.json"
+
+    Writes compare.md, compare.json and compare.svg. The published figures of the systems of the paper's table stand
+    beside what was measured.
+
+    Args:
+        annotations: Labels as `wholebody evaluate` reads them.
+        images: Folder of the pictures.
+        output: Folder for the results.
+        models: Networks of ours: names, or .onnx, .pth or .safetensors files.
+        rtmlib: The same for rtmlib's own code: .onnx files in the released layout.
+        run: NAME=COMMAND, may be repeated. The command reads the boxes from {annotations} (COCO's layout) and the
+            pictures from {images}, and writes COCO-WholeBody results to {out}.
+        results: NAME=FILE, may be repeated: COCO-WholeBody results made elsewhere.
+        boxes: gt for the labelled boxes, or a file of COCO detections (for models and rtmlib).
+        threads: CPU threads of the networks.
+        mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
+    """
+    from wholebody.compare import Options
+    from wholebody.compare import compare as measure
+
+    options = Options(annotations, images, output, models, rtmlib, run, results, boxes, threads, mapping)
+    return measure(options, lambda total: _progress("estimators", total))
+
+
+def _need(module: str, extra: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise WholebodyError(f"this command needs {module}: pip install 'wholebody[{extra}]'.")
+
+
+def bench_image(
+    pose: str = "t",
+    detector: str = "nano",
+    people: tuple[int, ...] = (1, 4, 9),
+    threads: tuple[int, ...] = (1, 2),
+    rounds: int = 15,
+    starts: int = 5,
+    plot: Path | None = None,
+) -> int:
+    """Time one picture beside rtmlib, with the same networks and threads, in turns within one run.
+
+    Needs rtmlib ("pip install --no-deps rtmlib"), and the train extra to make networks with random weights.
+
+    Args:
+        pose: A size (t, s, m, l, x) with random weights, or a name or an .onnx file in the released layout.
+        detector: The same: nano, tiny, s, m, l, x.
+        people: Numbers of people.
+        threads: Numbers of CPU threads.
+        rounds: How often each is timed; medians are printed.
+        starts: How often a fresh process is timed to its first result.
+        plot: An SVG of the time against the number of people, for the last number of threads.
+    """
+    from wholebody import bench
+    from wholebody.files import replacing
+
+    report = bench.bench_image(pose, detector, people=people, threads=threads, rounds=rounds, starts=starts)
+    bench.print_report(report)
+    if plot:
+        with replacing(plot) as path:
+            path.write_text(bench.plot(report, threads[-1]), encoding="utf-8")
+    return 0
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "predict": predict,
+    "camera": camera,
+    "models": models,
+    "doctor": doctor,
+    "train": train,
+    "export": export,
+    "evaluate": evaluate,
+    "compare": compare,
+    "data check": data_check,
+    "data frames": data_frames,
+    "bench image": bench_image,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    length = 2 if " ".join(words[:2]) in COMMANDS else 1
+    name, rest = " ".join(words[:length]), words[length:]
+    if name in ("", "-h", "--help", "--version"):
+        sys.exit(_overview(name, list(COMMANDS)))
+    if name not in COMMANDS:
+        group = [command for command in COMMANDS if command.startswith(f"{name} ")]
+        if group and (not rest or rest[0] in ("-h", "--help")):
+            sys.exit(_overview(" ".join(rest), group))
+        close = difflib.get_close_matches(" ".join(words[: 2 if group else 1]), group or COMMANDS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        print(f"wholebody: no command {name!r}.{hint} There are {', '.join(group or COMMANDS)}.", file=sys.stderr)
+        sys.exit(2)
+    # What is wrong with a picture is said once, by us.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    try:
+        status = tyro.cli(COMMANDS[name], prog=f"wholebody {name}", args=rest)
+    except WholebodyError as error:
+        print(f"wholebody: {error}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print("wholebody: stopped. What was finished is kept.", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:
+        status = 0
+    sys.exit(status)
+
+
+def _overview(name: str, commands: Sequence[str]) -> int:
+    """What `wholebody`, `--help` and `--version` print; also `wholebody data`, with its commands."""
+    from importlib.metadata import version
+
+    if name == "--version":
+        print(version("wholebody"))
+        return 0
+    print("wholebody finds 133 keypoints of everyone in pictures and videos.\n\nusage: wholebody COMMAND ...\n")
+    for command in commands:
+        print(f"  {command:12} {(COMMANDS[command].__doc__ or '').splitlines()[0]}")
+    print("\nwholebody COMMAND --help says more. First try: wholebody predict PHOTO")
+    return 0 if name else 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""`wholebody doctor`: what this machine runs, what it does not and why, and where the time goes."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from wholebody.draw import skeleton
+from wholebody.errors import WholebodyError
+from wholebody.images import read_image
+from wholebody.runtime import duplicates, providers
+from wholebody.weights import cache_folder
+from wholebody.wholebody import WholeBody
+
+SAMPLE = Path(__file__).parent / "sample.jpg"
+PACKAGES = ("wholebody", "numpy", "opencv-python-headless", "onnxruntime", "av", "openvino", "torch")
+
+
+def report() -> int:
+    """Print everything; 1 if the sample photo could not be done or packages clash."""
+    console = Console()
+    console.print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores")
+    console.print(", ".join(f"{package} {_version(package)}" for package in PACKAGES), highlight=False)
+    offline = " (WHOLEBODY_OFFLINE is set: no downloads)" if os.environ.get("WHOLEBODY_OFFLINE") else ""
+    console.print(f"downloads go to {cache_folder()}{offline}\n")
+
+    clashes = duplicates()
+    for module, packages in clashes.items():
+        both = " and ".join(packages)
+        keep = packages[0]
+        console.print(
+            f"[red]{both} overwrite each other's {module}: uninstall all of them, then install {keep} again.[/red]\n"
+        )
+
+    table = Table("device", "provider", "", box=None, pad_edge=False)
+    for row in providers():
+        table.add_row(row.device, row.name, "[green]works[/green]" if row.available else escape(row.reason))
+    console.print(table)
+    try:
+        stages = time_stages()
+    except WholebodyError as error:
+        console.print(f"\n[red]the sample photo failed:[/red] {escape(str(error))}", highlight=False)
+        return 1
+    console.print()
+    console.print(stages)
+    return 1 if clashes else 0
+
+
+def time_stages(rounds: int = 7) -> Table:
+    """Medians of each stage on the sample photo with the default networks.
+
+    Raises:
+        WholebodyError: a network is missing, or nobody is found where somebody is.
+    """
+    started = time.perf_counter()
+    model = WholeBody()
+    opened = time.perf_counter() - started
+    image = read_image(SAMPLE)
+    detector = model.detector
+    if detector is None:
+        raise WholebodyError("the default detector is missing. Install wholebody again.")
+    boxes, box_scores = detector.images([image])[0]
+    poses = model.pose(image, boxes, box_scores)
+    if len(poses) != 1:
+        raise WholebodyError(f"found {len(poses)} people on the sample photo, not 1. Install wholebody again.")
+    stages: dict[str, Callable[[], Any]] = {
+        "read the photo": lambda: read_image(SAMPLE),
+        f"detect on {detector!r}": lambda: detector.images([image]),
+        f"estimate on {model.pose!r}": lambda: model.pose(image, boxes, box_scores),
+        "draw": lambda: skeleton(image, poses),
+    }
+    height, width = image.shape[:2]
+    title = f"the sample photo, {width}x{height}, {len(poses)} person, mean score {float(np.mean(poses.scores)):.2f}"
+    table = Table("stage", "ms", title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_row("open both networks (once)", f"{opened * 1e3:.0f}")
+    for name, stage in stages.items():
+        table.add_row(escape(name), f"{_median(stage, rounds) * 1e3:.1f}")
+    return table
+
+
+def _median(stage: Callable[[], Any], rounds: int) -> float:
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        stage()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,304 @@
+"""TopDown: people of one or several pictures through the network together, crops in, Poses out.
+
+Every person is cut out of the BGR picture with the matrix of `geometry.Crop`, all crops form one batch, and the
+points go back through the inverse of the same matrix. Files of this package turn the colours and normalise inside the
+graph, for all others it is done here.
+
+RTMPose and DWPose need nothing but the session. So do networks of other families, whose outputs tell what they are:
+heatmaps (SimpleBaseline, HRNet, ViTPose) or coordinates (DeepPose). Which family of heatmaps a file has it cannot tell:
+
+    vitpose = TopDown(session, codec=Heatmap((192, 256), style="udp"))
+
+or the file says so itself, in JSON under the metadata key `wholebody`: `style` and `sigma` of `Heatmap`, `sigmoid` of
+`Regression`, `split_ratio` of `SimCC`, `color`, `mean` and `std` of `Preprocessing`, `schema`, `input_size`. Bundled
+networks also carry a `calibration`, which makes chances of their scores.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.codec import Codec, Heatmap, Regression, SimCC, merge_flipped
+from wholebody.errors import WholebodyError
+from wholebody.geometry import Crop, Image
+from wholebody.images import as_image
+from wholebody.poses import Poses
+from wholebody.runtime import Session, Tensor, input_size, notes
+from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema, schema_named
+from wholebody.weights import IMAGENET_RGB, Preprocessing
+
+Floats = npt.NDArray[np.float32]
+
+# Crops in one run. On a CPU the time of a crop no longer falls beyond a few, and 32 crops of 384x288 are 43 MB as
+# float32 before the network's own maps.
+BATCH = 32
+# Left out, the network tells: its shapes, its notes, or else what most networks have.
+_TOLD: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class TopDown:
+    """A network for the keypoints of a person in a crop.
+
+    Attributes:
+        session: takes uint8 (N, h, w, 3) BGR, or float32 (N, 3, h, w) as `preprocessing` says; gives SimCC's two
+            (N, K, bins), x first; or heatmaps (N, K, h, w); or coordinates (N, K, 2 to 4). A file of this package gives
+            `keypoints` (N, K, 2) in input pixels and `scores` (N, K) besides.
+        flip: flip test, averaging the outputs for each crop and its mirror image: a little better, twice the time.
+        batch: most crops in one run; with `flip` the mirror images count too.
+        codec: what the outputs mean, and how crops are cut (`Codec.udp`). Left out, heatmaps are of style "msra". One
+            of your own gets all outputs, in the order of the file.
+        schema: the keypoints. Left out, 17 are COCO_BODY and 133 are COCO_WHOLEBODY.
+        preprocessing: what a float32 input expects. Left out, ImageNet's mean and deviation in RGB.
+
+    Raises:
+        WholebodyError: the session is not such a network, cannot do a flip test, or contradicts what was given.
+    """
+
+    session: Session
+    flip: bool = False
+    batch: int = BATCH
+    codec: Codec = _TOLD
+    schema: Schema = _TOLD
+    preprocessing: Preprocessing = _TOLD
+    _calibration: Floats | None = field(init=False, repr=False)
+    _decoded: bool = field(init=False, repr=False)
+    _outputs: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        about = notes(self.session)
+        if about.get("kind", "pose") != "pose":
+            raise WholebodyError(f"a {about['kind']} network, not a pose network. Choose a pose network's file.")
+        # What a file of this package has decoded itself; nothing else calls both so.
+        named = {tensor.name: tensor for tensor in self.session.outputs}
+        points = tuple(named[name] for name in ("keypoints", "scores") if name in named)
+        decoded = len(points) == 2 and self.codec is None
+        heads = _heads([tensor for tensor in self.session.outputs if not (decoded and tensor in points)])
+        if isinstance(self.codec, (SimCC, Heatmap, Regression)):
+            heads = {kind: head for kind, head in heads.items() if kind is type(self.codec)}
+        elif self.codec is not None:
+            heads = {type(self.codec): self.session.outputs}
+        if decoded and not self.flip:
+            outputs = points
+        elif heads:
+            outputs = next(iter(heads.values()))
+        else:
+            raise _unreadable(self.session, "no flip test with this network" if decoded else self.codec)
+        try:
+            codec = self.codec or _codec(heads, input_size(self.session), about)
+            preprocessing = self.preprocessing or _preprocessing(about)
+        except (TypeError, ValueError) as error:
+            raise WholebodyError(f"the notes of the file make no sense ({error}). Export it again.") from error
+        size = input_size(self.session, codec.input_size)
+        if size != codec.input_size:
+            raise WholebodyError(f"the codec is for an input of {codec.input_size}, the network takes {size}.")
+        keypoints = outputs[0].shape[1] if len(outputs[0].shape) > 1 else None
+        object.__setattr__(self, "codec", codec)
+        object.__setattr__(self, "preprocessing", preprocessing)
+        schema = _schema(self.schema, about.get("schema"), keypoints)
+        object.__setattr__(self, "schema", schema)
+        object.__setattr__(self, "_calibration", _calibration(about.get("calibration"), schema))
+        object.__setattr__(self, "_decoded", decoded and not self.flip)
+        object.__setattr__(self, "_outputs", tuple(tensor.name for tensor in outputs))
+
+    def __call__(self, image: Image, boxes: npt.ArrayLike, box_scores: npt.ArrayLike | None = None) -> Poses:
+        """The people in the boxes of one picture.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            boxes: (N, 4) xyxy in pixels of the picture; they may reach beyond its border.
+            box_scores: (N,), kept in the result; 1 where left out.
+
+        Raises:
+            WholebodyError: see `check_boxes`.
+        """
+        return self.images([image], [boxes], [box_scores])[0]
+
+    def images(
+        self,
+        images: Sequence[Image],
+        boxes: Sequence[npt.ArrayLike],
+        box_scores: Sequence[npt.ArrayLike | None] | None = None,
+    ) -> list[Poses]:
+        """The people in the boxes of several pictures: crops of all of them share batches, `batch` at a time."""
+        images = [as_image(image) for image in images]
+        checked = [check_boxes(rows, image) for image, rows in zip(images, boxes, strict=True)]
+        given = [None] * len(checked) if box_scores is None else box_scores
+        scores = [np.ones(len(rows)) if s is None else s for rows, s in zip(checked, given, strict=True)]
+        size, udp = self.codec.input_size, self.codec.udp
+        crops = [[Crop.from_box(box, size, udp=udp) for box in rows] for rows in checked]
+        work = ((image, crop) for image, people in zip(images, crops, strict=True) for crop in people)
+        found = self._run(work)
+        return [
+            self._poses(rows, score, list(islice(found, len(rows))))
+            for rows, score in zip(checked, scores, strict=True)
+        ]
+
+    def _run(self, work: Iterator[tuple[Image, Crop]]) -> Iterator[tuple[Floats, Floats]]:
+        """Keypoints (K, 2) in image pixels and scores (K,) of each person, in order, a batch of crops at a time."""
+        w, h = self.codec.input_size
+        room = max(self.batch // 2 if self.flip else self.batch, 1)
+        while chunk := list(islice(work, room)):
+            crops = np.empty((len(chunk), h, w, 3), np.uint8)
+            for row, (image, crop) in zip(crops, chunk, strict=True):
+                row[:] = crop.cut(image)
+            keypoints, scores = self.predict(crops)
+            for (_, crop), points, score in zip(chunk, keypoints, scores, strict=True):
+                yield crop.to_image(points).astype(np.float32), score
+
+    def predict(self, crops: Image) -> tuple[Floats, Floats]:
+        """(N, h, w, 3) uint8 BGR crops -> keypoints (N, K, 2) in input pixels and scores (N, K).
+
+        Where the file carries a calibration, a score is the chance that the point has an OKS of 0.5 or more: that it
+        is at most 1.18 of its standard deviations away from where an annotator would put it.
+        """
+        keypoints, scores = self._predict(crops)
+        if self._calibration is None:
+            return keypoints, scores
+        slope, offset = self._calibration
+        chances = 1 / (1 + np.exp(-(slope * scores + offset)))
+        return keypoints, np.where(scores > 0, chances, 0).astype(np.float32)
+
+    def _predict(self, crops: Image) -> tuple[Floats, Floats]:
+        """The same with the network's own scores."""
+        batch = np.concatenate([crops, crops[:, :, ::-1]]) if self.flip else crops
+        if self.session.inputs[0].dtype != "uint8":
+            batch = normalize(batch, self.preprocessing)
+        outputs = self.session(batch, self._outputs)
+        if self._decoded:
+            keypoints, scores = outputs
+            return keypoints, scores
+        if self.flip:
+            n = len(crops)
+            there, mirrored = [each[:n] for each in outputs], [each[n:] for each in outputs]
+            outputs = list(merge_flipped(self.codec, there, mirrored, self.schema.flip))
+        return self.codec.decode(*outputs)
+
+    def _poses(self, boxes: Floats, box_scores: npt.ArrayLike, people: list[tuple[Floats, Floats]]) -> Poses:
+        if not people:
+            return Poses.empty(self.schema)
+        keypoints, scores = (np.stack(arrays) for arrays in zip(*people, strict=True))
+        return Poses(keypoints, scores, boxes, np.asarray(box_scores, np.float32), self.schema)
+
+
+def normalize(crops: Image, preprocessing: Preprocessing = IMAGENET_RGB) -> Floats:
+    """(N, h, w, 3) uint8 BGR -> (N, 3, h, w) float32 in the colour order wanted, minus mean, over std."""
+    ordered = crops[..., ::-1] if preprocessing.color == "RGB" else crops
+    planes = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), dtype=np.float32)
+    planes -= np.array(preprocessing.mean, np.float32)[:, None, None]
+    planes /= np.array(preprocessing.std, np.float32)[:, None, None]
+    return planes
+
+
+def check_boxes(boxes: npt.ArrayLike, image: Image) -> Floats:
+    """Boxes of people in `image` as (N, 4) float32, or an error that names the row.
+
+    Raises:
+        WholebodyError: the shape is not (N, 4); or a box has a coordinate that is not a finite number of pixels, has
+            its corners reversed, has no area, or lies wholly outside the picture.
+    """
+    try:
+        rows = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise WholebodyError("boxes must be numbers, four for each person: x0, y0, x1, y1.") from error
+    if rows.size == 0:
+        return np.zeros((0, 4), np.float32)
+    if rows.ndim != 2 or rows.shape[1] != 4:
+        raise WholebodyError(f"boxes have shape {rows.shape}, expected (N, 4): a list of x0, y0, x1, y1.")
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = rows.T
+    with np.errstate(invalid="ignore"):
+        # Beyond 1e7 pixels the arithmetic of a crop falls apart; no picture is a hundredth as wide.
+        wrong = {
+            "has a coordinate that is not a finite number of pixels": ~(np.abs(rows) < 1e7).all(axis=1),
+            "has its corners reversed: give x0, y0, x1, y1 with x0 < x1 and y0 < y1": (x1 < x0) | (y1 < y0),
+            "has no area": (x1 - x0 < 1e-3) | (y1 - y0 < 1e-3),
+            f"lies outside the picture of {width} x {height}": (x0 >= width) | (y0 >= height) | (x1 <= 0) | (y1 <= 0),
+        }
+    for what, bad in wrong.items():
+        if bad.any():
+            row = int(bad.argmax())
+            shown = ", ".join(f"{value:g}" for value in rows[row])
+            raise WholebodyError(f"box {row} ({shown}) {what}.")
+    return rows.astype(np.float32)
+
+
+def _heads(outputs: Sequence[Tensor]) -> dict[type, tuple[Tensor, ...]]:
+    """The codecs that can read the outputs, and which outputs each reads: SimCC two, x first, the others one.
+
+    Outputs of other shapes do not disturb; two heatmaps do, as nothing tells them apart.
+    """
+    coordinates = tuple(tensor for tensor in outputs if len(tensor.shape) == 3 and tensor.shape[2] in (2, 3, 4))
+    bins = tuple(tensor for tensor in outputs if len(tensor.shape) == 3 and tensor not in coordinates)
+    bins = tuple(tensor for tensor in outputs if tensor.name in ("simcc_x", "simcc_y")) or bins
+    maps = tuple(tensor for tensor in outputs if len(tensor.shape) == 4)
+    kinds = (
+        (SimCC, tuple(sorted(bins, key=lambda tensor: tensor.name.endswith("y"))), 2),
+        (Heatmap, maps, 1),
+        (Regression, coordinates, 1),
+    )
+    return {kind: head for kind, head, count in kinds if len(head) == count}
+
+
+def _unreadable(session: Session, why: str | Codec | None) -> WholebodyError:
+    fault = why if isinstance(why, str) else "not a pose network" if why is None else f"not a network for {why}"
+    shown = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in session.outputs).replace("None", "any")
+    return WholebodyError(
+        f"{fault}: simcc_x and simcc_y (N, K, bins), heatmaps (N, K, h, w) or coordinates (N, K, 2 to 4) are read, the "
+        f"file gives {shown}."
+    )
+
+
+def _codec(heads: Mapping[type, tuple[Tensor, ...]], size: tuple[int, int], about: Mapping[str, Any]) -> Codec:
+    """The codec that the outputs and the notes tell; a network without any of its own has decoded SimCC."""
+    kind, head = next(iter(heads.items()), (SimCC, ()))
+    last = head[0].shape[-1] if head and head[0].shape else None
+    if kind is Regression:
+        return Regression(size, bool(about.get("sigmoid", True)))
+    if kind is Heatmap:
+        # The released recipes have 2 cells where the input is 256 high, 3 where it is 384.
+        sigma = float(about.get("sigma") or size[1] / 128)
+        return Heatmap(size, size[0] / last if last else 4.0, sigma, about.get("style", "msra"))
+    return SimCC(size, float(about.get("split_ratio") or (last / size[0] if last else 2.0)))
+
+
+def _preprocessing(about: Mapping[str, Any]) -> Preprocessing:
+    """What the notes say; ImageNet's numbers in RGB where they say nothing."""
+    color, mean, std = (about.get(name, getattr(IMAGENET_RGB, name)) for name in ("color", "mean", "std"))
+    (r, g, b), (sr, sg, sb) = map(float, mean), map(float, std)
+    if color not in ("RGB", "BGR"):
+        raise ValueError(f"color is {color!r}")
+    return Preprocessing(color, (r, g, b), (sr, sg, sb))
+
+
+def _calibration(parts: Mapping[str, Sequence[float]] | None, schema: Schema) -> Floats | None:
+    """Slope and offset (2, K) of the logistic curve from a network's score to a chance; the notes have them by part."""
+    if parts is None:
+        return None
+    rows = np.full((2, len(schema)), np.nan, np.float32)
+    try:
+        for part, curve in parts.items():
+            rows[:, schema.parts[part]] = np.array(curve, np.float32)[:, None]
+    except (AttributeError, TypeError, ValueError, KeyError, IndexError):
+        rows[:] = np.nan
+    if not np.isfinite(rows).all():
+        raise WholebodyError("the file's calibration is not a slope and an offset for every part. Export it again.")
+    return rows
+
+
+def _schema(given: Schema | None, name: str | None, keypoints: int | None) -> Schema:
+    """The schema given, the one a file names, or the one that the number of its keypoints tells."""
+    by_number = {None: COCO_WHOLEBODY, len(COCO_WHOLEBODY): COCO_WHOLEBODY, len(COCO_BODY): COCO_BODY}
+    try:
+        schema = given or (by_number.get(keypoints) if name is None else schema_named(name))
+    except ValueError as error:
+        raise WholebodyError(f"the network has the {error}. Install a newer version of this package.") from error
+    if schema is None:
+        raise WholebodyError(f"the network has {keypoints} keypoints, and nothing says which. Give their schema.")
+    if keypoints not in (None, len(schema)):
+        raise WholebodyError(f"the network has {keypoints} keypoints, {schema.name} has {len(schema)}. Choose another.")
+    return schema

@@ -1,0 +1,771 @@
+"""How good predictions are: the figures of COCO-WholeBody, from arrays.
+
+    report = evaluate(read_labels("coco_wholebody_val_v1.0.json"), {image_id: poses, ...})
+    print(report)                          # every figure with the interval it is known within
+    report.coco()["wholebody"]["AP"]       # the official number
+
+AP and AR follow the official metric of COCO-WholeBody to the last digit: rescoring, OKS-NMS, who is ignored, the areas.
+The matching is written here, over all images at once, and not left to a COCO library: those take a dictionary for each
+person, and making the dictionaries of six parts takes longer than everything below; and the intervals need to know
+which prediction found whom. docs/evaluation.md has the figures.
+
+Beside them stand two figures that small sets need. Each labelled person gets the prediction of its image that fits
+best, every prediction once; somebody without one counts as 0.
+
+OKS   mean object keypoint similarity over the people with a labelled point of the part.
+PCK   share of labelled points found within 0.05 of the diagonal of the person's box (body, feet, whole), or within 0.1
+      of the diagonal around the part's own labelled points (face, hands; only where half of the part is labelled).
+
+Both hands together ("hands") are the mean of the left and the right hand's figure.
+
+Intervals are percentile bootstraps over images, not over people: who stands in the same picture shares its light, its
+crowd and the detections that steal a match, so people of one image are not independent draws. A set whose people all
+come from four photos is a set of four, and its intervals say so.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.annotations import Labels
+from wholebody.codec import SimCC
+from wholebody.errors import WholebodyError
+from wholebody.geometry import PADDING, Array, oks
+from wholebody.poses import Floats, Poses
+from wholebody.schema import COCO_WHOLEBODY, Schema
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+ROWS: Mapping[str, slice] = {**COCO_WHOLEBODY.parts, "whole": slice(0, len(COCO_WHOLEBODY))}
+PARTS = ("body", "feet", "face", "left_hand", "right_hand", "hands", "whole")
+FIGURES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L", "OKS", "PCK")
+COCO_NAMES = {
+    "body": "body",
+    "feet": "foot",
+    "face": "face",
+    "left_hand": "lefthand",
+    "right_hand": "righthand",
+    "whole": "wholebody",
+}
+
+# COCO's constants.
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0, 1, 101)
+AREAS = np.array([[0, 1e10], [32**2, 96**2], [96**2, 1e10]])  # all, medium, large
+MOST = 20  # predictions of one image that count
+# Of a box, a person covers about this much: for sets without outlines.
+COVERED = 0.53
+
+PCK_PERSON, PCK_PART = 0.05, 0.1
+
+# A bootstrap of more images draws blocks of images, and reads a longer precision curve at this many places. The
+# intervals then are off by about a tenth of their width at most.
+BLOCKS, PLACES = 256, 256
+# Pairs that are compared at once: few enough for a processor's cache.
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What COCO-WholeBody leaves open; the values are those behind the published figures.
+
+    Attributes:
+        score: what ranks a prediction: the box's score times the mean of its keypoint scores above
+            `keypoint_threshold` ("box_keypoint"), or the box's score ("box").
+        nms: drop a prediction that resembles a better one of its image ("oks": OKS above `nms_threshold`), put it
+            further back and keep the first twenty ("soft"), or keep all ("none").
+        use_area: OKS with the outline's area, or with 0.53 of the box's.
+        input_size, padding: of the pose network; they give the area that the OKS of the NMS is measured with.
+    """
+
+    score: Literal["box_keypoint", "box"] = "box_keypoint"
+    keypoint_threshold: float = 0.2
+    nms: Literal["oks", "soft", "none"] = "oks"
+    nms_threshold: float = 0.9
+    use_area: bool = True
+    input_size: tuple[int, int] = (192, 256)
+    padding: float = PADDING
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and the interval that 95 of 100 resamplings of the images fall into; NaN where nobody is labelled."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "-"
+        if np.isnan(self.low):
+            return f"{100 * self.value:.1f}"
+        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What `evaluate` found.
+
+    Attributes:
+        figures: part ("body" ... "whole") -> name ("AP" ... "PCK") -> figure, 0..1.
+        people: part -> how many people have a labelled point of it.
+        images: how many images. predictions: how many were left after NMS.
+        settings: how it was measured.
+    """
+
+    figures: Mapping[str, Mapping[str, Figure]]
+    people: Mapping[str, int]
+    images: int
+    predictions: int
+    settings: Settings = field(default_factory=Settings)
+
+    def coco(self) -> dict[str, dict[str, float]]:
+        """AP and AR under their official names, -1 where nobody is labelled.
+
+        `hand_mean_of_left_right` is the plain mean of both, even of a -1.
+        """
+        stats = {
+            COCO_NAMES[part]: {
+                name: -1.0 if np.isnan(figure.value) else figure.value
+                for name, figure in self.figures[part].items()
+                if name.startswith("A")
+            }
+            for part in COCO_NAMES
+        }
+        left, right = stats["lefthand"], stats["righthand"]
+        return stats | {"hand_mean_of_left_right": {name: (left[name] + right[name]) / 2 for name in left}}
+
+    def rows(self, names: Sequence[str] = FIGURES, parts: Sequence[str] = PARTS) -> Iterator[tuple[str, ...]]:
+        """A table in per cent: the head (part, people, figures), then a row for each part."""
+        yield ("part", "people", *names)
+        for part in parts:
+            yield (part, str(self.people[part]), *(str(self.figures[part][name]) for name in names))
+
+    def table(self, names: Sequence[str] = FIGURES, parts: Sequence[str] = PARTS) -> "Table":
+        """`rows` as a table for rich, in the form of Markdown."""
+        from rich import box
+        from rich.table import Table
+
+        head, *rows = self.rows(names, parts)
+        made = Table(box=box.MARKDOWN)
+        for i, column in enumerate(head):
+            made.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+        for row in rows:
+            made.add_row(*row)
+        return made
+
+    def __str__(self) -> str:
+        rows = [row for names in (FIGURES[:5], FIGURES[5:10], FIGURES[10:]) for row in (*self.rows(names), ())]
+        return "\n".join("  ".join(f"{cell:<{10 if i < 2 else 19}}" for i, cell in enumerate(row)) for row in rows)
+
+    def to_json(self) -> str:
+        """As text that `from_json` reads; a figure without anybody is null."""
+        figures = {
+            part: {name: [None if np.isnan(v) else v for v in (f.value, f.low, f.high)] for name, f in row.items()}
+            for part, row in self.figures.items()
+        }
+        return json.dumps(
+            {
+                "figures": figures,
+                "people": dict(self.people),
+                "images": self.images,
+                "predictions": self.predictions,
+                "settings": asdict(self.settings),
+            },
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """Read what `to_json` wrote.
+
+        Raises:
+            WholebodyError: it is something else.
+        """
+        try:
+            read = json.loads(text)
+            figures = {
+                part: {
+                    name: Figure(*(float("nan") if value is None else float(value) for value in figure))
+                    for name, figure in row.items()
+                }
+                for part, row in read["figures"].items()
+            }
+            size = tuple(read["settings"].pop("input_size"))
+            settings = Settings(**read["settings"], input_size=size)
+            return cls(figures, read["people"], read["images"], read["predictions"], settings)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WholebodyError(f"not a report of an evaluation ({error!r}). Run the evaluation again.") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Predictions as they are judged: image by image, and in an image from the best to the worst.
+
+    Attributes:
+        images: (D,) int64 ids.
+        rows: (D,) which of the image's poses.
+        scores: (D,) what ranks them.
+        keypoints: (D, 133, 2). keypoint_scores: (D, 133).
+    """
+
+    images: Ints
+    rows: Ints
+    scores: Array
+    keypoints: Floats
+    keypoint_scores: Floats
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: npt.NDArray[Any]) -> "Ranking":
+        parts = (self.images, self.rows, self.scores, self.keypoints, self.keypoint_scores)
+        return Ranking(*(part[rows] for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """What became of each labelled person.
+
+    Attributes:
+        rows: (M,) which of the image's poses is theirs, -1 if none was left.
+        oks: part -> (M,) OKS, 0 if they were missed, NaN where the part has no label and in a crowd's region.
+        errors: (M, 133) distance in image pixels, infinite if they were missed, NaN where there is no label.
+    """
+
+    rows: Ints
+    oks: Mapping[str, Array]
+    errors: Array
+
+
+def evaluate(
+    labels: Labels,
+    predictions: Mapping[int, Poses],
+    settings: Settings | None = None,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Report:
+    """All figures of all parts.
+
+    Args:
+        labels: the people of the set, and all its pictures: what is found in one without people is wrong.
+        predictions: image id -> what was found there; images may be missing.
+        settings: Settings() if None.
+        resamples: for the intervals, which are NaN with 0.
+        seed: of the resampling.
+
+    Raises:
+        WholebodyError: a prediction is not finite, or belongs to an image that the labels lack.
+    """
+    settings = settings or Settings()
+    ranking = rank(predictions, settings)
+    data = _Data.of(labels, ranking, settings)
+    draws = _draws(len(data.images), resamples, seed)
+    people = _people(data)
+
+    figures: dict[str, dict[str, Figure]] = {}
+    spreads: dict[str, dict[str, Array]] = {}
+    for number, (part, rows) in enumerate(ROWS.items()):
+        values, spread = _precision_and_recall(data, number, rows, draws)
+        for name, (total, count) in _sums(data, people, part, rows).items():
+            values[name], spread[name] = _mean(total, count, data, draws)
+        figures[part], spreads[part] = {name: _figure(values[name], spread[name]) for name in FIGURES}, spread
+    left, right = (figures[side] for side in ("left_hand", "right_hand"))
+    hands = {
+        name: _figure(
+            (left[name].value + right[name].value) / 2, (spreads["left_hand"][name] + spreads["right_hand"][name]) / 2
+        )
+        for name in FIGURES
+    }
+    labelled = {part: int(np.isfinite(people.oks[part]).sum()) for part in ROWS}
+    either = np.isfinite(people.oks["left_hand"]) | np.isfinite(people.oks["right_hand"])
+    return Report(
+        figures={part: (figures | {"hands": hands})[part] for part in PARTS},
+        people={part: (labelled | {"hands": int(either.sum())})[part] for part in PARTS},
+        images=len(data.images),
+        predictions=len(ranking),
+        settings=settings,
+    )
+
+
+def rank(predictions: Mapping[int, Poses], settings: Settings | None = None) -> Ranking:
+    """Score the predictions, drop those that resemble a better one, and sort the rest.
+
+    Raises:
+        WholebodyError: a prediction is not finite.
+    """
+    settings = settings or Settings()
+    ids = sorted(predictions)
+    poses = Poses.concatenate([predictions[i] for i in ids])
+    if poses.schema is not COCO_WHOLEBODY:
+        raise ValueError(f"predictions are {poses.schema.name}, expected {COCO_WHOLEBODY.name}")
+    counts = np.array([len(predictions[i]) for i in ids], dtype=np.int64)
+    images = np.repeat(np.array(ids, dtype=np.int64), counts)
+    rows = np.arange(len(poses)) - np.repeat(np.cumsum(counts) - counts, counts)
+    for name in ("keypoints", "scores", "boxes", "box_scores"):
+        array = getattr(poses, name)
+        if not np.isfinite(array).all():
+            bad = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0]
+            raise WholebodyError(
+                f"image {images[bad]}, prediction {rows[bad]}: {name} hold NaN or an infinite number. "
+                "Leave it out or predict again."
+            )
+    scores = poses.box_scores.astype(np.float64)
+    if settings.score == "box_keypoint":
+        # In float32, or a score written as 0.2 would be above 0.2.
+        sure = poses.scores > np.float32(settings.keypoint_threshold)
+        total = (poses.scores.astype(np.float64) * sure).sum(axis=1)
+        scores = scores * total / np.maximum(sure.sum(axis=1), 1)
+    every = Ranking(images, rows, scores, poses.keypoints, poses.scores)
+    if settings.nms != "none" and len(every):
+        every = every[_suppress(every, poses.boxes, settings)]
+    return every[np.lexsort((-every.scores, every.images))]
+
+
+def match(labels: Labels, predictions: Mapping[int, Poses], settings: Settings | None = None) -> People:
+    """Give each labelled person the prediction that fits best, every prediction once.
+
+    Raises:
+        WholebodyError: as `evaluate`.
+    """
+    settings = settings or Settings()
+    data = _Data.of(labels, rank(predictions, settings), settings)
+    found, back = _people(data), np.argsort(data.order)
+    return People(found.rows[back], {part: value[back] for part, value in found.oks.items()}, found.errors[back])
+
+
+def _suppress(ranking: Ranking, boxes: Floats, settings: Settings) -> Ints:
+    """Rows that survive, in the order in which they were kept."""
+    n = len(ranking)
+    # The released code sorts upwards and reads from the end, so of equals the last comes first.
+    order = np.lexsort((-np.arange(n), -ranking.scores, ranking.images))
+    aspect = settings.input_size[0] / settings.input_size[1]
+    w, h = (boxes[:, 2:].astype(np.float64) - boxes[:, :2]).T * settings.padding
+    areas = np.maximum(w, h * aspect) ** 2 / aspect  # of the crop
+    _, starts, counts = np.unique(ranking.images[order], return_index=True, return_counts=True)
+    later = np.repeat(starts + counts, counts) - np.arange(n) - 1  # how many of the image come after each
+    first = np.repeat(np.arange(n), later)
+    second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(later) - later, later)
+    similar = np.empty(len(first))
+    for i in range(0, len(first), CHUNK):
+        a, b = order[first[i : i + CHUNK]], order[second[i : i + CHUNK]]
+        scale = (areas[a] + areas[b] + np.spacing(1))[:, None] * _VARIANCE
+        similar[i : i + CHUNK] = np.exp(-_squared(ranking.keypoints[a], ranking.keypoints[b]) / scale).mean(axis=1)
+    if settings.nms == "oks":
+        keep = np.ones(n, dtype=bool)
+        # A pair's first is judged before any pair in which it is the first.
+        for pair in np.flatnonzero(similar > settings.nms_threshold):
+            keep[second[pair]] &= not keep[first[pair]]
+        return order[keep]
+    offsets = np.cumsum(later) - later
+    return np.concatenate(
+        [
+            order[start + _soft(ranking.scores[order[start : start + count]], similar, offsets[start:], settings)]
+            for start, count in zip(starts, counts, strict=True)
+        ]
+    )
+
+
+def _soft(scores: Array, similar: Array, offsets: Ints, settings: Settings) -> Ints:
+    """Take the best, lower the scores of its like, and again, `MOST` times. Rows of one image, best first."""
+    left = np.arange(len(scores))
+    kept: list[int] = []
+    while len(left) and len(kept) < MOST:
+        i, left, scores = int(left[0]), left[1:], scores[1:]
+        kept.append(i)
+        low, high = np.minimum(i, left), np.maximum(i, left)
+        scores = scores * np.exp(-(similar[offsets[low] + high - low - 1] ** 2) / settings.nms_threshold)
+        again = np.argsort(scores, kind="stable")[::-1]
+        left, scores = left[again], scores[again]
+    return np.array(kept, dtype=np.int64)
+
+
+def _squared(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Array:
+    """(..., 2) and (..., 2) -> (...) squared distances."""
+    x: Array = a[..., 0].astype(np.float64) - b[..., 0]
+    y: Array = a[..., 1].astype(np.float64) - b[..., 1]
+    return x * x + y * y
+
+
+_VARIANCE = (2 * COCO_WHOLEBODY.sigmas) ** 2
+_STARTS = [rows.start for rows in COCO_WHOLEBODY.parts.values()]
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """Labels and ranking side by side, people sorted by image, and the OKS of every prediction with every person of
+    its image: pair `first[d] + i` is prediction d with the i-th person of its image."""
+
+    images: Ints  # (I,) sorted ids
+    order: Ints  # (M,) rows of the labels in the order used here
+    keypoints: Array  # (M, 133, 2)
+    labelled: Bools  # (M, 133)
+    counts: Ints  # (M, 6) labelled points of each part
+    boxes: Array  # (M, 4)
+    areas: Array  # (M,)
+    crowd: Bools  # (M,)
+    place: Ints  # (M,) row of `images`
+    starts: Ints  # (I,) first person of each image
+    people: Ints  # (I,) how many
+    ranking: Ranking
+    found: Ints  # (D,) row of `images`
+    extent: Array  # (D,) square pixels
+    first: Ints  # (D,)
+    similar: Array  # (pairs, 6)
+
+    @classmethod
+    def of(cls, labels: Labels, ranking: Ranking, settings: Settings) -> "_Data":
+        images = np.array(sorted(labels.images), dtype=np.int64)
+        strange = np.setdiff1d(ranking.images, images)
+        if len(strange):
+            raise WholebodyError(
+                f"there are predictions for image {strange[0]}, which the labels do not have. "
+                "Give predictions and labels of the same set."
+            )
+        order = np.argsort(labels.image_ids, kind="stable")
+        boxes = labels.boxes[order]
+        labelled = labels.visible[order] > 0
+        counts = np.add.reduceat(labelled, _STARTS, axis=1, dtype=np.int64)
+        place = np.searchsorted(images, labels.image_ids[order])
+        areas = labels.areas[order]
+        if not settings.use_area:
+            areas = COVERED * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        people = np.bincount(place, minlength=len(images))
+        starts = np.cumsum(people) - people
+        found = np.searchsorted(images, ranking.images)
+        body = ranking.keypoints[:, ROWS["body"]].astype(np.float64)
+        partners = people[found]
+        first = np.cumsum(partners) - partners
+        d = np.repeat(np.arange(len(found)), partners)
+        g = np.repeat(starts[found] - first, partners) + np.arange(len(d))
+        keypoints = labels.keypoints[order]
+        counts = np.column_stack([counts, counts.sum(axis=1)])
+        return cls(
+            images=images,
+            order=order,
+            keypoints=keypoints,
+            labelled=labelled,
+            counts=counts,
+            boxes=boxes,
+            areas=areas,
+            crowd=labels.iscrowd[order],
+            place=place,
+            starts=starts,
+            people=people,
+            ranking=ranking,
+            found=found,
+            extent=np.ptp(body, axis=1).prod(axis=1) if len(body) else np.zeros(0),
+            first=first,
+            similar=_similar(ranking.keypoints, keypoints, labelled, counts, boxes, areas, d, g),
+        )
+
+
+def _similar(
+    predicted: Floats,
+    keypoints: Array,
+    labelled: Bools,
+    counts: Ints,
+    boxes: Array,
+    areas: Array,
+    d: Ints,
+    g: Ints,
+) -> Array:
+    """(pairs, 6) OKS of prediction d with person g for each part and the whole.
+
+    Where a person has no label of a part, points count by their distance from the doubled box, as in COCO: it decides
+    which predictions are forgiven.
+    """
+    similar = np.empty((len(d), len(ROWS)))
+    size = boxes[:, 2:] - boxes[:, :2]
+    low, high = (boxes[:, :2] - size)[:, None], (boxes[:, 2:] + size)[:, None]
+    for start in range(0, len(d), CHUNK):
+        at = slice(start, start + CHUNK)
+        i, j = d[at], g[at]
+        points, scale = predicted[i], 2 * (areas[j, None] + np.spacing(1)) * _VARIANCE
+        each = np.exp(-_squared(points, keypoints[j]) / scale) * labelled[j]
+        sums = np.add.reduceat(each, _STARTS, axis=1)
+        similar[at] = np.column_stack([sums, sums.sum(axis=1)]) / np.maximum(counts[j], 1)
+        for number, rows in enumerate(ROWS.values()):
+            bare = np.flatnonzero(counts[j, number] == 0)
+            there, whose = points[bare, rows], j[bare]
+            distance = _squared(there, np.clip(there, low[whose], high[whose]))
+            similar[start + bare, number] = np.exp(-distance / scale[bare, rows]).mean(axis=1)
+    return similar
+
+
+def _precision_and_recall(
+    data: _Data, number: int, rows: slice, draws: "_Draws"
+) -> tuple[dict[str, float], dict[str, Array]]:
+    """AP and AR of one part, and of each resampling (B,)."""
+    ignored = data.crowd | (data.counts[:, number] == 0)
+    ignored = ignored | (data.areas < AREAS[:, :1]) | (data.areas > AREAS[:, 1:])  # (A, M)
+    # A prediction that has nothing of the part does not take part.
+    chosen = np.flatnonzero((data.ranking.keypoint_scores[:, rows] > 0).any(axis=1))
+    place = np.arange(len(chosen)) - np.searchsorted(data.found[chosen], data.found[chosen])
+    chosen, place = chosen[place < MOST], place[place < MOST]
+    outcome = _outcomes(data, number, chosen, place, ignored)
+    outside = (data.extent[chosen] < AREAS[:, :1]) | (data.extent[chosen] > AREAS[:, 1:])
+    hit = outcome == 1  # (A, T, n)
+    counted = hit | ((outcome == 0) & ~outside[:, None])
+    best_first = np.argsort(-data.ranking.scores[chosen], kind="stable")
+    hit, counted, image = hit[..., best_first], counted[..., best_first], data.found[chosen][best_first]
+
+    values: dict[str, float] = {}
+    spread: dict[str, Array] = {}
+    for a, size in enumerate(("", "_M", "_L")):
+        there = np.bincount(data.place[~ignored[a]], minlength=len(data.images))
+        precision, recall = _curve(hit[a], counted[a], int(there.sum()))
+        precisions, recalls = draws.curves(hit[a], counted[a], image, there, precision)
+        for name, value, many in (("AP", precision, precisions), ("AR", recall, recalls)):
+            values[name + size], spread[name + size] = float(value.mean()), many.mean(axis=1)
+            if not size:
+                for t, percent in ((0, "50"), (5, "75")):
+                    values[name + percent], spread[name + percent] = float(value[t]), many[:, t]
+    return values, spread
+
+
+def _outcomes(data: _Data, number: int, chosen: Ints, place: Ints, ignored: Bools) -> npt.NDArray[np.int8]:
+    """COCO's greedy matching: predictions from the best on take the free person that resembles them most.
+
+    Args:
+        chosen: (n,) predictions. place: (n,) their place in their image, 0 the best.
+        ignored: (A, M) people who do not count, for each range of areas.
+
+    Returns:
+        (A, T, n): 0 nobody, 1 a person, 2 somebody who does not count, who is taken only if no other fits.
+    """
+    outcome = np.zeros((len(AREAS), len(THRESHOLDS), len(chosen)), dtype=np.int8)
+    people = data.people[data.found[chosen]]
+    # Images with the same number of people go through together.
+    for k in np.unique(people[people > 0]):
+        here = np.flatnonzero(people == k)
+        images, slot = np.unique(data.found[chosen[here]], return_inverse=True)
+        who = data.starts[images] + np.arange(k)[:, None]  # (k, images)
+        similar = np.full((int(place[here].max()) + 1, k, len(images)), -1.0)
+        similar[place[here], :, slot] = data.similar[data.first[chosen[here], None] + np.arange(k), number]
+        # Larger is better; of equals the later; and whoever counts before all who do not.
+        liked = np.argsort(np.argsort(similar, axis=1, kind="stable"), axis=1).astype(np.int16) + np.int16(1)
+        counts = ~ignored[:, None, who].transpose(2, 3, 0, 1)  # (k, images, A, 1)
+        crowd = data.crowd[who][..., None, None]
+        free = np.ones((k, len(images), len(AREAS), len(THRESHOLDS)), dtype=bool)
+        taken = np.empty((len(similar), len(images), len(AREAS), len(THRESHOLDS)), dtype=np.int8)
+        for i in range(len(similar)):
+            fits = (similar[i, ..., None] >= THRESHOLDS)[:, :, None]
+            value = (free & fits) * (liked[i][..., None, None] + counts * np.int16(k))
+            best = value.max(axis=0)
+            taken[i] = np.where(best > k, 1, 2 * (best > 0))
+            free &= (value != best) | (best == 0) | crowd
+        outcome[..., here] = taken[place[here], slot].transpose(1, 2, 0)
+    return outcome
+
+
+def _curve(hit: Bools, counted: Bools, people: int) -> tuple[Array, Array]:
+    """(T,) average precision over the recall levels and (T,) recall, of predictions (T, n) from the best on."""
+    nothing = np.full(len(hit), np.nan if people == 0 else 0.0)
+    if people == 0 or hit.shape[1] == 0:
+        return nothing, nothing
+    hits = hit.cumsum(axis=1)
+    precision = hits / (counted.cumsum(axis=1) + np.spacing(1))
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    recall = hits / people
+    reached = np.searchsorted(RECALLS, recall, side="right")
+    average: Array = (envelope * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(RECALLS)
+    return average, recall[:, -1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """How often each block of images is drawn in each resampling, and which block an image belongs to."""
+
+    weights: Floats  # (1 + B, blocks), first every block once
+    block: Ints  # (I,)
+
+    def curves(self, hit: Bools, counted: Bools, image: Ints, people: Ints, exact: Array) -> tuple[Array, Array]:
+        """`_curve` of each resampling: (B, T) twice, moved by what reading the curve at few places changes.
+
+        Args:
+            hit, counted: (T, n). image: (n,) of each prediction. people: (I,) of each image who count.
+            exact: (T,) average precision of all images.
+        """
+        (b, blocks), (t, n) = self.weights.shape, hit.shape
+        if b == 1 or n == 0 or people.sum() == 0:
+            return np.tile(exact, (b - 1, 1)), np.tile(exact, (b - 1, 1))
+        places = min(n, PLACES)
+        place = np.arange(n) * places // n
+        at = (np.arange(t)[:, None] * places + place) * blocks + self.block[image]
+        # (blocks, T * places): what each block adds at each place of the curve; a float32 counts exactly to 16 million.
+        hits, all_counted = (
+            np.bincount(at[which], minlength=t * places * blocks).reshape(-1, blocks).astype(np.float32).T
+            for which in (hit, counted)
+        )
+        total = self.weights @ np.bincount(self.block, weights=people, minlength=blocks).astype(np.float32)
+        precisions, recalls = np.empty((b, t)), np.empty((b, t))
+        for i in range(0, b, 100):
+            weights, goal = self.weights[i : i + 100], total[i : i + 100]
+            precisions[i : i + 100], recalls[i : i + 100] = _coarse(
+                (weights @ hits).reshape(-1, t, places), (weights @ all_counted).reshape(-1, t, places), goal
+            )
+        return np.clip(precisions[1:] + exact - precisions[0], 0, 1), recalls[1:]
+
+
+def _coarse(hits: Floats, counted: Floats, people: Floats) -> tuple[Floats, Floats]:
+    """`_curve` of (b, T, places) counts at each place: (b, T) twice, NaN where a draw has no people."""
+    hits, counted = hits.cumsum(axis=2), counted.cumsum(axis=2)
+    precision = hits / np.maximum(counted, 1)
+    envelope = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = hits / people[:, None, None]
+    reached = np.floor(recall * np.float32(100) + np.float32(1.0001))
+    steps = np.diff(reached, axis=2, prepend=np.float32(0))
+    return (envelope * steps).sum(axis=2) / np.float32(len(RECALLS)), recall[..., -1]
+
+
+def _draws(images: int, resamples: int, seed: int) -> _Draws:
+    rng = np.random.default_rng(seed)
+    blocks = max(1, min(images, BLOCKS))
+    block = rng.permutation(images) % blocks
+    weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=resamples)
+    return _Draws(np.vstack([np.ones(blocks), weights]).astype(np.float32), block)
+
+
+def _figure(value: float, spread: Array) -> Figure:
+    spread = spread[np.isfinite(spread)]
+    low, high = np.percentile(spread, [2.5, 97.5]) if len(spread) and np.isfinite(value) else (np.nan, np.nan)
+    return Figure(float(value), float(low), float(high))
+
+
+def _people(data: _Data) -> People:
+    """`match` for sorted data."""
+    m = len(data.order)
+    pair = np.full(m, -1, dtype=np.int64)
+    d = np.repeat(np.arange(len(data.found)), data.people[data.found])
+    g = np.repeat(data.starts[data.found] - data.first, data.people[data.found]) + np.arange(len(d))
+    whole = data.similar[:, -1]
+    real = ~data.crowd & (data.counts[:, -1] > 0)
+    candidates = np.flatnonzero(real[g])
+    candidates = candidates[np.argsort(-whole[candidates], kind="stable")]
+    free = [True] * len(data.found)
+    mate = [-1] * m
+    for p, i, j in zip(candidates.tolist(), d[candidates].tolist(), g[candidates].tolist(), strict=True):
+        if free[i] and mate[j] < 0:
+            free[i], mate[j] = False, p
+    pair[:] = mate
+    met = pair >= 0
+    oks_of = np.where(met[:, None], data.similar[pair], 0.0) if len(data.similar) else np.zeros((m, len(ROWS)))
+    oks_of = np.where((data.counts > 0) & real[:, None], oks_of, np.nan)
+    errors = np.full((m, len(COCO_WHOLEBODY)), np.inf)
+    errors[met] = np.linalg.norm(data.ranking.keypoints[d[pair[met]]] - data.keypoints[met], axis=2)
+    errors[~(data.labelled & real[:, None])] = np.nan
+    rows = np.full(m, -1, dtype=np.int64)
+    rows[met] = data.ranking.rows[d[pair[met]]]
+    return People(rows, dict(zip(ROWS, oks_of.T, strict=True)), errors)
+
+
+def _sums(data: _Data, people: People, part: str, rows: slice) -> dict[str, tuple[Array, Array]]:
+    """OKS and PCK as what each person adds to the sum and to the count."""
+    similar, errors = people.oks[part], people.errors[:, rows]
+    there = np.isfinite(similar)
+    if part in ("face", "left_hand", "right_hand"):
+        labelled, points = data.labelled[:, rows], data.keypoints[:, rows]
+        low = np.where(labelled[..., None], points, np.inf).min(axis=1)
+        high = np.where(labelled[..., None], points, -np.inf).max(axis=1)
+        half = labelled.sum(axis=1) * 2 >= labelled.shape[1]
+        sized, size = there & half, np.where(half[:, None], high - low, 0)
+        near = PCK_PART
+    else:
+        sized, size, near = there, data.boxes[:, 2:] - data.boxes[:, :2], PCK_PERSON
+    reach = near * np.linalg.norm(size, axis=1)
+    right = (errors <= reach[:, None]).sum(axis=1)  # NaN is not
+    known = (~np.isnan(errors)).sum(axis=1)
+    return {
+        "OKS": (np.where(there, similar, 0), there.astype(np.float64)),
+        "PCK": (right * sized.astype(np.float64), known * sized.astype(np.float64)),
+    }
+
+
+def _mean(total: Array, count: Array, data: _Data, draws: _Draws) -> tuple[float, Array]:
+    """The mean over people, and of each resampling (B,)."""
+    block, n = draws.block[data.place], draws.weights.shape[1]
+    totals, counts = (np.bincount(block, weights=column, minlength=n) for column in (total, count))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        many: Array = (draws.weights @ totals) / (draws.weights @ counts)
+    return float(many[0]), many[1:]
+
+
+class Labelled(Protocol):
+    """A labelled person: keypoints (K, 2) in image pixels, visible (K,), area in square pixels."""
+
+    @property
+    def keypoints(self) -> npt.NDArray[np.floating]: ...
+    @property
+    def visible(self) -> npt.NDArray[np.floating]: ...
+    @property
+    def area(self) -> float: ...
+
+
+def part_oks(
+    people: Sequence[Labelled],
+    predicted: Sequence[npt.NDArray[np.floating]],
+    schema: Schema = COCO_WHOLEBODY,
+    least: int = 5,
+) -> dict[str, float]:
+    """Mean OKS of each part over the people with enough labelled points of it, and of all points.
+
+    For predictions from the labelled boxes, one (K, 2) for each person: the quick look during a training.
+    """
+    result = {}
+    for name, rows in {**schema.parts, "all": slice(0, len(schema))}.items():
+        chosen = [
+            float(
+                oks(
+                    p[None, rows],
+                    t.keypoints[None, rows],
+                    t.visible[None, rows],
+                    np.array([t.area]),
+                    schema.sigmas[rows],
+                )[0, 0]
+            )
+            for t, p in zip(people, predicted, strict=True)
+            if (t.visible[rows] > 0).sum() >= min(least, rows.stop - rows.start - 3)
+        ]
+        if chosen:
+            result[name] = float(np.mean(chosen))
+            result[f"{name}_people"] = len(chosen)
+    return result
+
+
+def accuracy(
+    logits: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]],
+    labels: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]],
+    mask: npt.NDArray[np.generic],
+    codec: SimCC,
+    threshold: float = 0.05,
+) -> tuple[Array, float]:
+    """Share of people whose point lies within `threshold` of the label: the released training log's `acc_pose`.
+
+    As there, the distance along x is counted in input heights and along y in input widths.
+
+    Args:
+        logits, labels: x (N, K, X) and y (N, K, Y). mask: (N, K), which points count.
+
+    Returns:
+        (K,) accuracy per keypoint, -1 where nobody has it, and the mean over the others.
+    """
+    found, wanted = codec.decode(*logits)[0], codec.decode(*labels)[0]
+    distance = np.linalg.norm((found - wanted) / codec.input_size[::-1], axis=-1)
+    counts = np.asarray(mask) > 0
+    hits = ((distance < threshold) & counts).sum(axis=0)
+    people = counts.sum(axis=0)
+    per_point = np.where(people > 0, hits / np.maximum(people, 1), -1.0)
+    there = per_point >= 0
+    return per_point, float(per_point[there].mean()) if there.any() else 0.0

@@ -1,0 +1,45 @@
+"""Writing files so that a reader never meets half of one."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from wholebody.errors import WholebodyError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it becomes `path`, on any error it is removed.
+
+    The rename is atomic, so a crash or a full disk leaves either the old file or the new one, never a part.
+
+    Raises:
+        WholebodyError: the folder cannot be created or written, or the disk is full.
+    """
+    final = Path(path)
+    partial: Path | None = None
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.stem}.", suffix=final.suffix)
+        os.close(handle)
+        partial = Path(name)
+        partial.chmod(0o666 & ~_umask())
+        yield partial
+        partial.replace(final)
+    except BaseException as error:
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            message = f"{final}: cannot write ({reason}). Free some space or choose another folder."
+            raise WholebodyError(message) from error
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,158 @@
+"""`wholebody data frames`: videos become the numbered pictures that annotations of videos name.
+
+A video SCENE/NAME.mp4 becomes SCENE/NAME/000001.jpg, 000002.jpg and so on, at a steady number of pictures per second:
+picture n shows the video at (n - 1) / fps seconds. UBody's annotations count so at 30. Of a video with another rate
+some frames come twice or not at all; its authors' tool may then be one frame beside ours.
+
+A run that is stopped goes on where it was: pictures that exist are kept, and a video that is done has a frames.json.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from wholebody.errors import WholebodyError
+from wholebody.files import replacing
+from wholebody.geometry import Image
+from wholebody.images import write_image
+
+PathLike = str | os.PathLike[str]
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
+_DONE = "frames.json"
+
+
+def find_videos(folder: PathLike) -> dict[Path, Path]:
+    """The videos below a folder, and the relative path of each one's pictures: its own up to the name's first dot.
+
+    Raises:
+        WholebodyError: the folder has none, or two videos would share a folder of pictures.
+    """
+    folder = Path(folder)
+    videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    if not videos:
+        raise WholebodyError(f"{folder}: no videos below this folder ({', '.join(VIDEO_SUFFIXES)}).")
+    places: dict[Path, Path] = {}
+    for video in videos:
+        place = video.relative_to(folder).with_name(video.name.split(".")[0])
+        if place in places.values():
+            raise WholebodyError(f"{video}: another video's pictures go to {place} too. Rename one of them.")
+        places[video] = place
+    return places
+
+
+def extract(
+    video: PathLike,
+    folder: PathLike,
+    *,
+    fps: float = 30.0,
+    every: int = 1,
+    suffix: str = ".jpg",
+) -> int:
+    """Write the pictures of one video into a folder; those that are there are kept.
+
+    Args:
+        fps: pictures a second that are counted.
+        every: write only pictures 1, 1 + every, 1 + 2 every ...; their numbers stay.
+        suffix: .jpg (quality 95) or .png.
+
+    Returns:
+        how many were written now.
+
+    Raises:
+        WholebodyError: the video cannot be decoded to its end, or a picture not written.
+    """
+    folder = Path(folder)
+    done = {"fps": fps, "every": every, "suffix": suffix}
+    try:
+        if json.loads((folder / _DONE).read_text()).items() >= done.items():
+            return 0
+    except (OSError, ValueError, AttributeError):
+        pass  # not done yet, or cut off while it was written
+    written, number = 0, 0
+    for number, frame in steady(video, fps):
+        path = folder / f"{number:06d}{suffix}"
+        if (number - 1) % every == 0 and not path.exists():
+            write_image(path, frame())
+            written += 1
+    with replacing(folder / _DONE) as partial:
+        partial.write_text(json.dumps({**done, "counted": number}))
+    return written
+
+
+def steady(video: PathLike, fps: float) -> Iterator[tuple[int, Callable[[], Image]]]:
+    """The frames of a video at a steady rate: (number from 1, a function that gives the picture, BGR, upright).
+
+    Number n is the last frame whose time, rounded to 1 / fps, is not after (n - 1) / fps seconds.
+
+    Raises:
+        WholebodyError: the video cannot be decoded.
+    """
+    try:
+        with av.open(str(video)) as container:
+            if not container.streams.video:
+                raise WholebodyError(f"{video}: has no pictures, only sound. Use another file.")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            start, number, last = None, 1, None
+            for frame in container.decode(stream):
+                start = frame.time if start is None else start
+                due = 1 + round((frame.time - start) * fps)
+                while last is not None and number < due:
+                    yield number, last
+                    number += 1
+                last = _picture(frame)
+            if last is None:
+                raise WholebodyError(f"{video}: has no frame that can be decoded. Copy or download it again.")
+            yield number, last
+    except (av.error.FFmpegError, TypeError) as error:  # TypeError: a frame without a time
+        reason = getattr(error, "strerror", None) or "a frame without a time"
+        raise WholebodyError(f"{video}: cannot be decoded ({reason}). Copy or download it again.") from error
+
+
+def _picture(frame: Any) -> Callable[[], Image]:
+    def picture() -> Image:
+        image: Image = frame.to_ndarray(format="bgr24")
+        # Phones store how a player is to turn the frame, in degrees counter-clockwise.
+        return np.ascontiguousarray(np.rot90(image, round(getattr(frame, "rotation", 0) / 90)))
+
+    return picture
+
+
+def extract_all(
+    videos: PathLike,
+    images: PathLike,
+    *,
+    fps: float = 30.0,
+    every: int = 1,
+    suffix: str = ".jpg",
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[int, Sequence[str]]:
+    """Write the pictures of all videos below a folder into folders of the same names below another.
+
+    A video that cannot be decoded does not stop the others.
+
+    Args:
+        fps, every, suffix: as for `extract`.
+        advance: called after each video.
+
+    Returns:
+        how many pictures were written, and a line for each video that failed.
+
+    Raises:
+        WholebodyError: as for `find_videos`.
+    """
+    if fps <= 0 or every < 1:
+        raise WholebodyError(f"fps {fps:g} and every {every} make no pictures: both are to be above 0.")
+    written, failed = 0, []
+    for video, place in find_videos(videos).items():
+        try:
+            written += extract(video, Path(images) / place, fps=fps, every=every, suffix=suffix)
+        except WholebodyError as error:
+            failed.append(str(error))
+        advance()
+    return written, failed

@@ -1,0 +1,353 @@
+"""Pictures from files and back: every picture inside the program is (H, W, 3) uint8 BGR, the right way up.
+
+The file's own header is read first, so that a cut-off or monstrous picture is refused before it is decoded: depending
+on its version, OpenCV fills the missing half of a truncated JPEG with grey and says nothing.
+
+Read: JPEG, PNG, WebP, TIFF, BMP, GIF. 16-bit channels are scaled to eight, a palette and CMYK become colours,
+transparency is laid on white as a viewer shows it, of an animation the first frame is taken. Not read: HEIC and AVIF,
+and pictures with floating-point samples, which have no agreed white.
+"""
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.errors import WholebodyError
+from wholebody.files import replacing
+from wholebody.geometry import Image
+
+# 268 million pixels are 0.8 GB in memory; the largest phone cameras make 200 million.
+MAX_PIXELS = 2**28
+# OpenCV's warps count pixels in 16 bits.
+MAX_SIDE = 2**15 - 2
+
+_HEADER_BYTES = 2**16
+
+READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+WRITE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+# Pictures we cannot read: in a folder they are reported, where a text file is passed over.
+_FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".nef", ".arw", ".svg")
+
+
+def read_image(path: str | os.PathLike[str]) -> Image:
+    """Decode one picture file.
+
+    Returns:
+        (H, W, 3) uint8 BGR, EXIF orientation applied, transparency laid on white.
+
+    Raises:
+        WholebodyError: the file is missing, unreadable, empty, cut off, damaged, of a kind not read here, or larger
+            than MAX_PIXELS or MAX_SIDE.
+    """
+    data, parse = _read(Path(path))
+    try:
+        header = parse(data)
+    except (struct.error, IndexError) as error:
+        raise WholebodyError(f"{path}: the picture is cut off or damaged. Copy or download it again.") from error
+    width, height = header.size
+    _check_size(width, height, f"{path}")
+    if not header.complete:
+        raise WholebodyError(f"{path}: the picture is cut off (its end is missing). Copy or download it again.")
+    # The header tells the orientation, because OpenCV applies it only without alpha and, to some formats, only in
+    # newer versions.
+    flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        decoded = None
+    if decoded is None:
+        reason = "the picture is damaged, or its samples are of an uncommon kind"
+        raise WholebodyError(f"{path}: {reason}. Save it again as JPEG or PNG.")
+    if decoded.dtype == np.uint16:
+        decoded = np.right_shift(decoded.view(np.uint16), 8).astype(np.uint8)
+    return _upright(_bgr(decoded), header.orientation)
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(width, height) of the picture that `read_image` would give, from the file's header.
+
+    Raises:
+        WholebodyError: as `read_image`, but damage behind the header is not seen.
+    """
+    # The start of a JPEG or PNG file tells its size; the others keep theirs anywhere.
+    data, parse = _read(Path(path), _HEADER_BYTES)
+    try:
+        header = parse(data) if parse in (_jpeg, _png) else None
+    except (struct.error, IndexError):
+        header = None
+    try:
+        if header is None:
+            data, parse = _read(Path(path))
+            header = parse(data)
+        orientation = _tags(data).get(274, 1) if parse is _tiff else header.orientation
+    except (struct.error, IndexError) as error:
+        raise WholebodyError(f"{path}: the picture is cut off or damaged. Copy or download it again.") from error
+    width, height = header.size
+    _check_size(width, height, f"{path}")
+    return (height, width) if 5 <= orientation <= 8 else (width, height)
+
+
+def as_image(source: Any) -> Image:
+    """A picture from whatever a caller holds, as (H, W, 3) uint8 BGR.
+
+    Args:
+        source: a path; a uint8 array (H, W, 3) BGR, which is passed through, (H, W) or (H, W, 1) grey, or
+            (H, W, 4) BGRA; or a PIL image, whose own colour order and EXIF orientation are honoured.
+
+    Raises:
+        WholebodyError: it is none of these, or too large, or without pixels.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return read_image(source)
+    if type(source).__module__.startswith("PIL."):
+        from PIL import ImageOps
+
+        rgba = np.asarray(ImageOps.exif_transpose(source).convert("RGBA"))
+        source = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
+    if not isinstance(source, np.ndarray):
+        kind = type(source).__name__
+        raise WholebodyError(f"an image is a path, a uint8 BGR array or a PIL image, not {kind}. Convert it first.")
+    if source.dtype != np.uint8:
+        raise WholebodyError(f"the image has {source.dtype} values. Scale it to 0..255 and convert it to uint8.")
+    if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (1, 3, 4)):
+        raise WholebodyError(f"the image has shape {source.shape}. Pass (H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey.")
+    _check_size(source.shape[1], source.shape[0], "the image")
+    return _bgr(source)
+
+
+def write_image(path: str | os.PathLike[str], image: npt.NDArray[Any]) -> None:
+    """Write (H, W, 3) uint8 BGR (or grey, or BGRA) in the format of the suffix, whole or not at all.
+
+    JPEG is written at quality 95, WebP without loss.
+
+    Raises:
+        WholebodyError: the suffix is unknown, the format cannot hold the picture, or the file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in WRITE_SUFFIXES:
+        raise WholebodyError(f"{path}: cannot write pictures of kind {suffix!r}. Use {', '.join(WRITE_SUFFIXES)}.")
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in (".jpg", ".jpeg") else []
+    try:
+        done, encoded = cv2.imencode(suffix, image, quality)
+    except cv2.error:
+        done = False
+    if not done:
+        shape, kind = image.shape, image.dtype
+        raise WholebodyError(f"{path}: an array {shape} of {kind} does not fit {suffix}. Write uint8 BGR, or a .png.")
+    with replacing(path) as partial:
+        partial.write_bytes(encoded.tobytes())
+
+
+def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The picture files that `paths` stand for, each once, in order.
+
+    A folder stands for the pictures directly in it, by name, without hidden files and without folders inside it. A
+    path to a file is kept whatever it is, and so are pictures of kinds not read here: reading them says what is wrong
+    with them, where leaving them out would lose them silently.
+
+    Raises:
+        WholebodyError: a folder cannot be listed or holds no picture.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            found.update(dict.fromkeys(_pictures_in(path)))
+        else:
+            found[path] = None
+    return list(found)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    known = READ_SUFFIXES + _FOREIGN_SUFFIXES
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise WholebodyError(f"{folder}: cannot be listed ({error.strerror}). Check its permissions.") from error
+    pictures = [path for path in inside if path.suffix.lower() in known and path.name[0] != "." and not path.is_dir()]
+    if not pictures:
+        raise WholebodyError(f"{folder}: no pictures in this folder. Folders inside it are not searched: name them.")
+    return pictures
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width < 1 or height < 1:
+        raise WholebodyError(f"{name}: the picture has no pixels ({width} x {height}). Use another one.")
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        limit = f"{MAX_PIXELS / 1e6:.0f} million pixels and {MAX_SIDE} a side"
+        raise WholebodyError(f"{name}: {width} x {height} is more than {limit}. Scale it down first.")
+
+
+def _bgr(image: npt.NDArray[Any]) -> Image:
+    """(H, W), (H, W, 1) grey or (H, W, 4) BGRA -> (H, W, 3) BGR; BGR itself is returned as it is."""
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    elif channels == 4:
+        alpha = image[..., 3:].astype(np.uint16)
+        image = ((image[..., :3] * alpha + (255 - alpha) * 255 + 127) // 255).astype(np.uint8)
+    return image
+
+
+# --- What a file's header says --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Header:
+    """size: (w, h) as stored. orientation: EXIF's 1..8, 1 where the decoder turns the picture itself."""
+
+    size: tuple[int, int]
+    complete: bool = True
+    alpha: bool = False
+    orientation: int = 1
+
+
+def _read(path: Path, limit: int = -1) -> tuple[bytes, Callable[[bytes], _Header]]:
+    """The file's bytes, or the first `limit`, and its kind's parser; a foreign file is read no further than needed."""
+    try:
+        if path.is_dir():
+            raise WholebodyError(f"{path}: is a folder. Name a picture.")
+        if path.exists() and not path.is_file():
+            raise WholebodyError(f"{path}: is not a regular file. Name a picture.")
+        with path.open("rb") as file:
+            start = file.read(16)
+            parse = _parser(start, path)
+            return start + file.read(limit), parse
+    except FileNotFoundError as error:
+        raise WholebodyError(f"{path}: no such file. Check the name.") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise WholebodyError(f"{path}: cannot be read ({reason}). Check its permissions.") from error
+
+
+def _parser(start: bytes, path: Path) -> Callable[[bytes], _Header]:
+    if not start:
+        raise WholebodyError(f"{path}: the file is empty. Copy or download it again.")
+    for signature, parse in _PARSERS.items():
+        if start.startswith(signature) and (parse is not _webp or start[8:12] in (b"WEBP", b"")):
+            return parse
+    if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf", b"avi"):
+        raise WholebodyError(f"{path}: HEIC and AVIF pictures are not supported. Convert it to JPEG.")
+    raise WholebodyError(f"{path}: not a picture that can be read here. Use JPEG, PNG, WebP, TIFF, BMP or GIF.")
+
+
+def _jpeg(data: bytes) -> _Header:
+    size, orientation, at = (0, 0), 1, 2
+    while True:
+        while data[at + 1] == 0xFF:  # fill bytes
+            at += 1
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker == 0xD9:
+            raise IndexError("no scan")
+        if marker == 0xDA:
+            # Thumbnails inside the header have ends of their own; in a scan, FF is always followed by 00.
+            return _Header(size, data.find(b"\xff\xd9", at) > 0, False, orientation)
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            size = (width, height)
+        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            orientation = _orientation(data[at + 10 : at + 2 + length])
+        at += 2 + length
+
+
+def _png(data: bytes) -> _Header:
+    width, height, _, color = struct.unpack_from(">IIBB", data, 16)
+    alpha, orientation, complete = color in (4, 6), 1, False
+    for name, body in _chunks(data, 8, ">I4s", 4):
+        alpha |= name == b"tRNS"
+        if name == b"eXIf":
+            orientation = _orientation(body)
+        complete |= name == b"IEND"
+    return _Header((width, height), complete, alpha, orientation)
+
+
+def _webp(data: bytes) -> _Header:
+    (length,) = struct.unpack_from("<I", data, 4)
+    kind, at = data[12:16], 20
+    alpha, orientation = False, 1
+    if kind == b"VP8X":
+        alpha = bool(data[at] & 0x10)
+        width, height = (int.from_bytes(data[at + i : at + i + 3], "little") + 1 for i in (4, 7))
+        for name, body in _chunks(data, 12, "<4sI", 0):
+            if name == b"EXIF":
+                orientation = _orientation(body.removeprefix(b"Exif\0\0"))
+    elif kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, at + 1)
+        width, height, alpha = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, bool(bits >> 28 & 1)
+    else:
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, at + 6))
+    return _Header((width, height), len(data) >= length + 8, alpha, orientation)
+
+
+def _chunks(data: bytes, at: int, head: str, tail: int) -> Iterator[tuple[bytes, bytes]]:
+    """(name, body) of the complete chunks of a PNG (length, name, body, 4 bytes) or WebP (name, length, body)."""
+    while at + 8 <= len(data):
+        first, second = struct.unpack_from(head, data, at)
+        name, length = (second, first) if isinstance(first, int) else (first, second)
+        if at + 8 + length + tail > len(data):
+            return
+        yield name, data[at + 8 : at + 8 + length] if length < 2**20 else b""
+        at += 8 + length + tail + (0 if tail else length % 2)
+
+
+def _gif(data: bytes) -> _Header:
+    return _Header(struct.unpack_from("<HH", data, 6))
+
+
+def _bmp(data: bytes) -> _Header:
+    width, height = struct.unpack_from("<ii", data, 18)  # a negative height counts from the top
+    return _Header((width, abs(height)))
+
+
+def _tiff(data: bytes) -> _Header:
+    tags = _tags(data)
+    # More samples than grey (0, 1) or RGB (2) needs; the tag that would name the extra one is often left out.
+    alpha = tags.get(277, 1) > {0: 1, 1: 1, 2: 3}.get(tags.get(262, 2), 4)
+    return _Header((tags.get(256, 0), tags.get(257, 0)), alpha=alpha)
+
+
+def _orientation(exif: bytes) -> int:
+    try:
+        return _tags(exif).get(274, 1)
+    except (struct.error, IndexError):
+        return 1  # a broken note about the picture is no reason to refuse the picture
+
+
+def _tags(tiff: bytes) -> dict[int, int]:
+    """Tag -> first short or long value, of the first directory of a TIFF structure (which EXIF is too)."""
+    order = "<" if tiff[:2] == b"II" else ">"
+    (at,) = struct.unpack_from(order + "I", tiff, 4)
+    (count,) = struct.unpack_from(order + "H", tiff, at)
+    tags = {}
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        tag, kind, _ = struct.unpack_from(order + "HHI", tiff, entry)
+        (tags[tag],) = struct.unpack_from(order + ("I" if kind == 4 else "H"), tiff, entry + 8)
+    return tags
+
+
+_PARSERS: dict[bytes, Callable[[bytes], _Header]] = {
+    b"\xff\xd8\xff": _jpeg,
+    b"\x89PNG\r\n\x1a\n": _png,
+    b"RIFF": _webp,
+    b"II*\0": _tiff,
+    b"MM\0*": _tiff,
+    b"BM": _bmp,
+    b"GIF87a": _gif,
+    b"GIF89a": _gif,
+}
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Undo EXIF orientation 2..8: first the transposition, then the mirrors."""
+    if orientation in (5, 6, 7, 8):
+        image = cv2.transpose(image).astype(np.uint8, copy=False)
+    mirror = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return image if mirror is None else cv2.flip(image, mirror).astype(np.uint8, copy=False)

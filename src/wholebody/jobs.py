@@ -1,0 +1,568 @@
+"""`wholebody predict`: pictures and videos in, drawings and files of poses out.
+
+Whatever is wrong with one file is noted, and the others are done.
+
+A video is worked off in parts (`parts`), kept in a folder beside the result while it is made. A run that is stopped or
+killed leaves them, and `resume` goes on with the next frame and the same people. At the end the parts are joined,
+without encoding again, and the sound is put beside them.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from wholebody import draw, formats, video
+from wholebody.errors import WholebodyError
+from wholebody.geometry import Image
+from wholebody.images import WRITE_SUFFIXES, find_images, read_image, write_image
+from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, parts_in, same_times
+from wholebody.pipeline import Follower, Latency, ahead, depth_for, follow
+from wholebody.poses import Poses
+from wholebody.smooth import STRENGTHS, Smoother
+from wholebody.track import Tracker
+from wholebody.video import VIDEO_SUFFIXES, Frame
+from wholebody.wholebody import WholeBody
+
+Format = Literal["coco", "openpose", "comfy", "npz", "csv", "parquet", "trc", "png"]
+Picture = Literal["skeleton", "openpose", "none"]
+Part = Literal["body", "hands", "face", "feet"]
+Smooth = Literal["off", "light", "strong"]
+
+SUFFIX = "_pose"
+# Pictures are read and estimated in small groups: people of a group share batches, and memory stays bounded.
+GROUP_PIXELS = 2**23
+GROUP_PICTURES = 8
+_VIDEO_ONLY = ("parquet", "trc", "png")
+_JSON = ("coco", "openpose", "comfy")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How results are drawn."""
+
+    picture: Picture
+    parts: Sequence[Part]
+    threshold: float
+    xinsir: bool
+
+    def __call__(self, image: Image, poses: Poses) -> Image:
+        if self.picture == "none":
+            return image
+        if self.picture == "skeleton":
+            return draw.skeleton(image, poses, self.threshold)
+        shown = {part: part in self.parts for part in ("body", "hands", "face", "feet")}
+        scale: Literal["official", "xinsir"] = "xinsir" if self.xinsir else "official"
+        canvas = np.zeros_like(image)
+        try:
+            return draw.openpose(canvas, poses, **shown, stick_scale=scale, threshold=self.threshold)
+        except ValueError as error:  # a network of the body alone
+            raise WholebodyError(f"{error}. Choose another picture, such as the skeleton.") from error
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What of a video is done, and how.
+
+    Attributes:
+        fps: steady rate; None keeps the video's own times. start, end: seconds.
+        every: the detector runs on every `every`-th frame at least.
+        latency: as for `pipeline.Follower`.
+        smooth: how much keypoints are smoothed.
+        two_pass: smooth with a look both ways, after everybody is found, and leave out who flashes up.
+        resume: go on with a run that was stopped.
+    """
+
+    fps: float | None = None
+    start: float = 0.0
+    end: float | None = None
+    every: int = 8
+    latency: Latency = "high"
+    smooth: Smooth = "light"
+    two_pass: bool = False
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be made of each file.
+
+    Attributes:
+        look: what is drawn. kinds: files of poses; empty for the usual ones. people: most people, the largest first.
+        networks: what they are called and how they run, in a word each: a stopped run goes on with the same ones.
+    """
+
+    look: Look
+    kinds: Sequence[Format]
+    people: int | None = None
+    pace: Pace = field(default_factory=Pace)
+    networks: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Done:
+    """One finished file: how many people it has, what was written, how long it took; of a video how many frames."""
+
+    file: Path
+    people: int
+    written: Sequence[Path]
+    seconds: float
+    frames: int | None = None
+
+
+def predict(inputs: Sequence[Path], output: Path | None, model: Callable[[], WholeBody], job: Job) -> int:
+    """Do everything that `inputs` stand for, print what was done, and return the exit status.
+
+    Args:
+        inputs: pictures, videos, and folders of them. With a rate (`Pace.fps`), a folder without videos is one video.
+        output: folder for the results; None puts them beside each file.
+        model: opens the networks, once it is known that there is something to do.
+
+    Raises:
+        WholebodyError: there is nothing to do, or the networks cannot be opened.
+    """
+    pictures, videos = _find(inputs, job.pace.fps is not None)
+    if not pictures and not videos:
+        raise WholebodyError("nothing to do: name at least one picture or video that is not itself a result.")
+    if pictures and any(kind in _VIDEO_ONLY for kind in job.kinds):
+        raise WholebodyError(f"{', '.join(_VIDEO_ONLY)} are for videos. Choose other formats for pictures.")
+    places = _result_names([*pictures, *videos], output)
+    opened = model()
+    done: list[Done] = []
+    failed: list[str] = []
+    try:
+        done += _pictures(opened, pictures, places, job, failed)
+        for file in videos:
+            try:
+                done.append(_Clip(opened, file, places[file], job, failed).run())
+            except WholebodyError as error:
+                failed.append(str(error))
+    finally:
+        _report(done, failed)
+    return 1 if failed else 0
+
+
+def _find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path]]:
+    """Pictures and videos, each once."""
+    pictures: dict[Path, None] = {}
+    videos: dict[Path, None] = {}
+    for path in inputs:
+        if path.is_dir():
+            inside = [
+                file
+                for file in sorted(path.iterdir())
+                if file.suffix.lower() in VIDEO_SUFFIXES and file.name[0] != "." and file.is_file()
+            ]
+            if sequences and not inside:
+                videos[path] = None
+                continue
+            videos.update(dict.fromkeys(file for file in inside if not _is_result(file)))
+            try:
+                pictures.update(dict.fromkeys(find_images([path])))
+            except WholebodyError:
+                if not inside:
+                    raise
+        elif path.suffix.lower() in VIDEO_SUFFIXES:
+            videos[path] = None
+        else:
+            pictures[path] = None
+    return [file for file in pictures if file.is_symlink() or not _is_result(file)], list(videos)
+
+
+def _is_result(file: Path) -> bool:
+    """Whether an earlier run wrote this picture or video: then it is not read again."""
+    ends = (".json", ".npz", ".csv", ".parquet")
+    return file.stem.endswith(SUFFIX) and any(file.with_suffix(end).exists() for end in ends)
+
+
+def _result_names(files: Sequence[Path], output: Path | None) -> dict[Path, Path]:
+    """Where each file's results go, without suffix; files that share a name get their own suffix into it."""
+    places = {file: (output or file.parent) / f"{file.stem}{SUFFIX}" for file in files}
+    shared = {place for place in places.values() if list(places.values()).count(place) > 1} if len(files) > 1 else set()
+    taken: dict[Path, int] = {}
+    for file, place in places.items():
+        if place in shared:
+            place = place.with_name(f"{file.stem}_{file.suffix.lstrip('.').lower()}{SUFFIX}")
+        number = taken[place] = taken.get(place, 0) + 1
+        places[file] = place if number == 1 else place.with_name(f"{place.name}{number}")
+    return places
+
+
+# --- Pictures -------------------------------------------------------------------------------------------------------
+
+
+def _pictures(
+    model: WholeBody, files: Sequence[Path], places: Mapping[Path, Path], job: Job, failed: list[str]
+) -> Iterator[Done]:
+    with progress("people", len(files)) as advance:
+        for group in _groups(files, failed, advance):
+            started = time.perf_counter()
+            for (file, image), poses in zip(group, _estimate(model, group, failed), strict=True):
+                if poses is not None:
+                    poses = _largest(poses, job.people)
+                    try:
+                        written = _write_picture(places[file], file, image, poses, job)
+                        yield Done(file, len(poses), written, (time.perf_counter() - started) / len(group))
+                    except WholebodyError as error:
+                        failed.append(str(error))
+                advance()
+
+
+def _groups(
+    files: Iterable[Path], failed: list[str], advance: Callable[[], None]
+) -> Iterator[list[tuple[Path, Image]]]:
+    """Pictures in groups of bounded size; those that cannot be read are noted instead."""
+    group: list[tuple[Path, Image]] = []
+    for file in files:
+        try:
+            group.append((file, read_image(file)))
+        except WholebodyError as error:
+            failed.append(str(error))
+            advance()
+        pixels = sum(image.shape[0] * image.shape[1] for _, image in group)
+        if len(group) == GROUP_PICTURES or pixels > GROUP_PIXELS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _estimate(model: WholeBody, group: Sequence[tuple[Path, Image]], failed: list[str]) -> Iterator[Poses | None]:
+    """Poses of each picture, None where it failed: one that fails does not take the group with it."""
+    try:
+        yield from model.images([image for _, image in group])
+    except WholebodyError:
+        for file, image in group:
+            try:
+                yield model(image)
+            except WholebodyError as error:
+                failed.append(f"{file}: {error}")
+                yield None
+
+
+def _largest(poses: Poses, people: int | None) -> Poses:
+    if people is None or len(poses) <= people:
+        return poses
+    areas = (poses.boxes[:, 2:] - poses.boxes[:, :2]).prod(axis=1)
+    return poses[np.sort(areas.argsort(kind="stable")[::-1][:people])]
+
+
+def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job) -> list[Path]:
+    """Write the picture and the files of one image; the paths written."""
+    written = []
+    size = (image.shape[1], image.shape[0])
+    if job.look.picture != "none":
+        # A map is read by machines: no JPEG noise. A photo keeps its kind where that can be written.
+        kept = job.look.picture == "skeleton" and file.suffix.lower() in WRITE_SUFFIXES
+        written.append(place.with_name(place.name + (file.suffix.lower() if kept else ".png")))
+        write_image(written[-1], job.look(image, poses))
+    kinds = job.kinds or ("coco",)
+    for kind in dict.fromkeys(kinds):
+        path = _path(place, kind, kinds)
+        match kind:
+            case "coco":
+                formats.write_coco(path, {file.name: poses})
+            case "openpose":
+                formats.write_openpose(path, poses)
+            case "comfy":
+                formats.write_comfy(path, poses, size)
+            case "npz":
+                formats.write_npz(path, poses)
+            case "csv":
+                formats.write_csv(path, {file.name: poses})
+        written.append(path)
+    return written
+
+
+def _path(place: Path, kind: Format, kinds: Sequence[Format]) -> Path:
+    """One JSON layout is <name>.json; of several each says which it is."""
+    several = sum(other in _JSON for other in set(kinds)) > 1
+    end = f".{kind}" if kind not in _JSON else f"_{kind}.json" if several else ".json"
+    return place.with_name(place.name + end)
+
+
+# --- Videos ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Clip:
+    """One video on its way."""
+
+    model: WholeBody
+    file: Path
+    place: Path
+    job: Job
+    failed: list[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.place.with_name(f"{self.place.name}.parts")
+
+    @property
+    def drawn(self) -> bool:
+        return self.job.look.picture != "none"
+
+    def run(self) -> Done:
+        started = time.perf_counter()
+        pace = self.job.pace
+        about = video.info(self.file)
+        fps = pace.fps or about.fps
+        if pace.resume and not self.folder.exists() and (finished := self._finished()):
+            return finished
+        self._begin()
+        length = None if about.duration is None else min(about.duration, pace.end or np.inf) - pace.start
+        total = None if length is None else max(round(length * fps), 1)
+        before = sum(len(formats.read_npz_video(part)) for part in parts_in(self.folder))
+        with progress(f"{self.file.name}: people", total, "frames", before) as advance:
+            self._find_people(fps, pace.two_pass, advance)
+        stored = Stored(self.folder, STRENGTHS[pace.smooth], pace.two_pass)
+        if not stored.times:
+            raise WholebodyError(f"{self.file}: no frame from {pace.start:g} s on. Choose an earlier start.")
+        if pace.two_pass and (self.drawn or "png" in self.job.kinds):
+            with progress(f"{self.file.name}: drawing", len(stored.times), "frames") as advance:
+                self._draw(stored, fps, advance)
+        written = self._finish(stored, about, fps)
+        shutil.rmtree(self.folder)
+        seconds = time.perf_counter() - started
+        return Done(self.file, len(stored.ids), written, seconds, len(stored.times))
+
+    def _finished(self) -> Done | None:
+        """What an earlier run has done, if it came to its end."""
+        expected = [self._kind_path(kind) for kind in self.job.kinds or ("npz",) if kind != "trc"]
+        expected += [self._mp4()] if self.drawn else []
+        if not expected or not all(path.exists() for path in expected):
+            return None
+        return Done(self.file, 0, expected, 0.0, 0)
+
+    def _mp4(self) -> Path:
+        return self.place.with_name(f"{self.place.name}.mp4")
+
+    def _kind_path(self, kind: Format) -> Path:
+        if kind == "png" or kind == "openpose":
+            return self.place.with_name(f"{self.place.name}_{kind}")
+        return _path(self.place, kind, self.job.kinds)
+
+    def _begin(self) -> None:
+        """An empty folder of parts, or the one of the run that is to go on."""
+        settings = {
+            **{name: value for name, value in asdict(self.job.pace).items() if name != "resume"},
+            "look": asdict(self.job.look),
+            "people": self.job.people,
+            "networks": list(self.job.networks),
+            "pictures": "png" in self.job.kinds,
+            "bytes": None if self.file.is_dir() else self.file.stat().st_size,
+        }
+        begin(self.folder, settings, self.job.pace.resume)
+
+    def _find_people(self, fps: float, hidden: bool, advance: Callable[[], None]) -> None:
+        """The people of all frames that are not yet there; drawn at once unless that is for a second pass."""
+        pace, done = self.job.pace, parts_in(self.folder)
+        tracker, smoother = Tracker(), Smoother(STRENGTHS[pace.smooth])
+        start, number = pace.start, 0
+        for part in done:
+            frames = formats.read_npz_video(part)
+            number += len(frames)
+            start = frames[-1][0] + (1 / pace.fps if pace.fps else 1e-3)
+            tracker.next_id = max(tracker.next_id, *(int(key) + 1 for _, poses in frames for key in ids_of(poses)), 1)
+            if part in done[-3:]:
+                for at, poses in frames:
+                    tracker.follow(poses, at)
+                    smoother(poses, at)
+        if pace.end is not None and start >= pace.end:
+            return
+        follower = Follower(self.model, pace.every, self.job.people, pace.latency, tracker)
+        frames_in = video.read(self.file, start=start, end=pace.end, fps=pace.fps, notice=self.failed.append)
+        if number:
+            frames_in = _nothing_left(frames_in)
+
+        def drawn() -> Generator[tuple[Frame, Poses]]:
+            with closing(follow(frames_in, follower)) as followed:
+                for frame, poses in followed:
+                    shown = frame.image if hidden else self.job.look(frame.image, smoother(poses, frame.time))
+                    yield Frame(frame.time, shown), poses
+
+        first = next(frames_in, None)
+        if first is None:
+            return
+        frames_in = chain([first], frames_in)
+        with closing(ahead(drawn(), depth_for(first.image))) as found:
+            while self._part(found, number, fps, hidden, advance):
+                number += PART_FRAMES
+
+    def _part(
+        self, found: Iterator[tuple[Frame, Poses]], number: int, fps: float, hidden: bool, advance: Callable[[], None]
+    ) -> bool:
+        """Write the next part; whether there was one. What is done when an error comes is kept."""
+        head = next(found, None)
+        if head is None:
+            return False
+        failure: BaseException | None = None
+        people: list[formats.Timed] = []
+        with self._writer(number, head[0].image, fps, hidden) as write:
+            try:
+                for frame, poses in chain([head], islice(found, PART_FRAMES - 1)):
+                    write(frame)
+                    people.append((frame.time, poses))
+                    advance()
+            except BaseException as error:
+                if not people:
+                    raise
+                failure = error
+        formats.write_npz_video(self.folder / f"{number:08d}.npz", people)
+        if failure is not None:
+            raise failure
+        return True
+
+    @contextmanager
+    def _writer(self, number: int, image: Image, fps: float, hidden: bool) -> Iterator[Callable[[Frame], None]]:
+        """A function that takes the next drawn frame, from `number` on."""
+        counted = iter(range(number, sys.maxsize))
+        with ExitStack() as stack:
+            append = None
+            if self.drawn and not hidden:
+                path, size = self.folder / f"{number:08d}.mp4", (image.shape[1], image.shape[0])
+                append = stack.enter_context(video.encoder(path, size, fps))
+
+            def write(frame: Frame) -> None:
+                if append is not None:
+                    append(frame)
+                if "png" in self.job.kinds and not hidden:
+                    write_image(self._kind_path("png") / f"{next(counted):06d}.png", frame.image)
+
+            yield write
+
+    def _draw(self, stored: "Stored", fps: float, advance: Callable[[], None]) -> None:
+        """The second pass: decode again and draw the smoothed people, from the first part that has no drawing."""
+        parts = [part for part in stored.parts if self.drawn and not part.with_suffix(".mp4").exists()]
+        if not parts and self.drawn:
+            return
+        first = stored.parts.index(parts[0]) if parts else 0
+        counts = [len(formats.read_npz_video(part)) for part in stored.parts]
+        for _ in range(sum(counts[:first])):
+            advance()
+        people = stored.frames(first)
+        head = next(people)
+        pace = self.job.pace
+        frames = video.read(self.file, start=max(head[0] - 2e-4, 0), end=pace.end, fps=pace.fps)
+
+        def drawn() -> Generator[tuple[Frame, Poses]]:
+            for frame, poses in same_times(frames, chain([head], people)):
+                yield Frame(frame.time, self.job.look(frame.image, poses)), poses
+
+        with closing(ahead(drawn(), 2)) as found:
+            for n in range(first, len(stored.parts)):
+                some = next(found, None)
+                if some is None:
+                    return
+                with self._writer(sum(counts[:n]), some[0].image, fps, False) as write:
+                    for frame, _ in chain([some], islice(found, counts[n] - 1)):
+                        write(frame)
+                        advance()
+
+    def _finish(self, stored: "Stored", about: video.Info, fps: float) -> list[Path]:
+        """Join the drawings and write the files of poses; the paths written."""
+        written = []
+        kinds = self.job.kinds or ("npz",)
+        if self.drawn:
+            parts = [(part.with_suffix(".mp4"), at) for part, at in zip(stored.parts, stored.starts, strict=True)]
+            parts = [(path, at) for path, at in parts if path.exists()]
+            end = stored.times[-1] + 1 / fps
+            video.join(self._mp4(), parts, audio=self.file, end=end, notice=self.failed.append)
+            written.append(self._mp4())
+        for kind in dict.fromkeys(kinds):
+            path = self._kind_path(kind)
+            match kind:
+                case "coco":
+                    formats.write_coco(path, ((n, poses) for n, (_, poses) in enumerate(stored)))
+                case "openpose":
+                    for n, (_, poses) in enumerate(stored):
+                        formats.write_openpose(path / formats.openpose_name(self.file.stem, n), poses)
+                case "comfy":
+                    formats.write_comfy(path, (poses for _, poses in stored), about.size)
+                case "npz":
+                    formats.write_npz_video(path, stored)
+                case "csv":
+                    formats.write_csv_video(path, stored)
+                case "parquet":
+                    formats.write_parquet(path, stored)
+                case "trc":
+                    for person in stored.ids:
+                        each = path.with_name(f"{self.place.name}_{person}.trc")
+                        formats.write_trc(each, stored, person, about.size[1])
+                        written.append(each)
+                    continue
+            written.append(path)
+        return written
+
+
+def _nothing_left(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The frames after those of an earlier run: that there are none is no error then."""
+    try:
+        yield from frames
+    except WholebodyError as error:
+        if "ends before" not in str(error):
+            raise
+
+
+# --- Telling --------------------------------------------------------------------------------------------------------
+
+
+def _report(done: Sequence[Done], failed: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    pictures = [row for row in done if row.frames is None]
+    videos = [row for row in done if row.frames is not None]
+    for rows, columns in ((pictures, ("picture", "people", "ms")), (videos, ("video", "people", "frames", "frames/s"))):
+        table = Table(*columns, "written", box=None, pad_edge=False)
+        for row in rows[:40]:
+            if row.frames is None:
+                figures = [f"{row.seconds * 1e3:.0f}"]
+            else:
+                figures = [str(row.frames), f"{row.frames / row.seconds:.1f}" if row.seconds else "done before"]
+            names = ", ".join(path.name for path in row.written)
+            table.add_row(escape(str(row.file)), str(row.people), *figures, escape(names))
+        if rows:
+            console.print(table)
+        if len(rows) > 40:
+            console.print(f"... and {len(rows) - 40} more")
+    sums = [f"{len(rows)} {word}" for rows, word in ((pictures, "pictures"), (videos, "videos")) if rows] or ["0 done"]
+    people = sum(row.people for row in done)
+    console.print(f"{', '.join(sums)}, {people} people" + (f", {len(failed)} failed:" if failed else ""))
+    for line in failed:
+        print(line, file=sys.stderr)
+
+
+@contextmanager
+def progress(name: str, total: int | None, unit: str | None = None, before: int = 0) -> Iterator[Callable[[], None]]:
+    """A bar on stderr and the function that moves it on by one; a single picture needs none.
+
+    Args:
+        total: how many there will be, None if nobody knows. unit: what is counted in a second. before: done already.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn(escape(name)), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}")]
+    hidden = total is not None and total < 2
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=hidden) as bar:
+        task = bar.add_task(name, total=total, completed=before, speed="")
+        started, count = time.perf_counter(), 0
+
+        def advance() -> None:
+            nonlocal count
+            count += 1
+            speed = "" if unit is None else f"{count / (time.perf_counter() - started):.1f} {unit}/s"
+            bar.update(task, advance=1, speed=speed)
+
+        yield advance

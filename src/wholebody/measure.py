@@ -1,0 +1,373 @@
+"""A network on a labelled set: predictions that survive a kill, then the figures and a report.
+
+    wholebody evaluate wholebody-133 --annotations person_keypoints.json --images photos --output evaluation
+
+Predictions go into `predictions.jsonl`, a line for each picture, as they are made; a killed run reads them back and
+goes on. At the end stand `results.json` (every figure with its interval, what was measured and how), `predictions.json`
+(COCO-WholeBody results, rounded) and `report.html`.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.annotations import Labels, picture_path
+from wholebody.errors import WholebodyError
+from wholebody.estimate import check_boxes
+from wholebody.files import replacing
+from wholebody.geometry import Image
+from wholebody.images import read_image
+from wholebody.poses import Floats, Poses
+from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
+
+# Pictures that are read before their people are estimated together.
+GROUP = 8
+
+Boxes = Mapping[int, tuple[Floats, Floats]]
+# Given the number of pictures, shows a bar; inside, call what it gives after each picture.
+Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
+
+
+class Estimator(Protocol):
+    """People in given boxes of several pictures; `estimate.TopDown` is one."""
+
+    @property
+    def schema(self) -> Schema: ...
+    def images(
+        self, images: Sequence[Image], boxes: Sequence[npt.ArrayLike], box_scores: Sequence[npt.ArrayLike | None]
+    ) -> list[Poses]: ...
+
+
+class Detector(Protocol):
+    """Boxes (N, 4) and scores (N,) of the people of a picture; `detect.YOLOX` is one."""
+
+    def __call__(self, image: Image) -> tuple[Floats, Floats]: ...
+
+
+@dataclass(eq=False)
+class Measured:
+    """What a run over a set gave.
+
+    Attributes:
+        predictions: image id -> people, COCO_WHOLEBODY or what `schema` says; pictures that failed are missing.
+        seconds: spent detecting and estimating, pictures already read; without what an earlier run did.
+        people: how many people these seconds were for.
+        failed: a line for each picture that could not be used.
+    """
+
+    predictions: dict[int, Poses] = field(default_factory=dict)
+    seconds: float = 0.0
+    people: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def labelled_boxes(labels: Labels) -> dict[int, tuple[Floats, Floats]]:
+    """The boxes of everyone with a labelled point, score 1, by image: what "boxes given" means in papers."""
+    known = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
+    return {
+        image: (labels.boxes[rows].astype(np.float32), np.ones(len(rows), np.float32))
+        for image, rows in _by_image(labels.image_ids, known)
+    }
+
+
+def read_boxes(path: str | Path) -> dict[int, tuple[Floats, Floats]]:
+    """Boxes of persons from a COCO detections file: rows of image_id, category_id, bbox (x, y, w, h) and score.
+
+    Raises:
+        WholebodyError: the file cannot be read or a row is not such a row.
+    """
+    path = Path(path)
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(rows, list):
+            raise WholebodyError(f"{path}: not a list of detections. Give COCO detection results.")
+    except OSError as error:
+        raise WholebodyError(f"{path}: cannot read ({error.strerror or error}). Check the name.") from error
+    except ValueError as error:
+        raise WholebodyError(f"{path}: not valid JSON. Copy or download it again.") from error
+    found: dict[int, list[list[float]]] = {}
+    for n, row in enumerate(rows):
+        try:
+            if row.get("category_id", 1) != 1:
+                continue
+            x, y, w, h = map(float, row["bbox"])
+            numbers = [x, y, x + w, y + h, float(row["score"])]
+            image = int(row["image_id"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise WholebodyError(
+                f"{path}: [{n}] has no image_id, bbox of four numbers and score ({error}). Correct the row."
+            ) from error
+        if not np.isfinite(numbers).all():
+            raise WholebodyError(f"{path}: [{n}].bbox or score is not a finite number. Correct the row.")
+        found.setdefault(image, []).append(numbers)
+    return {
+        image: (np.array(boxes, np.float32)[:, :4], np.array(boxes, np.float32)[:, 4]) for image, boxes in found.items()
+    }
+
+
+def _by_image(image_ids: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[int, Any]]:
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.argsort(image_ids[rows], kind="stable")]
+    images, starts = np.unique(image_ids[rows], return_index=True)
+    yield from zip(images.tolist(), np.split(rows, starts[1:])[: len(images)], strict=True)
+
+
+def predict(
+    estimator: Estimator,
+    labels: Labels,
+    images: str | Path,
+    boxes: Boxes | Detector,
+    journal: Path,
+    about: Mapping[str, object],
+    advance: Callable[[], None] = lambda: None,
+) -> Measured:
+    """Estimate everyone in the pictures of a set, going on where `journal` ends.
+
+    Args:
+        estimator: the pose network.
+        labels: which pictures there are.
+        images: their folder.
+        boxes: where the people are, or what finds them.
+        journal: the file of finished pictures.
+        about: what the predictions depend on. A journal of something else is not gone on with.
+        advance: called after each picture.
+
+    Raises:
+        WholebodyError: the journal belongs to another run or cannot be written.
+    """
+    done = Measured(predictions=read_journal(journal, about, set(labels.images)))
+    todo = []
+    for number in sorted(labels.images):
+        if number in done.predictions:
+            advance()
+        elif isinstance(boxes, Mapping) and number not in boxes:
+            done.predictions[number] = Poses.empty(estimator.schema)
+            advance()
+        else:
+            todo.append(number)
+    with journal.open("a", encoding="utf-8") as file:
+        for start in range(0, len(todo), GROUP):
+            for number, poses in _group(estimator, labels, images, boxes, todo[start : start + GROUP], done):
+                file.write(_line(number, poses))
+                done.predictions[number] = poses
+            file.flush()
+            for _ in todo[start : start + GROUP]:
+                advance()
+    return done
+
+
+def _group(
+    estimator: Estimator,
+    labels: Labels,
+    folder: str | Path,
+    boxes: Boxes | Detector,
+    numbers: Sequence[int],
+    done: Measured,
+) -> list[tuple[int, Poses]]:
+    """The people of some pictures; one that cannot be used is noted and left out."""
+    read: list[tuple[int, Image]] = []
+    for number in numbers:
+        try:
+            read.append((number, read_image(picture_path(folder, labels.images[number].file_name))))
+        except WholebodyError as error:
+            done.failed.append(str(error))
+    started = time.perf_counter()
+    given = []
+    for number, image in read:
+        rows, scores = boxes[number] if isinstance(boxes, Mapping) else boxes(image)
+        usable = [i for i, row in enumerate(rows) if _is_usable(row, image)]
+        if len(usable) < len(rows):
+            done.failed.append(f"image {number}: {len(rows) - len(usable)} boxes have no area in the picture.")
+        given.append((rows[usable], scores[usable]))
+    found = estimator.images([image for _, image in read], [rows for rows, _ in given], [s for _, s in given])
+    done.seconds += time.perf_counter() - started
+    done.people += sum(map(len, found))
+    return [(number, poses) for (number, _), poses in zip(read, found, strict=True)]
+
+
+def _is_usable(box: Floats, image: Image) -> bool:
+    try:
+        check_boxes(box[None], image)
+    except WholebodyError:
+        return False
+    return True
+
+
+def as_wholebody(poses: Poses) -> Poses:
+    """Poses of COCO's 17 points as COCO_WHOLEBODY: what they lack is at the middle of the box with a score of 0, which
+    evaluation takes for not predicted."""
+    if poses.schema is COCO_WHOLEBODY:
+        return poses
+    rows = [COCO_WHOLEBODY.names.index(name) for name in poses.schema.names]
+    middle = (poses.boxes[:, None, :2] + poses.boxes[:, None, 2:]) / np.float32(2)
+    keypoints: Floats = np.repeat(middle, len(COCO_WHOLEBODY), axis=1).astype(np.float32)
+    scores = np.zeros(keypoints.shape[:2], np.float32)
+    keypoints[:, rows], scores[:, rows] = poses.keypoints, poses.scores
+    return Poses(keypoints, scores, poses.boxes, poses.box_scores, COCO_WHOLEBODY, poses.ids)
+
+
+def parts_of(schema: Schema) -> tuple[str, ...]:
+    """The parts of COCO-WholeBody that a schema has points of; the whole only if it has all."""
+    names = set(schema.names)
+    parts = [part for part, rows in COCO_WHOLEBODY.parts.items() if names.issuperset(COCO_WHOLEBODY.names[rows])]
+    both = ["hands"] if {"left_hand", "right_hand"} <= set(parts) else []
+    return (*parts, *both, *(["whole"] if names.issuperset(COCO_WHOLEBODY.names) else []))
+
+
+# --- The journal: written a line at a time, read back after a stop ----------------------------------------------------
+
+
+def _line(number: int, poses: Poses) -> str:
+    row = {name: getattr(poses, name).astype(float).tolist() for name in ("keypoints", "scores", "boxes", "box_scores")}
+    return json.dumps({"image_id": number, "schema": poses.schema.name, **row}, separators=(",", ":")) + "\n"
+
+
+def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> dict[int, Poses]:
+    """What an earlier run has finished; starts the file if there is none. A line that was cut off is dropped.
+
+    Raises:
+        WholebodyError: the file is of another model, set or setting, or cannot be read or written.
+    """
+    head = json.dumps({"about": dict(about)}, sort_keys=True) + "\n"
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(head, encoding="utf-8")
+            return {}
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise WholebodyError(f"{path}: cannot be used ({error}). Choose another --output.") from error
+    whole = text[: text.rfind("\n") + 1]
+    first, *lines = whole.splitlines() or [""]
+    if first + "\n" != head:
+        raise WholebodyError(f"{path}: predictions of another model, set or setting. Choose another --output.")
+    found = {}
+    for line in lines:
+        row = json.loads(line)
+        if row["image_id"] in images:
+            schema = schema_named(row["schema"])
+            count, k = len(row["boxes"]), len(schema)
+            shapes = {"keypoints": (count, k, 2), "scores": (count, k), "boxes": (count, 4), "box_scores": (count,)}
+            keypoints, scores, boxes, box_scores = (np.array(row[n], np.float32).reshape(s) for n, s in shapes.items())
+            found[row["image_id"]] = Poses(keypoints, scores, boxes, box_scores, schema)
+    if whole != text:
+        with replacing(path) as partial:
+            partial.write_text(whole, encoding="utf-8")
+    return found
+
+
+def fingerprint(*files: str | Path) -> str:
+    """A short hash of the contents of files: the same predictions can be expected of the same files."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `wholebody evaluate` was asked for."""
+
+    model: str
+    annotations: Path
+    images: Path
+    output: Path
+    boxes: str = "gt"
+    detector: str = "person"
+    flip: bool = False
+    batch: int = 32
+    mapping: Path | None = None
+    device: str = "auto"
+    threads: int | None = None
+
+
+def read_set(annotations: Path, mapping: Path | None = None) -> Labels:
+    """The labels of a file, or of UBody's test videos where a folder is named.
+
+    Raises:
+        WholebodyError: they cannot be read, or nobody is labelled.
+    """
+    from wholebody.annotations import read_labels, read_mapping, read_ubody
+
+    if annotations.is_dir():
+        labels = read_ubody(annotations, split="test")
+    else:
+        labels = read_labels(annotations, read_mapping(mapping) if mapping else None)
+    if not len(labels):
+        raise WholebodyError(f"{annotations}: nobody is labelled. Choose a set with keypoints of people.")
+    return labels
+
+
+def evaluate_model(options: Options, progress: Progress) -> int:
+    """Run the evaluation, print the table, write the files; 1 if a picture could not be used."""
+    from rich.console import Console
+
+    from wholebody.detect import YOLOX
+    from wholebody.estimate import TopDown
+    from wholebody.evaluate import evaluate, match
+    from wholebody.formats import write_coco
+    from wholebody.report import write_report
+    from wholebody.runtime import open_session
+    from wholebody.weights import find
+
+    labels = read_set(options.annotations, options.mapping)
+    model = find(options.model, kind="pose")
+    estimator = TopDown(open_session(model, options.device, options.threads), options.flip, options.batch)
+    about: dict[str, object] = {
+        "model": options.model,
+        "sha256": fingerprint(model),
+        "annotations": options.annotations.name,
+        "images": len(labels.images),
+        "people": len(labels),
+        "boxes": options.boxes,
+        "flip": options.flip,
+    }
+    boxes: Boxes | Detector
+    match options.boxes:
+        case "gt":
+            boxes = labelled_boxes(labels)
+        case "detect":
+            detector = find(options.detector, kind="detector")
+            about |= {"detector": options.detector, "detector_sha256": fingerprint(detector)}
+            boxes = YOLOX(open_session(detector, options.device, options.threads))
+        case file:
+            boxes = read_boxes(file)
+            about["boxes"] = f"{Path(file).name} ({fingerprint(file)})"
+    journal = options.output / "predictions.jsonl"
+    with progress(len(labels.images)) as advance:
+        measured = predict(estimator, labels, options.images, boxes, journal, about, advance)
+    predictions = {number: as_wholebody(poses) for number, poses in measured.predictions.items()}
+    report, people = evaluate(labels, predictions), match(labels, predictions)
+    parts = tuple(part for part in parts_of(estimator.schema) if report.people[part])
+    results = json.loads(report.to_json())
+    results["figures"] = {part: results["figures"][part] for part in parts}
+    results["people"] = {part: results["people"][part] for part in parts}
+    results["about"] = about
+    results["failed"] = measured.failed
+    if measured.people:
+        results["milliseconds_per_person"] = round(1000 * measured.seconds / measured.people, 3)
+    with replacing(options.output / "results.json") as path:
+        path.write_text(json.dumps(results, indent=1) + "\n")
+    write_coco(options.output / "predictions.json", predictions)
+    write_report(options.output / "report.html", about, labels, options.images, predictions, report, people, parts)
+    console = Console()
+    for names in (("AP", "AP50", "AP75"), ("AR", "OKS", "PCK")):
+        console.print(report.table(names, parts))
+    console.print(
+        f"per cent, with 95 % intervals; {len(labels.images)} pictures, {report.predictions} predictions; "
+        f"all figures, error bars and pictures: {options.output / 'report.html'}"
+    )
+    for line in measured.failed:
+        console.print(line, style="red", markup=False)
+    return 1 if measured.failed else 0

@@ -1,0 +1,329 @@
+"""Video at the machine's limit: decoding, detecting, estimating, drawing and encoding overlap.
+
+    follower = Follower(WholeBody(), every=8)
+    for frame, poses in follow(read("clip.mp4"), follower):     # poses.ids: who is who
+        ...
+
+A pipeline here is a chain of generators. `ahead` lets one run in a thread of its own, a bounded number of items in
+front of whoever takes them: memory stays flat however long the video is.
+
+The detector runs on every k-th frame only. In between, each person's box comes from their last keypoints, carried on
+by their speed. It runs sooner when somebody is lost, when scores drop, when the picture changes where nobody is
+known, and at once after a cut.
+
+Where a delay is allowed, frames go in short chunks. The last frame of a chunk is estimated first; boxes of the frames
+before it lie between the people there and the people before the chunk, so that all of them share one batch.
+"""
+
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.detect import Detections
+from wholebody.errors import WholebodyError
+from wholebody.geometry import Image, iou
+from wholebody.poses import Floats, Poses
+from wholebody.track import Tracker, distinct
+from wholebody.video import Frame
+from wholebody.wholebody import WholeBody
+
+Item = TypeVar("Item")
+Latency = Literal["low", "high"]
+
+# A chunk spans at most this many seconds, in which people move almost in a straight line, and this many frames.
+CHUNK_SECONDS, CHUNK_FRAMES = 0.14, 6
+# Frames that wait between two stages: as many as fit into this many bytes, between 1 and 8.
+WAITING_BYTES = 2**26
+
+_THUMB = (64, 36)
+_CHANGED = 25  # levels by which a changed place differs in a colour
+_CUT = 40.0  # mean levels between two frames that have nothing in common
+
+
+def ahead(items: Iterable[Item], depth: int) -> Generator[Item]:
+    """The items, made in a thread of their own, `depth` of them in advance.
+
+    An error in the thread is raised here after the items before it. Closing this generator stops the thread, after the
+    item that it is about to make, and closes `items`.
+    """
+    waiting: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(max(depth, 1))
+    stop = threading.Event()
+
+    def put(done: bool, item: Item | BaseException | None) -> bool:
+        while not stop.is_set():
+            try:
+                waiting.put((done, item), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        source = iter(items)
+        try:
+            for item in source:
+                if not put(False, item):
+                    break
+            put(True, None)
+        except BaseException as error:
+            put(True, error)
+        finally:
+            if isinstance(source, Iterator) and hasattr(source, "close"):
+                source.close()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            done, item = waiting.get()
+            if isinstance(item, BaseException) and done:
+                raise item
+            if done:
+                return
+            yield item  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def depth_for(image: Image) -> int:
+    """How many frames of this size may wait between two stages."""
+    return int(np.clip(WAITING_BYTES // max(image.nbytes, 1), 1, 8))
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Frames in a row that are estimated together.
+
+    Attributes:
+        frames: one or more.
+        thumb: the last frame, tiny, (36, 64, 3) float32.
+        cut: whether the picture changed altogether before the first frame.
+        found: what the detector found on the last frame; None where it did not run.
+    """
+
+    frames: Sequence[Frame]
+    thumb: Floats
+    cut: bool
+    found: Detections | None
+
+
+def _thumb(image: Image) -> Floats:
+    # Every n-th pixel first: reading all of a large picture would take longer than all else here.
+    step = max(min(image.shape[0] // 144, image.shape[1] // 256), 1)
+    return cv2.resize(image[::step, ::step], _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+@dataclass(eq=False)
+class Follower:
+    """Finds people in the frames of one video and follows them.
+
+    Attributes:
+        model: detector and pose network. Without a detector everybody is one person who fills the picture.
+        every: the detector runs on every `every`-th frame at least.
+        people: most people, the largest first; None for all.
+        latency: "low" gives each frame's people before the next frame is looked at, "high" holds a few frames back.
+        tracker: gives the ids; one that has seen an earlier part of the video goes on with it.
+        searches: on how many frames the detector ran.
+    """
+
+    model: WholeBody
+    every: int = 8
+    people: int | None = None
+    latency: Latency = "high"
+    tracker: Tracker = field(default_factory=Tracker)
+    searches: int = 0
+    _since: int = 0
+    _worried: bool = False
+    _thumb: Floats | None = None
+    _before: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or (self.people is not None and self.people < 1):
+            raise WholebodyError(f"every {self.every} and people {self.people}: both are to be 1 or more.")
+        if self.model.detector is None:
+            self.every = 1
+
+    def chunks(self, frames: Iterable[Frame]) -> Generator[Chunk]:
+        """Cut the frames into chunks, and run the detector where its turn comes."""
+        waiting: list[Frame] = []
+        last: Floats | None = None
+        since, cut = self.every, False
+        for frame in frames:
+            thumb = _thumb(frame.image)
+            changed = last is not None and float(np.abs(thumb - last).mean()) > _CUT
+            if changed and waiting and last is not None:
+                yield self._chunk(waiting, last, cut, False)
+                since, waiting = since + len(waiting), []
+            first = last is None or changed
+            if not waiting:
+                cut = changed
+            waiting.append(frame)
+            last = thumb
+            # A chunk never reaches beyond the frame where the detector's turn comes, nor over a cut.
+            full = len(waiting) >= min(CHUNK_FRAMES, max(depth_for(frame.image), 1))
+            long = frame.time - waiting[0].time >= CHUNK_SECONDS
+            due = since + len(waiting) >= self.every
+            if first or due or full or long or self.latency == "low":
+                yield self._chunk(waiting, thumb, cut, due or first)
+                since, waiting = 0 if due or first else since + len(waiting), []
+        if waiting and last is not None:
+            yield self._chunk(waiting, last, cut, False)
+
+    def _chunk(self, frames: list[Frame], thumb: Floats, cut: bool, due: bool) -> Chunk:
+        return Chunk(frames, thumb, cut, self._search(frames[-1].image) if due else None)
+
+    def _search(self, image: Image) -> Detections:
+        self.searches += 1
+        if self.model.detector is None:
+            whole = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+            return whole, np.ones(1, np.float32)
+        return self.model.detector.images([image])[0]
+
+    def __call__(self, chunk: Chunk) -> Iterator[tuple[Frame, Poses]]:
+        """Each frame of a chunk with its people, who have ids."""
+        if chunk.cut:
+            self.tracker.forget()
+        *between, last = chunk.frames
+        found = chunk.found
+        if found is None and self._soon(chunk, last.time):
+            found = self._search(last.image)
+        if found is None:
+            self._since += len(chunk.frames)
+        else:
+            self._since, self._worried, self._thumb = 0, False, chunk.thumb
+        people, sure = self._estimate(last, found)
+        inner = self._between(between, last.time, people)
+        for frame, poses in zip(between, inner, strict=True):
+            # Whoever is believed in was found by a detector not long ago: only a search can take that back.
+            yield frame, self.tracker.update(poses, frame.time, np.zeros(len(poses), bool))
+        known = {track.id: track.typical for track in self.tracker.tracks if track.seen >= (self._before or 0)}
+        named = self.tracker.update(people, last.time, sure)
+        assert named.ids is not None
+        rows = people.schema.parts["body"]
+        scores = dict(zip(named.ids.tolist(), named.scores[:, rows].mean(axis=1).tolist(), strict=True))
+        self._worried = self._worried or any(scores.get(key, 0) < 0.75 * usual for key, usual in known.items())
+        self._before = last.time
+        yield last, named
+
+    def _soon(self, chunk: Chunk, time: float) -> bool:
+        """Whether to look before the detector's turn: never at once again, for a moving camera changes everything."""
+        if self._thumb is None:
+            return True
+        if self._since + len(chunk.frames) < max(self.every // 3, 1):
+            return False
+        if self._worried:
+            return True
+        changed = np.abs(chunk.thumb - self._thumb).max(axis=2) > _CHANGED
+        height, width = chunk.frames[-1].image.shape[:2]
+        scale = np.array([_THUMB[0] / width, _THUMB[1] / height] * 2)
+        for x0, y0, x1, y1 in self.tracker.boxes(time) * scale:
+            aside, above = 0.25 * (x1 - x0) + 1, 0.15 * (y1 - y0) + 1
+            x, y = (
+                slice(max(int(x0 - aside), 0), int(x1 + aside) + 1),
+                slice(max(int(y0 - above), 0), int(y1 + above) + 1),
+            )
+            changed[y, x] = False
+        return bool(changed.mean() > 0.01)
+
+    def _estimate(self, frame: Frame, found: Detections | None) -> tuple[Poses, npt.NDArray[np.bool_]]:
+        """The people of a frame, and which of them the detector found."""
+        height, width = frame.image.shape[:2]
+        tracks = self.tracker.recent(frame.time) if self.model.detector is not None else []
+        expected = Poses.concatenate([track.at(frame.time) for track in tracks])
+        open_rows = _inside(expected.boxes, (width, height))
+        boxes, scores = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) if found is None else found
+        if len(boxes) and len(expected):
+            open_rows &= iou(expected.boxes, boxes).max(axis=1) < 0.4
+        usual = np.array([track.typical for track in tracks])[open_rows]
+        sure = np.arange(len(boxes) + len(usual)) < len(boxes)
+        needed = np.concatenate([np.zeros(len(boxes)), 0.5 * usual])
+        boxes = np.concatenate([boxes, expected.boxes[open_rows]])
+        scores = np.concatenate([scores, expected.box_scores[open_rows]])
+        if self.people is not None and len(boxes) > self.people:
+            rows = self._largest(boxes, frame.time)
+            boxes, scores, sure, needed = boxes[rows], scores[rows], sure[rows], needed[rows]
+        poses = self.model.pose.images([frame.image], [boxes], [scores])[0]
+        rows = _showing(poses, needed)
+        return poses[rows], sure[rows]
+
+    def _largest(self, boxes: Floats, time: float) -> npt.NDArray[np.int64]:
+        """Rows of the largest boxes; who was among them keeps the place against somebody a little larger."""
+        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        known = self.tracker.boxes(time)
+        if len(known):
+            areas = np.where(iou(boxes, known).max(axis=1) > 0.4, 1.3 * areas, areas)
+        return np.sort(areas.argsort(kind="stable")[::-1][: self.people])
+
+    def _between(self, frames: Sequence[Frame], until: float, people: Poses) -> list[Poses]:
+        """People of the frames before `until`, in boxes between where they were and `people`."""
+        if not frames:
+            return []
+        matched = dict(self.tracker.match(people, until))
+        tracks = self.tracker.tracks
+        both = [(tracks[row], column) for row, column in matched.items() if until - tracks[row].seen < 1.0]
+        # Who is gone at the end may have been there for a part of the way.
+        lost = [track for row, track in enumerate(tracks) if row not in matched and until - track.seen <= 0.3]
+        height, width = frames[0].image.shape[:2]
+        columns = [column for _, column in both]
+        start = Poses.concatenate([track.pose for track, _ in both]).boxes
+        end = people.boxes[columns]
+        given = np.concatenate([people.box_scores[columns], [float(track.pose.box_scores[0]) for track in lost]])
+        needed = np.concatenate([np.zeros(len(both)), [0.5 * track.typical for track in lost]])
+        boxes, scores, least = [], [], []
+        for frame in frames:
+            share = np.array([(frame.time - track.seen) / (until - track.seen) for track, _ in both], np.float32)
+            rows = np.concatenate([start + share[:, None] * (end - start), *(t.at(frame.time).boxes for t in lost)])
+            inside = _inside(rows, (width, height))
+            boxes.append(rows[inside])
+            scores.append(given[inside])
+            least.append(needed[inside])
+        found = self.model.pose.images([frame.image for frame in frames], boxes, scores)
+        return [poses[_showing(poses, bound)] for poses, bound in zip(found, least, strict=True)]
+
+
+def _showing(poses: Poses, needed: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Rows of different people whose body has the score that is `needed` (N,): a box that goes on without a detector
+    has to show somebody."""
+    body = poses.scores[:, poses.schema.parts["body"]].mean(axis=1)
+    rows = distinct(poses)
+    shown: npt.NDArray[np.int64] = rows[(body >= needed)[rows]]
+    return shown
+
+
+def _inside(boxes: Floats, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """(N,) whether a box shows something of a picture of `size` (w, h)."""
+    x0, y0, x1, y1 = boxes.T
+    reaches = (x0 < size[0] - 1) & (y0 < size[1] - 1) & (x1 > 1) & (y1 > 1)
+    shows: npt.NDArray[np.bool_] = reaches & (x1 - x0 > 1) & (y1 - y0 > 1)
+    return shows
+
+
+def follow(frames: Iterable[Frame], follower: Follower) -> Generator[tuple[Frame, Poses]]:
+    """Each frame with its people: frames are read, searched, and people estimated, in a thread each.
+
+    Close the generator (`contextlib.closing`) when leaving it early.
+    """
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        return
+    depth = depth_for(first.image)
+
+    def all_frames() -> Iterator[Frame]:
+        yield first
+        yield from frames
+
+    slow = follower.latency == "high"
+    with closing(ahead(all_frames(), depth if slow else 1)) as read:
+        chunks = follower.chunks(read)
+        with closing(ahead(chunks, 1) if slow else chunks) as searched:
+            for chunk in searched:
+                yield from follower(chunk)

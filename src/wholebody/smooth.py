@@ -1,0 +1,188 @@
+"""Keypoints that do not tremble: a filter for live video, and one without lag for video that is all there.
+
+    smoother = Smoother(LIGHT)
+    poses = smoother(poses, time)                    # poses.ids are needed
+
+Live: the One-Euro filter (Casiez, Roussel, Vogel 2012). Its cut-off rises with speed, so that a still hand rests and a
+fast one does not lag. Here it runs on the real times of frames, its speeds count in sizes of the person, each part has
+its own constants, and a point with a low score moves the estimate as little as it is sure.
+
+Afterwards (`smooth_track`): at each time a parabola through the neighbours in time, weighted by nearness and score. It
+looks both ways, so that nothing lags and turning points keep their place.
+
+Scores, boxes and ids are left as they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.poses import Floats, Poses
+from wholebody.schema import Schema
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How much is smoothed.
+
+    Attributes:
+        cutoff: lowest cut-off frequency of the One-Euro filter, hertz, for each part.
+        beta: by how many hertz it rises at a speed of one size of the person in a second.
+        window: deviation of the window that looks both ways, seconds.
+    """
+
+    cutoff: Mapping[str, float]
+    beta: float
+    window: float
+
+
+def _parts(body: float, face: float, hands: float) -> Mapping[str, float]:
+    return MappingProxyType(
+        {"body": body, "feet": body, "face": face, "left_hand": hands, "right_hand": hands},
+    )
+
+
+LIGHT = Strength(_parts(2.0, 2.0, 3.0), 10.0, 0.04)
+STRONG = Strength(_parts(0.8, 0.8, 1.2), 5.0, 0.10)
+STRENGTHS: Mapping[str, Strength | None] = MappingProxyType({"off": None, "light": LIGHT, "strong": STRONG})
+
+# A point at the upper score or above counts fully, one at the lower does not move the estimate any more.
+_UNSURE, _SURE = 0.05, 0.4
+# Who was away for this many seconds starts anew.
+_AWAY = 0.4
+_SPEED_CUTOFF = 1.5  # hertz, of the speed
+
+
+def trust(scores: npt.NDArray[np.floating]) -> Doubles:
+    """0..1, how much a point with each score moves the estimate."""
+    return np.clip((np.asarray(scores, np.float64) - _UNSURE) / (_SURE - _UNSURE), 0, 1)
+
+
+def size_of(boxes: npt.NDArray[np.floating]) -> Doubles:
+    """(N,) the longer side of each box (N, 4): what speeds are counted in."""
+    size: Doubles = np.maximum(boxes[:, 2:] - boxes[:, :2], 1).max(axis=1).astype(np.float64)
+    return size
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    time: float
+    points: Doubles  # (K, 2) the estimate
+    speed: Doubles  # (K, 2) pixels in a second
+    started: npt.NDArray[np.bool_]  # (K,) whether there was a sure observation yet
+
+
+@dataclass(eq=False)
+class Smoother:
+    """The One-Euro filter over the people of a video, in the order of time.
+
+    Attributes:
+        strength: LIGHT, STRONG or your own; None leaves everything as it is.
+    """
+
+    strength: Strength | None = LIGHT
+    _states: dict[int, _State] = field(default_factory=dict, repr=False)
+
+    def __call__(self, poses: Poses, time: float) -> Poses:
+        """The people with smoothed keypoints.
+
+        Args:
+            poses: people with ids. time: seconds, later than the last one.
+
+        Raises:
+            ValueError: there are people without ids.
+        """
+        if self.strength is None:
+            return poses
+        if poses.ids is None:
+            if len(poses):
+                raise ValueError("smoothing needs ids: track the people first.")
+            return poses
+        self._states = {key: state for key, state in self._states.items() if time - state.time <= _AWAY}
+        cutoff = _cutoffs(poses.schema, self.strength)
+        keypoints = poses.keypoints.copy()
+        sizes = size_of(poses.boxes)
+        for n, person in enumerate(poses.ids.tolist()):
+            state = self._states.get(person)
+            state = _step(state, time, keypoints[n], poses.scores[n], float(sizes[n]), cutoff, self.strength.beta)
+            self._states[person] = state
+            keypoints[n] = state.points
+        return replace(poses, keypoints=keypoints)
+
+
+def _cutoffs(schema: Schema, strength: Strength) -> Doubles:
+    cutoff = np.full(len(schema), strength.cutoff["body"])
+    for part, rows in schema.parts.items():
+        cutoff[rows] = strength.cutoff.get(part, strength.cutoff["body"])
+    return cutoff
+
+
+def _alpha(cutoff: Doubles | float, step: float) -> Doubles:
+    """The weight of a new value in a low-pass filter: 1 / (1 + tau / step), tau = 1 / (2 pi cutoff)."""
+    return np.asarray(1 / (1 + 1 / (2 * np.pi * np.asarray(cutoff) * step)))
+
+
+def _step(
+    state: _State | None, time: float, points: Floats, scores: Floats, size: float, cutoff: Doubles, beta: float
+) -> _State:
+    trusted = trust(scores)
+    observed = points.astype(np.float64)
+    if state is None:
+        return _State(time, observed, np.zeros_like(observed), trusted > 0.5)
+    step = max(time - state.time, 1e-3)
+    # What was never seen surely so far is not worth holding on to.
+    fresh = ~state.started
+    rate = (observed - state.points) / step
+    speed = state.speed + (_alpha(_SPEED_CUTOFF, step) * trusted)[:, None] * (rate - state.speed)
+    fast = np.hypot(*speed.T) / size
+    moved = _alpha(cutoff + beta * fast, step) * trusted
+    moved = np.where(fresh, 1.0, moved)[:, None]
+    speed[fresh] = 0
+    return _State(time, state.points + moved * (observed - state.points), speed, state.started | (trusted > 0.5))
+
+
+def smooth_track(times: Doubles, keypoints: Floats, scores: Floats, strength: Strength = LIGHT) -> Floats:
+    """One person's keypoints, smoothed with a look both ways in time.
+
+    At each time the value there of the parabola that fits the observations best, weighted by
+    exp(-(t - t_i)^2 / (2 window^2)) times how sure each is. Where too few are sure for a parabola, a line or the
+    weighted mean takes its place; where none is, the point stays.
+
+    Args:
+        times: (T,) seconds, rising. keypoints: (T, K, 2). scores: (T, K).
+
+    Returns:
+        (T, K, 2) float32.
+    """
+    sigma = strength.window
+    first = np.searchsorted(times, times - 3 * sigma, side="left")
+    last = np.searchsorted(times, times + 3 * sigma, side="right")
+    trusted = trust(scores) + 1e-6
+    smoothed = keypoints.astype(np.float64)
+    for n, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        t = (times[low:high] - times[n]) / sigma
+        weight = np.exp(-(t**2) / 2)[:, None] * trusted[low:high]
+        powers = np.stack([t**p for p in range(5)])
+        s = powers @ weight  # (5, K) moments
+        values = np.einsum("pt,tk,tkc->pkc", powers[:3], weight, keypoints[low:high].astype(np.float64))
+        smoothed[n] = _at_zero(s, values)
+    return smoothed.astype(np.float32)
+
+
+def _at_zero(s: Doubles, y: Doubles) -> Doubles:
+    """(K, 2) the value at 0 of the weighted least-squares parabola, from moments s (5, K) and y (3, K, 2)."""
+    # About the weighted mean, and with a little added to the higher moments: where the data carries no parabola, the
+    # fit then becomes a line, or that mean.
+    mean = y[0] / s[0][:, None]
+    y = y - s[:3, :, None] * mean
+    s0, s1, s2, s3, s4 = s[0], s[1], s[2] + 1e-3 * s[0], s[3], s[4] + 1e-2 * s[0]
+    # Cramer's rule for the first unknown of the symmetric 3 x 3 system.
+    c0, c1, c2 = s2 * s4 - s3 * s3, s2 * s3 - s1 * s4, s1 * s3 - s2 * s2
+    determinant = s0 * c0 + s1 * c1 + s2 * c2
+    value: Doubles = mean + (c0[:, None] * y[0] + c1[:, None] * y[1] + c2[:, None] * y[2]) / determinant[:, None]
+    return value

@@ -1,0 +1,198 @@
+"""The augmentations of the published recipe, one function each, with cv2 and numpy.
+
+A crop is described by its centre and scale until the single affine warp; the order is flip, half body, jitter, warp,
+colour, blur, cut-out. Every function takes the random generator, so a sample is a function of its seed.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.geometry import Crop, Image, center_scale, crop_matrix
+from wholebody.schema import COCO_WHOLEBODY, Schema
+from wholebody.train.data import Sample
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths; the defaults are the published recipe's first part.
+
+    Attributes:
+        flip: chance of the mirror image.
+        half_body: chance of a crop around the upper or the lower half.
+        close_up: chance of a crop around the head or one hand, where nothing was cropped to a half; not in the recipe.
+        scale: factors on the crop's extent.
+        rotation: degrees to either side, in 60 % of the crops.
+        shift: of the extent, in 30 % of the crops.
+        hsv: greatest change of hue, saturation and value, each in half of the crops.
+        blur: chance of a box blur, and of a median blur.
+        cutout: chance of a black rectangle of 0.2 to 0.4 of the input.
+        shrink: chance that the crop is made from a smaller picture, as people far away are.
+    """
+
+    flip: float = 0.5
+    half_body: float = 0.3
+    close_up: float = 0.0
+    scale: tuple[float, float] = (0.6, 1.4)
+    rotation: float = 80.0
+    shift: float = 0.16
+    hsv: tuple[int, int, int] = (5, 30, 30)
+    blur: float = 0.1
+    cutout: float = 1.0
+    shrink: float = 0.0
+
+
+def augment(
+    sample: Sample, size: tuple[int, int], config: Augmentation, rng: np.random.Generator
+) -> tuple[Image, Array, npt.NDArray[np.float32]]:
+    """One training crop.
+
+    Returns:
+        crop (h, w, 3) BGR, keypoints (K, 2) in input pixels, visible (K,).
+    """
+    if rng.random() < config.flip:
+        sample = flip(sample)
+    center, scale = center_scale(sample.box, size)
+    if rng.random() < config.half_body:
+        center, scale = half_body(sample.keypoints, sample.visible, center, scale, rng)
+    elif rng.random() < config.close_up:
+        center, scale = close_up(sample.keypoints, sample.visible, center, scale, rng)
+    center, scale, rotation = jitter(center, scale, config, rng)
+    # Half body leaves any aspect; the warp needs the input's.
+    center, scale = center_scale([*(center - scale / 2), *(center + scale / 2)], size, padding=1.0)
+    crop = Crop(crop_matrix(center, scale, size, rotation), size)
+    image = shrunk_cut(sample.image, crop, rng) if rng.random() < config.shrink else crop.cut(sample.image)
+    image = random_hsv(image, config.hsv, rng)
+    image = random_blur(image, config.blur, rng)
+    if rng.random() < config.cutout:
+        image = cutout(image, rng)
+    return image, crop.to_input(sample.keypoints), sample.visible
+
+
+def flip(sample: Sample, schema: Schema = COCO_WHOLEBODY) -> Sample:
+    """The mirror image: pixel x becomes w - 1 - x, and left becomes right."""
+    width = sample.image.shape[1]
+    keypoints = sample.keypoints[schema.flip].copy()
+    keypoints[:, 0] = width - 1 - keypoints[:, 0]
+    x0, y0, x1, y1 = sample.box
+    return Sample(
+        np.ascontiguousarray(sample.image[:, ::-1]),
+        keypoints,
+        sample.visible[schema.flip],
+        np.array([width - 1 - x1, y0, width - 1 - x0, y1]),
+        sample.source,
+    )
+
+
+def half_body_box(
+    keypoints: npt.NDArray[np.floating], rows: npt.NDArray[np.integer], padding: float = 1.5
+) -> tuple[Array, Array]:
+    """Centre (their mean) and padded extent of some keypoints (K, 2)."""
+    chosen = keypoints[rows]
+    return chosen.mean(axis=0), (chosen.max(axis=0) - chosen.min(axis=0)) * padding
+
+
+def half_body(
+    keypoints: Array, visible: npt.NDArray[np.float32], center: Array, scale: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Centre and scale of the upper (more often) or lower half, if enough of it is labelled; else unchanged."""
+    upper, lower = (rows[visible[rows] > 0] for rows in (np.arange(11), np.arange(11, 23)))
+    if (visible > 0).sum() < 9:
+        return center, scale
+    rows = upper if rng.random() < 0.7 else lower
+    if len(rows) < (2 if rows is upper else 3):
+        rows = lower if rows is upper else upper
+    if len(rows) < (2 if rows is upper else 3):
+        return center, scale
+    new_center, new_scale = half_body_box(keypoints, rows)
+    return (new_center, new_scale) if new_scale.min() > 1 else (center, scale)
+
+
+# What close-ups show: the head, and each hand with its wrist; points that a close-up needs at least.
+_CLOSE_UPS = (
+    np.r_[0:5, COCO_WHOLEBODY.parts["face"]],
+    np.r_[9, COCO_WHOLEBODY.parts["left_hand"]],
+    np.r_[10, COCO_WHOLEBODY.parts["right_hand"]],
+)
+_LEAST_POINTS = 4
+# Shorter than this in pixels, a head or a hand is only a blur when it fills the input.
+_LEAST_EXTENT = 24
+
+
+def close_up(
+    keypoints: Array, visible: npt.NDArray[np.float32], center: Array, scale: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Centre and scale of the head or of a hand, as in portraits, if enough of one is labelled; else unchanged."""
+    shown = [rows[visible[rows] > 0] for rows in _CLOSE_UPS]
+    chosen = [rows for rows in shown if len(rows) >= _LEAST_POINTS]
+    if not chosen:
+        return center, scale
+    points = keypoints[chosen[rng.integers(len(chosen))]]
+    low, high = points.min(axis=0), points.max(axis=0)
+    extent = float((high - low).max())
+    if extent < _LEAST_EXTENT:
+        return center, scale
+    # From the bare part to a portrait with shoulders.
+    return (low + high) / 2, np.full(2, extent * np.exp(rng.uniform(np.log(1.2), np.log(3.5))))
+
+
+def jitter(center: Array, scale: Array, config: Augmentation, rng: np.random.Generator) -> tuple[Array, Array, float]:
+    """Shift, scale and rotate the crop by normal draws cut off at one standard deviation."""
+    low, high = config.scale
+    if rng.random() < 0.3:
+        center = center + scale * config.shift * truncated_normal(rng, 2)
+    scale = scale * ((low + high) / 2 + (high - low) / 2 * truncated_normal(rng, 1))
+    rotation = config.rotation * float(truncated_normal(rng, 1)[0]) if rng.random() < 0.6 else 0.0
+    return center, scale, rotation
+
+
+def truncated_normal(rng: np.random.Generator, count: int) -> Array:
+    """Standard normal numbers between -1 and 1, by rejection."""
+    draws = rng.standard_normal(8 + 4 * count)
+    draws = draws[np.abs(draws) <= 1]
+    return draws[:count] if len(draws) >= count else np.resize(np.append(draws, 0.0), count)
+
+
+def shrunk_cut(image: Image, crop: Crop, rng: np.random.Generator) -> Image:
+    """The crop as if the person were far away: cut at a third to all of the size, enlarged again."""
+    factor = rng.uniform(0.25, 0.9)
+    small = (max(16, round(crop.size[0] * factor)), max(16, round(crop.size[1] * factor)))
+    matrix = np.diag([small[0] / crop.size[0], small[1] / crop.size[1]]) @ crop.matrix
+    return cv2.resize(Crop(matrix, small).cut(image), crop.size, interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+
+
+def hsv(image: Image, change: tuple[int, int, int]) -> Image:
+    """Add to hue (modulo 180), saturation and value (clipped) of a BGR picture."""
+    h, s, v = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(np.int16))
+    h = (h + change[0]) % 180
+    s, v = np.clip(s + change[1], 0, 255), np.clip(v + change[2], 0, 255)
+    return cv2.cvtColor(cv2.merge([h, s, v]).astype(np.uint8), cv2.COLOR_HSV2BGR).astype(np.uint8)
+
+
+def random_hsv(image: Image, strength: tuple[int, int, int], rng: np.random.Generator) -> Image:
+    """`hsv` by random amounts, each left out half of the time."""
+    change = (rng.uniform(-1, 1, 3) * strength * (rng.random(3) < 0.5)).astype(np.int16)
+    return hsv(image, (int(change[0]), int(change[1]), int(change[2]))) if change.any() else image
+
+
+def random_blur(image: Image, chance: float, rng: np.random.Generator) -> Image:
+    """A box blur and a median blur of 3, 5 or 7 pixels, each by chance."""
+    if rng.random() < chance:
+        image = cv2.blur(image, [(3, 3), (5, 5), (7, 7)][rng.integers(3)]).astype(np.uint8)
+    if rng.random() < chance:
+        image = cv2.medianBlur(image, int(rng.choice([3, 5, 7]))).astype(np.uint8)
+    return image
+
+
+def cutout(image: Image, rng: np.random.Generator) -> Image:
+    """Blacken one rectangle of 0.2 to 0.4 of each side."""
+    h, w = image.shape[:2]
+    ch, cw = int(h * rng.uniform(0.2, 0.4)), int(w * rng.uniform(0.2, 0.4))
+    top, left = int(rng.integers(h - ch + 1)), int(rng.integers(w - cw + 1))
+    image = image.copy()
+    image[top : top + ch, left : left + cw] = 0
+    return image

@@ -1,0 +1,259 @@
+"""Weights from files: released RTMPose and DWPose checkpoints, and our own safetensors. Nothing in a file is ever run.
+
+A .pth file is a pickle, and a pickle may name any function to be called. `torch.load(weights_only=True)` calls only
+what builds tensors, but released files also carry notes of the framework that trained them: numpy arrays, logs, dates.
+The names of such notes are replaced by objects that hold nothing; a file with any other name is refused.
+"""
+
+import json
+import os
+import pickletools
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from wholebody.codec import SimCC
+from wholebody.errors import WholebodyError
+from wholebody.files import replacing
+from wholebody.train.cspnext import CSPNeXt
+from wholebody.train.rtmpose import MEAN, SIZES, STD, RTMPose, RTMPoseHead, simcc
+from wholebody.train.thunder import Bodies, Thunder
+from wholebody.train.two_scale import TwoScale, TwoScaleHead
+
+Weights = dict[str, Tensor]
+
+# Who may leave notes beside the weights, and the built-in names that such notes use.
+_NOTES = re.compile(
+    r"(numpy|mmengine|mmcv|mmpose|mmdet|datetime|pathlib)\.[\w.]+|builtins\.getattr|copyreg\._reconstructor"
+)
+
+
+def load_pose(path: str | os.PathLike[str], stage: Literal[1, 2] | None = None) -> RTMPose:
+    """A pose network with the weights of a file; its size and input size are read from their shapes.
+
+    Args:
+        path: a released RTMPose or DWPose .pth, the checkpoint of a training run of theirs, or .safetensors. Where a
+            file has averaged (EMA) weights, those are taken.
+        stage: which distillation a checkpoint with a teacher and a student comes from: 1 takes the student, 2 the
+            teacher's backbone with the student's head. None: the file's notes decide, or its shapes.
+
+    Returns:
+        The network in eval mode, float32, on the CPU.
+
+    Raises:
+        WholebodyError: the file is missing, damaged, holds anything but weights, or other weights.
+    """
+    weights, notes = _read(path)
+    weights = _undistil(weights, notes, stage)
+    model = _build(weights, path)
+    _load(model, weights, path)
+    if "wholebody" in notes:
+        try:
+            own = json.loads(notes["wholebody"])
+            model.mean, model.std = tuple(own["mean"]), tuple(own["std"])
+            model.codec = SimCC(tuple(own["input_size"]), own["split_ratio"], tuple(own["sigma"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise WholebodyError(f"{path}: its notes on the input are damaged. Save it again.") from error
+    return model.eval()
+
+
+def load_backbone(path: str | os.PathLike[str]) -> CSPNeXt:
+    """Only the CSPNeXt of a checkpoint, whatever its head is: where the published students start from.
+
+    Raises:
+        WholebodyError: as `load_pose`.
+    """
+    weights, _ = _read(path)
+    if not any(name.startswith("backbone.") for name in weights):
+        weights = {f"backbone.{name}": value for name, value in weights.items()}
+    weights = {name: value for name, value in weights.items() if name.startswith("backbone.")}
+    backbone = _cspnext(weights, path)
+    _load(nn.ModuleDict({"backbone": backbone}), weights, path)
+    return backbone.eval()
+
+
+def save_pose(model: RTMPose, path: str | os.PathLike[str]) -> None:
+    """Write a network as .safetensors, to be read by `load_pose`.
+
+    Raises:
+        WholebodyError: the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    codec = model.codec
+    own = {
+        "mean": model.mean,
+        "std": model.std,
+        "input_size": codec.input_size,
+        "split_ratio": codec.split_ratio,
+        "sigma": codec.sigma,
+    }
+    weights = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
+    with replacing(path) as partial:
+        save_file(weights, partial, metadata={"wholebody": json.dumps(own)})
+
+
+def read_weights(path: str | os.PathLike[str]) -> Weights:
+    """The named tensors of a checkpoint (.pth, .pt, .safetensors), without running anything in it.
+
+    Raises:
+        WholebodyError: the file is missing, damaged, or holds anything but weights and harmless notes.
+    """
+    return _read(path)[0]
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Weights, Mapping[str, str]]:
+    """The weights and the texts that came with them."""
+    path = Path(path)
+    if not path.is_file():
+        raise WholebodyError(f"{path}: no such file. Check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        with torch.serialization.safe_globals([_stand_in(name) for name in _names(path) if _NOTES.fullmatch(name)]):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WholebodyError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except Exception as error:  # a damaged or hostile file may fail anywhere in the reader
+        if named := re.search(r"GLOBAL (\S+)", str(error)):
+            raise WholebodyError(
+                f"{path}: refused, because it names {named[1]}, which is not weights and might run code. "
+                "Ask its author for a .safetensors file."
+            ) from error
+        raise WholebodyError(f"{path}: damaged, cut short or not a checkpoint. Download it again.") from error
+    # mmengine exchanges the two when it saves: `state_dict` then holds the averaged weights, `ema_state_dict` the last
+    # ones. So the average is only to be looked for under its own name when it comes alone.
+    weights, notes = loaded, {}
+    if isinstance(loaded, dict):
+        weights = next((loaded[key] for key in ("state_dict", "ema_state_dict", "model") if key in loaded), loaded)
+        meta = loaded.get("meta")
+        notes = {k: v for k, v in meta.items() if isinstance(v, str)} if isinstance(meta, dict) else {}
+    if not isinstance(weights, dict):
+        raise WholebodyError(f"{path}: holds no named weights. Give a checkpoint with a `state_dict`.")
+    tensors = {str(name).removeprefix("module."): value for name, value in weights.items() if isinstance(value, Tensor)}
+    tensors.pop("steps", None)  # the averaging's own counter
+    return {name: value for name, value in tensors.items() if "data_preprocessor." not in name}, notes
+
+
+class _Nothing:
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __new__(cls, *_: object, **__: object) -> "_Nothing":
+        return object.__new__(cls)
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def _stand_in(name: str) -> Callable[..., object]:
+    # torch finds what it may use by the module and the name that a class gives itself.
+    module, _, qualname = name.rpartition(".")
+    return type(qualname, (_Nothing,), {"__module__": module, "__qualname__": qualname})
+
+
+def _names(path: Path) -> set[str]:
+    """Every class or function that the pickles in a checkpoint name, found without unpickling."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            member = next(name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl")
+            with archive.open(member) as file:
+                return set(_globals(pickletools.genops(file.read())))
+    names: set[str] = set()
+    with path.open("rb") as file:
+        # The older format: magic number, version, platform, the objects, the storages' keys; then the raw numbers.
+        for _ in range(5):
+            names.update(_globals(pickletools.genops(file)))
+    return names
+
+
+def _globals(operations: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]]) -> Iterator[str]:
+    for operation, argument, _ in operations:
+        if operation.name in ("GLOBAL", "INST"):
+            module, name = argument.split(" ", 1)
+            # Checkpoints use Python 2's pickle protocol, and with it that version's module names.
+            yield f"{ {'__builtin__': 'builtins', 'copy_reg': 'copyreg'}.get(module, module) }.{name}"
+
+
+def _undistil(weights: Weights, notes: Mapping[str, str], stage: int | None) -> Weights:
+    """The network that a distillation was made for; other checkpoints pass through."""
+    if not any(name.startswith("student.") for name in weights):
+        return weights
+    if stage is None:
+        said = re.search(r"^two_dis\s*=\s*(True|False)", notes.get("cfg", ""), re.MULTILINE)
+        stage = (2 if said[1] == "True" else 1) if said else _guess_stage(weights)
+    prefixes = ("student.",) if stage == 1 else ("teacher.backbone.", "student.head.")
+    return {name.partition(".")[2]: value for name, value in weights.items() if name.startswith(prefixes)}
+
+
+def _guess_stage(weights: Weights) -> int:
+    """The second stage teaches a network's head with the network itself, and compares no features."""
+    shapes = {
+        who: {name.partition(".")[2]: w.shape for name, w in weights.items() if name.startswith(f"{who}.backbone.")}
+        for who in ("teacher", "student")
+    }
+    compares_features = any(name.startswith("distill_losses.loss_fea") for name in weights)
+    return 1 if compares_features or shapes["teacher"] != shapes["student"] else 2
+
+
+def _build(weights: Weights, path: str | os.PathLike[str]) -> RTMPose:
+    """An untrained network of the shapes found."""
+    backbone: CSPNeXt | Thunder = Thunder() if "backbone.top.weight" in weights else _cspnext(weights, path)
+    keypoints, channels, kernel, _ = _shape(weights, "head.final_layer.weight", 4, path)
+    hidden, area = _shape(weights, "head.mlp.1.weight", 2, path)
+    x, y = (_shape(weights, f"head.{name}.weight", 2, path)[0] for name in ("cls_x", "cls_y"))
+    s = _shape(weights, "head.gau.gamma", 2, path)[1]
+    expansion = _shape(weights, "head.gau.o.weight", 2, path)[1] // max(hidden, 1)
+    codec = simcc((x // 2, y // 2))
+    size = (x // 64, y // 64)
+    if size[0] * size[1] != area or channels != backbone.channels:
+        raise WholebodyError(
+            f"{path}: a head for {channels} channels, {area} positions and {x}x{y} bins does not follow a published "
+            f"RTMPose ({backbone.channels} channels). Only networks with two bins per pixel are supported."
+        )
+    if "head.places.weight" in weights and isinstance(backbone, Thunder):
+        width, answered = weights["head.heat.0.weight"].shape[0], weights["head.trust"].shape[0]
+        return TwoScale(backbone, Bodies(), TwoScaleHead(codec, keypoints, hidden, answered, width))
+    head = RTMPoseHead(channels, size, (x, y), keypoints, hidden, s, expansion, kernel)
+    mean, std = (backbone.mean, backbone.std) if isinstance(backbone, Thunder) else (MEAN, STD)
+    return RTMPose(backbone, head, codec, mean, std)
+
+
+def _cspnext(weights: Weights, path: str | os.PathLike[str]) -> CSPNeXt:
+    stem = _shape(weights, "backbone.stem.0.conv.weight", 4, path)[0]
+    for depth, width in SIZES.values():
+        if int(64 * width) // 2 == stem:
+            return CSPNeXt(depth, width)
+    raise WholebodyError(f"{path}: no published size begins with {stem} channels. Give t, s, m, l or x.")
+
+
+def _shape(weights: Weights, name: str, dimensions: int, path: str | os.PathLike[str]) -> torch.Size:
+    if name not in weights or weights[name].ndim != dimensions:
+        raise WholebodyError(f"{path}: not an RTMPose: no {name}; it has {_few(weights)}. Check the file.")
+    return weights[name].shape
+
+
+def _load(model: nn.Module, weights: Weights, path: str | os.PathLike[str]) -> None:
+    """Strictly: every name once, with its shape."""
+    wanted = {name: value.shape for name, value in model.state_dict().items()}
+    problems = {
+        "missing": [name for name in wanted if name not in weights],
+        "unexpected": [name for name in weights if name not in wanted],
+        "of another shape": [n for n, shape in wanted.items() if n in weights and weights[n].shape != shape],
+    }
+    if any(problems.values()):
+        found = "; ".join(f"{what}: {_few(names)}" for what, names in problems.items() if names)
+        raise WholebodyError(f"{path}: does not fit the network ({found}). Check that it is an RTMPose checkpoint.")
+    model.load_state_dict(weights)
+
+
+def _few(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more if names else "nothing"

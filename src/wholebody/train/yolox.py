@@ -1,0 +1,322 @@
+"""YOLOX (Ge et al. 2021, arXiv:2107.08430): CSPDarknet, a path-aggregating feature pyramid and a decoupled head.
+
+Names and shapes in the state dict are those of the released checkpoints, which load strictly. One size more, "thunder",
+has YOLOX-nano's pyramid and head on MoveNet Thunder's encoder: a backbone that already knows people, for whoever has
+few photos to train on. Training is in `detector.py`; decoding boxes and suppressing duplicates is inference and lives
+in `wholebody.detect`.
+"""
+
+import math
+import os
+import pickle
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wholebody.errors import WholebodyError
+from wholebody.train.thunder import Thunder
+
+STRIDES = (8, 16, 32)
+
+# Depth, width and whether the 3x3 convolutions are split into one per channel and one across channels.
+SIZES: Mapping[str, tuple[float, float, bool]] = {
+    "thunder": (0.33, 0.25, True),
+    "nano": (0.33, 0.25, True),
+    "tiny": (0.33, 0.375, False),
+    "s": (0.33, 0.5, False),
+    "m": (0.67, 0.75, False),
+    "l": (1.0, 1.0, False),
+    "x": (1.33, 1.25, False),
+}
+
+
+class _Conv(nn.Module):
+    """Convolution, batch norm, SiLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(self.bn(self.conv(x)))
+
+
+class _Separable(nn.Module):
+    """A 3x3 convolution per channel, then a 1x1 convolution across channels."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.dconv = _Conv(inputs, inputs, 3, stride, groups=inputs)
+        self.pconv = _Conv(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.pconv(self.dconv(x))
+        return out
+
+
+def _conv3(inputs: int, outputs: int, separable: bool, stride: int = 1) -> nn.Module:
+    return _Separable(inputs, outputs, stride) if separable else _Conv(inputs, outputs, 3, stride)
+
+
+class _Focus(nn.Module):
+    """The four pixels of each 2x2 square as channels, then a convolution."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.conv = _Conv(12, outputs, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        squares = [x[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        out: Tensor = self.conv(torch.cat(squares, dim=1))
+        return out
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int, add: bool, separable: bool) -> None:
+        super().__init__()
+        self.conv1 = _Conv(channels, channels, 1)
+        self.conv2 = _conv3(channels, channels, separable)
+        self.add = add
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x))
+        return x + out if self.add else out
+
+
+class _CSPLayer(nn.Module):
+    """Half of the channels go through the blocks, the other half goes around them."""
+
+    def __init__(self, inputs: int, outputs: int, blocks: int, add: bool, separable: bool) -> None:
+        super().__init__()
+        half = outputs // 2
+        self.conv1 = _Conv(inputs, half, 1)
+        self.conv2 = _Conv(inputs, half, 1)
+        self.conv3 = _Conv(2 * half, outputs, 1)
+        self.m = nn.Sequential(*(_Block(half, add, separable) for _ in range(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv3(torch.cat((self.m(self.conv1(x)), self.conv2(x)), dim=1))
+        return out
+
+
+class _SpatialPyramid(nn.Module):
+    """The map beside its maxima over 5x5, 9x9 and 13x13 windows."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = _Conv(channels, channels // 2, 1)
+        self.conv2 = _Conv(channels // 2 * 4, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [self.conv1(x)]
+        for _ in range(3):  # pooling again by 5 gives the windows of 9 and 13 for less work
+            maps.append(F.max_pool2d(maps[-1], 5, stride=1, padding=2))
+        out: Tensor = self.conv2(torch.cat(maps, dim=1))
+        return out
+
+
+class CSPDarknet(nn.Module):
+    """images (N, 3, H, W) -> maps at strides 8, 16 and 32 with 256, 512 and 1024 channels times the width."""
+
+    def __init__(self, depth: float, width: float, separable: bool) -> None:
+        super().__init__()
+        base, blocks = int(64 * width), max(round(3 * depth), 1)
+
+        def stage(inputs: int, repeat: int) -> list[nn.Module]:
+            down = _conv3(inputs, 2 * inputs, separable, stride=2)
+            return [down, _CSPLayer(2 * inputs, 2 * inputs, repeat, True, separable)]
+
+        self.stem = _Focus(base)
+        self.dark2 = nn.Sequential(*stage(base, blocks))
+        self.dark3 = nn.Sequential(*stage(2 * base, 3 * blocks))
+        self.dark4 = nn.Sequential(*stage(4 * base, 3 * blocks))
+        self.dark5 = nn.Sequential(
+            _conv3(8 * base, 16 * base, separable, stride=2),
+            _SpatialPyramid(16 * base),
+            _CSPLayer(16 * base, 16 * base, blocks, False, separable),
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        third = self.dark3(self.dark2(self.stem(x)))
+        fourth = self.dark4(third)
+        return third, fourth, self.dark5(fourth)
+
+
+class ThunderTrunk(nn.Module):
+    """MoveNet Thunder's encoder as far as its last blocks of stride 32, in place of `CSPDarknet`.
+
+    images (N, 3, H, W) BGR 0..255, as every YOLOX takes them -> maps at strides 8, 16 and 32.
+    """
+
+    # The blocks whose outputs are read, and their channels.
+    READ: Mapping[int, int] = {5: 56, 12: 168, 15: 280}
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        encoder = Thunder()
+        self.stem = encoder.stem
+        self.blocks = encoder.blocks[: max(self.READ) + 1]
+        outputs = (int(channels * width) for channels in (256, 512, 1024))
+        self.laterals = nn.ModuleList(_Conv(c, out, 1) for c, out in zip(self.READ.values(), outputs, strict=True))
+
+    def start_from(self, encoder: Thunder) -> None:
+        """Copy the encoder's weights."""
+        self.stem.load_state_dict(encoder.stem.state_dict())
+        self.blocks.load_state_dict(encoder.blocks[: len(self.blocks)].state_dict())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = (x[:, [2, 1, 0]] - Thunder.mean[0]) / Thunder.std[0]
+        x = F.relu6(self.stem(x), inplace=True)
+        maps: list[Tensor] = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in self.READ:
+                maps.append(self.laterals[len(maps)](x))
+        third, fourth, fifth = maps
+        return third, fourth, fifth
+
+
+class _Pyramid(nn.Module):
+    """The backbone's three maps mixed from coarse to fine and back."""
+
+    def __init__(self, depth: float, width: float, separable: bool, backbone: nn.Module) -> None:
+        super().__init__()
+        c3, c4, c5 = (int(channels * width) for channels in (256, 512, 1024))
+        blocks = round(3 * depth)
+
+        def mix(inputs: int, outputs: int) -> _CSPLayer:
+            return _CSPLayer(inputs, outputs, blocks, False, separable)
+
+        self.backbone = backbone
+        self.lateral_conv0 = _Conv(c5, c4, 1)
+        self.C3_p4 = mix(2 * c4, c4)
+        self.reduce_conv1 = _Conv(c4, c3, 1)
+        self.C3_p3 = mix(2 * c3, c3)
+        self.bu_conv2 = _conv3(c3, c3, separable, stride=2)
+        self.C3_n3 = mix(2 * c3, c4)
+        self.bu_conv1 = _conv3(c4, c4, separable, stride=2)
+        self.C3_n4 = mix(2 * c4, c5)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        third, fourth, fifth = self.backbone(x)
+        coarse = self.lateral_conv0(fifth)
+        middle = self.reduce_conv1(self.C3_p4(torch.cat((_double(coarse), fourth), dim=1)))
+        fine = self.C3_p3(torch.cat((_double(middle), third), dim=1))
+        middle = self.C3_n3(torch.cat((self.bu_conv2(fine), middle), dim=1))
+        coarse = self.C3_n4(torch.cat((self.bu_conv1(middle), coarse), dim=1))
+        return fine, middle, coarse
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class _Head(nn.Module):
+    """One branch for the class, one for box and objectness, at every level with its own weights."""
+
+    def __init__(self, classes: int, width: float, separable: bool) -> None:
+        super().__init__()
+        hidden = int(256 * width)
+        levels = range(len(STRIDES))
+
+        def branch() -> nn.Sequential:
+            return nn.Sequential(*(_conv3(hidden, hidden, separable) for _ in range(2)))
+
+        self.cls_convs = nn.ModuleList(branch() for _ in levels)
+        self.reg_convs = nn.ModuleList(branch() for _ in levels)
+        self.cls_preds = nn.ModuleList(nn.Conv2d(hidden, classes, 1) for _ in levels)
+        self.reg_preds = nn.ModuleList(nn.Conv2d(hidden, 4, 1) for _ in levels)
+        self.obj_preds = nn.ModuleList(nn.Conv2d(hidden, 1, 1) for _ in levels)
+        self.stems = nn.ModuleList(_Conv(int(channels * width), hidden, 1) for channels in (256, 512, 1024))
+        # Nearly every anchor is background: starting at a probability of 0.01 keeps the first steps calm.
+        for conv in (*self.cls_preds, *self.obj_preds):
+            assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+            nn.init.constant_(conv.bias, -math.log(0.99 / 0.01))
+
+    def forward(self, maps: tuple[Tensor, ...]) -> Tensor:
+        rows = []
+        layers = zip(
+            self.stems, self.cls_convs, self.reg_convs, self.reg_preds, self.obj_preds, self.cls_preds, strict=True
+        )
+        for x, (stem, cls_conv, reg_conv, reg, obj, cls) in zip(maps, layers, strict=True):
+            x = stem(x)
+            box = reg_conv(x)
+            rows.append(torch.cat((reg(box), obj(box), cls(cls_conv(x))), dim=1).flatten(2))
+        return torch.cat(rows, dim=2).transpose(1, 2)
+
+
+class YOLOX(nn.Module):
+    """images (N, 3, H, W) float32 BGR 0..255, H and W multiples of 32 -> raw (N, anchors, 5 + classes).
+
+    A row of `raw` is one cell of one level: four numbers of the box, undecoded (offset of the centre from the cell's
+    corner in strides, logarithm of the size in strides), objectness and classes after the sigmoid. Levels come in the
+    order of strides 8, 16, 32, each row-major.
+    """
+
+    def __init__(self, depth: float, width: float, separable: bool, classes: int, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = _Pyramid(depth, width, separable, backbone)
+        self.head = _Head(classes, width, separable)
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The pyramid's maps at strides 8, 16, 32."""
+        maps: tuple[Tensor, Tensor, Tensor] = self.backbone(images)
+        return maps
+
+    def logits(self, images: Tensor) -> Tensor:
+        """As `forward`, with objectness and classes before the sigmoid: what the losses read."""
+        out: Tensor = self.head(self.features(images))
+        return out
+
+    def forward(self, images: Tensor) -> Tensor:
+        out = self.logits(images)
+        return torch.cat((out[..., :4], out[..., 4:].sigmoid()), dim=2)
+
+
+def yolox(size: str, classes: int = 80) -> YOLOX:
+    """A network of a released size ("nano", "tiny", "s", "m", "l", "x") or "thunder", with random weights."""
+    if size not in SIZES:
+        raise WholebodyError(f"There is no YOLOX-{size}. Choose one of {', '.join(SIZES)}.")
+    depth, width, separable = SIZES[size]
+    backbone = ThunderTrunk(width) if size == "thunder" else CSPDarknet(depth, width, separable)
+    return YOLOX(depth, width, separable, classes, backbone)
+
+
+def from_checkpoint(checkpoint: Mapping[str, object]) -> YOLOX:
+    """The network of a released checkpoint ({"model": state_dict, ...}) or bare state dict, in eval mode.
+
+    Size and number of classes follow from the shapes.
+
+    Raises:
+        WholebodyError: these are not the weights of a YOLOX of a known size.
+    """
+    weights = checkpoint.get("model", checkpoint)
+    if not isinstance(weights, Mapping):
+        raise WholebodyError("The checkpoint holds no YOLOX state dict. Use a released YOLOX .pth file.")
+    classes = getattr(weights.get("head.cls_preds.0.bias"), "shape", (1,))[0]
+    shapes = {name: getattr(value, "shape", None) for name, value in weights.items()}
+    for size in SIZES:
+        with torch.device("meta"):
+            model = yolox(size, classes)
+        if shapes == {name: value.shape for name, value in model.state_dict().items()}:
+            model.load_state_dict(weights, strict=True, assign=True)
+            return model.float().eval()
+    raise WholebodyError("The weights are not those of a YOLOX nano, tiny, s, m, l or x. Use a released .pth file.")
+
+
+def load_yolox(path: str | os.PathLike[str]) -> YOLOX:
+    """The network of a released `.pth` file; see `from_checkpoint`. Code inside the file is never run."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WholebodyError(f"{path}: {error.strerror}. Name a .pth file that exists.") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = "damaged, or it holds more than weights, which would have to be run as code"
+        raise WholebodyError(f"{path}: cannot be loaded: {reason}. Use the original release.") from error
+    try:
+        return from_checkpoint(checkpoint if isinstance(checkpoint, Mapping) else {})
+    except WholebodyError as error:
+        raise WholebodyError(f"{path}: {error}") from error

@@ -1,0 +1,131 @@
+"""The front door: a picture in, the whole-body poses of everyone in it out.
+
+model = WholeBody()
+poses = model("photo.jpg")          # detector, then pose network
+poses = model(frame)                # (H, W, 3) uint8 BGR, as OpenCV reads it
+poses = model(frame, boxes)         # people are known already: no detector
+several = model.images([a, b, c])   # people of all pictures share batches
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody import weights
+from wholebody.detect import YOLOX, Detections
+from wholebody.errors import WholebodyError
+from wholebody.estimate import TopDown
+from wholebody.geometry import Image
+from wholebody.images import as_image
+from wholebody.poses import Poses
+from wholebody.runtime import Session, open_session
+
+POSE = "wholebody-133"
+DETECTOR = "person"
+
+Network = TypeVar("Network")
+
+
+class Detector(Protocol):
+    """Whatever finds people: `detect.YOLOX`, or your own."""
+
+    def images(self, images: Sequence[Image], /) -> list[Detections]:
+        """(H, W, 3) uint8 BGR pictures -> for each boxes (N, 4) xyxy in its pixels, inside it, and box_scores (N,)."""
+        ...
+
+
+class WholeBody:
+    """A detector and a pose network. May be shared by threads: a call changes nothing in it.
+
+    Attributes:
+        pose: the pose network.
+        detector: finds the people; None takes the whole picture as one person.
+    """
+
+    pose: TopDown
+    detector: Detector | None
+
+    def __init__(
+        self,
+        pose: str | os.PathLike[str] | TopDown = POSE,
+        detector: str | os.PathLike[str] | Detector | None = DETECTOR,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        threshold: float | None = None,
+        flip: bool = False,
+    ) -> None:
+        """Open both networks.
+
+        Args:
+            pose: a name or path as `weights.find` takes it, or a `TopDown`.
+            detector: the same for the detector, or any `Detector`. None or "none": every picture is one person who
+                fills it. That is never done unasked: where a detector finds nobody, the result is empty.
+            device, threads: as `runtime.open_session` takes them, for both networks.
+            threshold: lowest score of a person's box, for a detector given by name or path. None takes what the file
+                recommends, or 0.3.
+            flip: flip test (see `TopDown`), for a pose network given by name or path.
+
+        Raises:
+            WholebodyError: a network cannot be found, downloaded or opened, or is of the wrong kind.
+        """
+
+        def opened(name: str | os.PathLike[str], kind: weights.Kind, build: Callable[[Session], Network]) -> Network:
+            path = weights.find(name, kind=kind)
+            session = open_session(path, device, threads)
+            try:
+                return build(session)
+            except WholebodyError as error:
+                raise WholebodyError(f"{path}: {error}") from error
+
+        if isinstance(pose, (str, os.PathLike)):
+            pose = opened(pose, "pose", lambda session: TopDown(session, flip))
+        if detector == "none":
+            detector = None
+        if isinstance(detector, (str, os.PathLike)):
+            detector = opened(detector, "detector", lambda session: YOLOX(session, threshold))
+        self.pose = pose
+        self.detector = detector
+
+    def __repr__(self) -> str:
+        return f"WholeBody(pose={self.pose!r}, detector={self.detector!r})"
+
+    def __call__(self, image: Any, boxes: npt.ArrayLike | None = None) -> Poses:
+        """Everyone in one picture.
+
+        Args:
+            image: a path, a uint8 array (H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey, or a PIL image.
+            boxes: (N, 4) xyxy in pixels of the picture, to be used instead of the detector's; [] is nobody.
+
+        Returns:
+            Poses in pixels of the picture, the surest box first, or in the order of `boxes`; empty where nobody is.
+
+        Raises:
+            WholebodyError: the picture cannot be read or is none, a box makes no sense, or a network fails.
+        """
+        return self.images([image], None if boxes is None else [boxes])[0]
+
+    def images(self, images: Sequence[Any], boxes: Sequence[npt.ArrayLike | None] | None = None) -> list[Poses]:
+        """Everyone in each of several pictures; people of all of them share batches.
+
+        All pictures are held in memory at once: pass a folder of thousands in parts.
+
+        Args:
+            images: see `__call__`. boxes: for each picture its boxes, or None for the detector's.
+        """
+        pictures = [as_image(image) for image in images]
+        given = [None] * len(pictures) if boxes is None else list(boxes)
+        if len(given) != len(pictures):
+            raise WholebodyError(f"{len(pictures)} images and {len(given)} lists of boxes: give one for each image.")
+        searched = iter(self._detect([image for image, known in zip(pictures, given, strict=True) if known is None]))
+        people = [next(searched) if known is None else (known, None) for known in given]
+        return self.pose.images(pictures, [rows for rows, _ in people], [scores for _, scores in people])
+
+    def _detect(self, images: Sequence[Image]) -> list[Detections]:
+        if self.detector is not None:
+            return self.detector.images(images) if images else []
+        whole = (np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32) for image in images)
+        return [(box, np.ones(1, np.float32)) for box in whole]

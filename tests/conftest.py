@@ -1,0 +1,23 @@
+"""`pytest --oracle=DIR` runs every golden test against another folder of the layout of tests/golden."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# A busy machine is slow, not wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--oracle", metavar="DIR", type=Path, default=GOLDEN, help="folder of golden numbers")
+
+
+@pytest.fixture(scope="session")
+def oracle(request: pytest.FixtureRequest) -> Path:
+    """The folder of golden numbers."""
+    folder: Path = request.config.getoption("--oracle")
+    return folder

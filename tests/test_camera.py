@@ -1,0 +1,70 @@
+"""The live page: what it serves, what is recorded, and what is said without a camera."""
+
+import http.client
+import threading
+from urllib.parse import urlparse
+
+import cv2
+import numpy as np
+import pytest
+
+from walkers import model, picture
+from wholebody import video
+from wholebody.camera import Board, served, watch
+from wholebody.draw import skeleton
+from wholebody.errors import WholebodyError
+from wholebody.pipeline import Follower
+from wholebody.video import Frame
+
+
+def test_the_page_shows_the_pictures():
+    board, stop = Board(), threading.Event()
+
+    def show():
+        while not stop.wait(0.02):
+            board.show(picture([(20, 20, 60, 120)]))
+
+    with served(board, 0) as address:
+        threading.Thread(target=show, daemon=True).start()
+        host = urlparse(address).netloc
+        page = http.client.HTTPConnection(host, timeout=10)
+        page.request("GET", "/")
+        assert b"<img" in page.getresponse().read()
+        stream = http.client.HTTPConnection(host, timeout=10)
+        stream.request("GET", "/stream")
+        answer = stream.getresponse()
+        assert answer.headers["Content-Type"].startswith("multipart/x-mixed-replace")
+        data = answer.read(20000)
+        stop.set()
+    start = data.index(b"\xff\xd8")
+    image = cv2.imdecode(np.frombuffer(data[start : data.index(b"\xff\xd9", start) + 2], np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(image.astype(int) - picture([(20, 20, 60, 120)])).mean() < 3
+
+
+def test_a_file_plays_and_is_recorded(tmp_path):
+    boxes = [(20, 60, 60, 170)]
+    video.write(tmp_path / "clip.mp4", [Frame(n / 25, picture(boxes)) for n in range(20)], 25, quality=5)
+    told = []
+    shown = watch(
+        str(tmp_path / "clip.mp4"),
+        Follower(model(), latency="low"),
+        skeleton,
+        port=0,
+        output=str(tmp_path / "out.mp4"),
+        tell=told.append,
+    )
+    assert 1 <= shown <= 20 and "http://127.0.0.1:" in told[0]
+    frames = list(video.read(tmp_path / "out.mp4"))
+    assert len(frames) == shown and all(np.abs(f.image.astype(int) - picture(boxes)).max() > 100 for f in frames)
+
+
+def test_without_a_camera_there_is_one_line(tmp_path):
+    with pytest.raises(WholebodyError, match="cannot be opened"):
+        watch(str(tmp_path / "no.mp4"), Follower(model()), skeleton, port=0)
+
+
+def test_a_taken_port_is_one_line():
+    with served(Board(), 0) as address:
+        taken = served(Board(), int(address.rsplit(":", 1)[1]))
+        with pytest.raises(WholebodyError, match="port"), taken:
+            pass

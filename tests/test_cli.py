@@ -1,0 +1,261 @@
+"""The command line from outside: what it writes, what it says, and how it exits."""
+
+import errno
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from networks import people, save_detector, save_heatmaps, save_pose
+from wholebody import cli, formats
+from wholebody.schema import COCO_BODY, OPENPOSE_25
+
+BOXES = np.array([[150, 40, 260, 210], [20, 30, 80, 200]])
+PICTURE = people(BOXES)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    return {
+        "detector": save_detector(folder / "detector.onnx", BOXES * 0.4, [0.9, 0.6]),
+        "pose": save_pose(folder / "pose.onnx"),
+        "nobody": save_detector(folder / "nobody.onnx", np.zeros((0, 4)), []),
+    }
+
+
+@pytest.fixture
+def run(files, capsys):
+    """Run `wholebody predict` with the tiny networks; gives status, stdout and stderr."""
+
+    def run(*arguments, detector="detector", command="predict"):
+        networks = ["--pose", files["pose"], "--detector", files.get(detector, detector), "--threads", "1"]
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(a) for a in (command, *arguments, *(networks if command == "predict" else ()))])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return end.value.code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), PICTURE)
+    return path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_photo_gives_a_picture_and_json_beside_it(run, photo):
+    status, out, _ = run(photo)
+    assert status == 0 and "1 pictures, 2 people" in out
+    assert names(photo.parent) == ["photo.png", "photo_pose.json", "photo_pose.png"]
+    poses = formats.read_coco(photo.with_name("photo_pose.json"))["photo.png"]
+    np.testing.assert_allclose(poses.boxes, BOXES, atol=0.01)
+    drawn = cv2.imread(str(photo.with_name("photo_pose.png")))
+    assert drawn.shape == PICTURE.shape and (drawn != PICTURE).any()
+
+
+def test_a_second_run_over_a_folder_does_not_read_its_own_results(run, photo):
+    run(photo.parent)
+    before = names(photo.parent)
+    status, out, _ = run(photo.parent)
+    assert status == 0 and "1 pictures" in out and names(photo.parent) == before
+
+
+def test_a_folder_with_good_and_bad_files(run, tmp_path):
+    inbox, out = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    for i in range(90):
+        cv2.imwrite(str(inbox / f"good{i:02}.jpg"), PICTURE)
+    encoded = cv2.imencode(".jpg", PICTURE)[1].tobytes()
+    (inbox / "cut.jpg").write_bytes(encoded[: len(encoded) // 2])
+    (inbox / "empty.png").write_bytes(b"")
+    (inbox / "letter.jpg").write_text("dear all")
+    (inbox / "notes.txt").write_text("not a picture, and not meant as one")
+    status, printed, errors = run(inbox, "--output", out, "--draw", "none")
+    assert status == 1 and "90 pictures, 180 people, 3 failed" in printed
+    assert len(names(out)) == 90
+    for bad in ("cut.jpg", "empty.png", "letter.jpg"):
+        assert [bad in line for line in errors.splitlines()].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: np.full((1, 1, 3), 90, np.uint8),
+        lambda: PICTURE[..., 0],
+        lambda: PICTURE.astype(np.uint16) * 257,
+        lambda: np.dstack([PICTURE, np.full(PICTURE.shape[:2], 255, np.uint8)]),
+    ],
+    ids=["1x1", "grey", "16-bit", "RGBA"],
+)
+def test_uncommon_pictures_work(run, tmp_path, make):
+    path = tmp_path / "odd.png"
+    cv2.imwrite(str(path), make())
+    status, out, _ = run(path, detector="none")
+    assert status == 0 and "1 pictures, 1 people" in out
+
+
+def test_a_monstrous_picture_is_refused_before_it_is_decoded(run, tmp_path):
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (20000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+    path = tmp_path / "huge.png"
+    path.write_bytes(header + bytes(50))
+    status, _, errors = run(path)
+    assert status == 1 and "huge.png" in errors and len(errors.splitlines()) == 1
+
+
+def test_nobody_is_an_empty_result_never_a_ghost(run, photo):
+    status, out, _ = run(photo, detector="nobody")
+    assert status == 0 and "1 pictures, 0 people" in out
+    assert json.loads(photo.with_name("photo_pose.json").read_text()) == []
+    np.testing.assert_array_equal(cv2.imread(str(photo.with_name("photo_pose.png"))), PICTURE)
+
+
+def test_pictures_that_share_a_name_keep_their_own_results(run, photo):
+    cv2.imwrite(str(photo.with_suffix(".bmp")), PICTURE)
+    status, _, _ = run(photo, photo.with_suffix(".bmp"))
+    assert status == 0
+    assert {"photo_png_pose.json", "photo_bmp_pose.json"} <= set(names(photo.parent))
+
+
+def test_a_controlnet_map_and_every_format(run, photo, tmp_path):
+    out = tmp_path / "out"
+    status, _, _ = run(
+        photo, "--output", out, "--draw", "openpose", "--formats", "coco", "openpose", "comfy", "npz", "csv"
+    )
+    assert status == 0
+    kinds = ["_coco.json", "_comfy.json", "_openpose.json", ".csv", ".npz", ".png"]
+    assert names(out) == sorted(f"photo_pose{kind}" for kind in kinds)
+    assert (cv2.imread(str(out / "photo_pose.png")) == 0).mean() > 0.5
+    assert formats.read_openpose(out / "photo_pose_openpose.json").schema is OPENPOSE_25
+    assert len(formats.read_npz(out / "photo_pose.npz")) == 2
+
+
+def test_a_foreign_network_of_the_body_alone(files, photo, tmp_path, capsys):
+    pose = save_heatmaps(tmp_path / "body.onnx", about={"style": "dark"})
+    words = ["predict", str(photo), "--pose", str(pose), "--detector", str(files["detector"]), "--formats", "npz"]
+    ends = []
+    for draw in ("skeleton", "openpose"):
+        with pytest.raises(SystemExit) as end:
+            cli.main([*words, "--draw", draw])
+        ends.append(end.value.code)
+    assert formats.read_npz(tmp_path / "photo_pose.npz").schema is COCO_BODY
+    errors = capsys.readouterr().err
+    assert ends == [0, 1] and "coco_body has no" in errors and len(errors.splitlines()) == 1
+
+
+def test_a_full_disk_leaves_nothing_half_written(run, photo, monkeypatch):
+    from pathlib import Path
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    status, _, errors = run(photo)
+    assert status == 1 and "No space left" in errors and len(errors.splitlines()) == 1
+    assert names(photo.parent) == ["photo.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nowhere.jpg",), "nowhere.jpg"),
+        ((), "nothing to do"),
+        (("--output", "x"), "nothing to do"),
+    ],
+)
+def test_wrong_inputs_are_one_line(run, arguments, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, errors = run(*arguments)
+    assert status == 1 and says in errors and len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["pose", "detector"])
+def test_the_wrong_kind_of_network_is_one_line(run, files, photo, kind, capsys):
+    other = {"pose": "detector", "detector": "pose"}[kind]
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(photo), f"--{kind}", str(files[other]), f"--{other}", str(files[other])])
+    errors = capsys.readouterr().err
+    assert end.value.code == 1 and files[other].name in errors and len(errors.splitlines()) == 1
+
+
+def test_an_unknown_command_or_option_says_what_was_meant(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predikt"])
+    assert end.value.code == 2 and "'predict'" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", "a.jpg", "--detecter", "none"])
+    assert end.value.code == 2 and "--detector" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "status"), [(["data"], 2), (["data", "--help"], 0)])
+def test_a_group_of_commands_shows_its_own(words, status, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    out = capsys.readouterr().out
+    assert end.value.code == status and "\n  data check " in out and "\n  predict " not in out
+
+
+def test_a_wrong_word_in_a_group_says_what_was_meant(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["data", "chekc"])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and "'data check'?" in said and "predict" not in said
+
+
+def test_the_overview_names_every_command(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--help"])
+    out = capsys.readouterr().out
+    assert end.value.code == 0 and all(f"\n  {name} " in out for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("command", list(cli.COMMANDS))
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*command.split(), "--help"])
+    assert end.value.code == 0 and command in capsys.readouterr().out
+
+
+def test_models_lists_the_bundled_and_the_released(run):
+    status, out, _ = run(command="models")
+    assert status == 0 and "wholebody-133" in out and "dwpose-l-384" in out
+
+
+def test_a_bad_recipe_names_the_good_ones(run, tmp_path):
+    status, _, errors = run("nonsense", "--out", tmp_path, command="train")
+    assert status == 1 and "teacher" in errors
+
+
+def test_options_of_predict_are_a_decision():
+    """A new option belongs in this list, and in the README if people should know it."""
+    import inspect
+
+    assert list(inspect.signature(cli.predict).parameters) == [
+        "inputs", "output", "draw", "parts", "formats", "pose", "detector", "threshold", "draw_threshold", "people",
+        "flip", "xinsir", "fps", "start", "end", "every", "latency", "smooth", "two_pass", "resume", "device",
+        "threads",
+    ]  # fmt: skip
+
+
+LIGHT = """
+import sys
+import wholebody.cli as cli
+try:
+    cli.main(["--help"])
+except SystemExit:
+    print([module for module in ("cv2", "numpy", "torch", "onnxruntime") if module in sys.modules])
+"""
+
+
+def test_help_is_light():
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,203 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+import oracle as formula
+from wholebody.errors import WholebodyError
+from wholebody.export import export_detector, export_pose
+from wholebody.runtime import open_session
+from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
+
+
+def filled(model):
+    """The network with weights that make its outputs lively."""
+    weights = formula.state_dict({name: value.shape for name, value in model.state_dict().items()})
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return model
+
+
+class ToyDetector(nn.Module):
+    """A convolution and a matrix: quick to export."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 32, stride=32)
+        self.linear = nn.Linear(16, 96, bias=False)
+
+    def forward(self, images):
+        return self.linear((self.conv(images) / 255).flatten(2).transpose(1, 2))
+
+
+class Deceiver(ToyDetector):
+    """Another network while it is exported than when it runs."""
+
+    def forward(self, images):
+        return super().forward(images) * (1.01 if torch.compiler.is_exporting() else 1.0)
+
+
+def crops(count, w, h):
+    return np.stack([formula.image(h, w, i) for i in range(count)])
+
+
+def by_hand(model, batch):
+    """uint8 BGR crops through torch."""
+    rgb = (batch[..., ::-1].astype(np.float32) - np.float32(model.mean)) / np.float32(model.std)
+    with torch.inference_mode():
+        x, y = model.eval()(torch.from_numpy(rgb).permute(0, 3, 1, 2))
+    return x.numpy(), y.numpy()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The smallest released size and its file, with a normalisation of its own; the first keypoint is never seen."""
+    model = filled(rtmpose("t"))
+    model.mean, model.std = (110.0, 120.0, 130.0), (50.0, 60.0, 70.0)
+    with torch.no_grad():
+        model.head.final_layer.weight[0] = model.head.final_layer.bias[0] = 0
+    path = tmp_path_factory.mktemp("export") / "t.onnx"
+    assert export_pose(model, path, notes={"name": "a test"}) < 1e-3
+    return model, path
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_fused_pose(tiny, count):
+    model, path = tiny
+    session = open_session(path, "cpu")
+    batch = crops(count, 192, 256)
+    keypoints, scores, x, y = session(batch)
+    for got, want in zip((x, y), by_hand(model, batch), strict=True):
+        np.testing.assert_allclose(got, want, atol=2e-4)
+    # The same arithmetic on the same logits: not even ties may differ.
+    want_keypoints, want_scores = model.codec.decode(x, y)
+    np.testing.assert_array_equal(keypoints, want_keypoints)
+    np.testing.assert_array_equal(scores, want_scores)
+    assert (scores[:, 0] == 0).all() and (keypoints[:, 0] == -0.5).all()
+    assert (scores[:, 1:] > 0).all()
+
+
+def test_fused_pose_describes_itself(tiny):
+    session = open_session(tiny[1], "cpu")
+    assert [(t.name, t.shape, t.dtype) for t in session.inputs] == [("crops", (None, 256, 192, 3), "uint8")]
+    assert [(t.name, t.shape, t.dtype) for t in session.outputs] == [
+        ("keypoints", (None, 133, 2), "float32"),
+        ("scores", (None, 133), "float32"),
+        ("simcc_x", (None, 133, 384), "float32"),
+        ("simcc_y", (None, 133, 512), "float32"),
+    ]
+    assert json.loads(session.metadata["wholebody"]) == {
+        "kind": "pose",
+        "input_size": [192, 256],
+        "schema": "coco_wholebody",
+        "split_ratio": 2.0,
+        "mean": [110.0, 120.0, 130.0],
+        "std": [50.0, 60.0, 70.0],
+        "name": "a test",
+    }
+
+
+def test_file_is_valid_and_tells_nothing_of_the_machine(tiny):
+    proto = onnx.load(tiny[1])
+    onnx.checker.check_model(proto, full_check=True)
+    assert proto.ir_version <= 10 and proto.opset_import[0].version <= 21  # what onnxruntime 1.18 reads
+    for word in (b".py", b"stack_trace", b"class_hierarchy"):
+        assert word not in proto.SerializeToString()
+
+
+def test_plain_pose(tmp_path):
+    codec = simcc((64, 96))
+    head = RTMPoseHead(8, (2, 3), codec.bins, keypoints=5, hidden=32, s=16)
+    model = filled(RTMPose(nn.Conv2d(3, 8, 32, stride=32), head, codec))
+    export_pose(model, tmp_path / "m.onnx", fused=False)
+    session = open_session(tmp_path / "m.onnx", "cpu")
+    assert [(t.name, t.shape, t.dtype) for t in session.inputs] == [("input", (None, 3, 96, 64), "float32")]
+    assert [t.name for t in session.outputs] == ["simcc_x", "simcc_y"]
+    for count in (1, 4):
+        batch = crops(count, 64, 96)
+        rgb = (batch[..., ::-1].astype(np.float32) - np.float32(model.mean)) / np.float32(model.std)
+        for got, want in zip(session(rgb.transpose(0, 3, 1, 2)), by_hand(model, batch), strict=True):
+            np.testing.assert_allclose(got, want, atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "d.onnx"
+    model = filled(ToyDetector())
+    export_detector(model, path, input_size=(96, 64))
+    return model, path
+
+
+def raw(model, batch):
+    planes = torch.from_numpy(batch.transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.inference_mode():
+        return model(planes).numpy()
+
+
+def test_fused_detector(detector):
+    model, path = detector
+    session = open_session(path, "cpu")
+    assert [(t.name, t.shape, t.dtype) for t in session.inputs] == [("images", (None, 64, 96, 3), "uint8")]
+    assert [(t.name, t.shape) for t in session.outputs] == [("raw", (None, 6, 96))]
+    assert json.loads(session.metadata["wholebody"]) == {"kind": "detector", "input_size": [96, 64]}
+    for count in (1, 3):
+        np.testing.assert_allclose(session(crops(count, 96, 64))[0], raw(model, crops(count, 96, 64)), atol=1e-4)
+
+
+def test_plain_detector_quietly_and_leaving_the_model_alone(tmp_path, capfd, recwarn):
+    model = filled(ToyDetector()).double().train()
+    export_detector(model, tmp_path / "d.onnx", input_size=(96, 64), fused=False)
+    assert capfd.readouterr() == ("", "") and not recwarn.list
+    assert model.training and model.conv.weight.dtype == torch.float64 and model.conv.weight.requires_grad
+    session = open_session(tmp_path / "d.onnx", "cpu")
+    assert (session.inputs[0].name, session.outputs[0].name) == ("images", "output")
+    planes = crops(3, 96, 64).transpose(0, 3, 1, 2).astype(np.float32)
+    np.testing.assert_allclose(session(planes)[0], raw(model.float(), crops(3, 96, 64)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "factor", "difference"),
+    [
+        ({"storage": "float16"}, ("conv.weight.half", "linear.weight.half"), 0.51, 0.002),
+        ({"int8": ("conv",)}, ("conv.weight.int8", "linear.weight"), 0.3, 0.05),
+        ({"storage": "float16", "int8": ("linear",)}, ("conv.weight.half", "linear.weight.int8"), 0.5, 0.05),
+    ],
+)
+def test_narrow_storage(tmp_path, detector, options, names, factor, difference):
+    import onnxruntime as ort
+
+    model, wide = detector
+    path = tmp_path / "narrow.onnx"
+    assert 1e-5 < export_detector(model, path, input_size=(96, 64), **options) < 5 * difference
+    assert path.stat().st_size < factor * wide.stat().st_size
+    assert set(names) <= {each.name for each in onnx.load(path).graph.initializer}
+    batch = crops(2, 96, 64)
+    got, want = open_session(path, "cpu")(batch)[0], raw(model, batch)
+    assert 0 < np.abs(got - want).mean() < difference * want.std()
+    # ONNX Runtime widens everything while it loads the file: nothing of it is left to do in a run.
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+    options.log_severity_level = 3
+    ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    left = onnx.load(tmp_path / "loaded.onnx").graph.initializer
+    assert {each.data_type for each in left} <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+
+
+def test_disagreement_raises_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"old")
+    with pytest.raises(WholebodyError, match="differs between ONNX Runtime and torch") as caught:
+        export_detector(filled(Deceiver()), path, input_size=(64, 64))
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_not_a_number_raises(tmp_path):
+    model = filled(ToyDetector())
+    with torch.no_grad():
+        model.linear.weight[0, 0] = torch.nan
+    with pytest.raises(WholebodyError, match="differs"):
+        export_detector(model, tmp_path / "m.onnx", input_size=(64, 64))
+    assert list(tmp_path.iterdir()) == []

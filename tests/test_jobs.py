@@ -1,0 +1,263 @@
+"""Videos through `jobs.predict`: what is written, what survives a stop, what is said of bad files."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from test_video import clip, loudest
+from walkers import model, picture
+from wholebody import formats, jobs, parts, video
+from wholebody.jobs import Job, Look, Pace
+from wholebody.video import Frame
+
+LOOK = Look("skeleton", ("body", "hands", "face"), 0.3, False)
+FPS = 25
+
+
+def boxes(n):
+    """Two people at frame n."""
+    return [(20 + 2 * n, 60, 60 + 2 * n, 170), (250 - n, 30, 300 - n, 180)]
+
+
+def movie(path, count=40, sound=None):
+    """A clip of two people; with sound, through another file."""
+    frames = [Frame(n / FPS, picture(boxes(n))) for n in range(count)]
+    audio = clip(path.with_name("tone.mkv"), count=count, sound=sound) if sound else None
+    video.write(path, frames, FPS, audio=audio, quality=5)
+    if audio:
+        audio.unlink()
+    return path
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+    """Run a job over inputs; gives status, stdout, stderr. Parts are of ten frames."""
+    monkeypatch.setattr(jobs, "PART_FRAMES", 10)
+
+    def run(*inputs, output=None, kinds=(), look=LOOK, people=None, **pace):
+        status = jobs.predict(inputs, output, model, Job(look, kinds, people, Pace(**pace)))
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err.strip()
+
+    return run
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_same_video(got, want):
+    """The same people; a run that went on searches on other frames, so that crops differ a little."""
+    a, b = (formats.read_npz_video(path) for path in (got, want))
+    assert [t for t, _ in a] == [t for t, _ in b]
+    for (_, x), (_, y) in zip(a, b, strict=True):
+        assert x.ids.tolist() == y.ids.tolist()
+        np.testing.assert_allclose(x.keypoints, y.keypoints, atol=3)
+
+
+def test_a_video_gives_a_drawing_with_sound_and_arrays(run, tmp_path):
+    path = movie(tmp_path / "clip.mp4", sound="aac")
+    status, out, errors = run(path)
+    assert status == 0 and "1 videos, 2 people" in out and not errors
+    assert names(tmp_path) == ["clip.mp4", "clip_pose.mp4", "clip_pose.npz"]
+    frames = formats.read_npz_video(tmp_path / "clip_pose.npz")
+    assert len(frames) == 40 and all(poses.ids.tolist() == [1, 2] for _, poses in frames)
+    drawn = list(video.read(tmp_path / "clip_pose.mp4"))
+    np.testing.assert_allclose([f.time for f in drawn], np.arange(40) / FPS, atol=1e-3)
+    assert all(np.abs(f.image.astype(int) - picture(boxes(n))).max() > 100 for n, f in enumerate(drawn))
+    assert loudest(tmp_path / "clip_pose.mp4") == pytest.approx(0.5, abs=0.08)
+
+
+def test_every_format_tells_the_same(run, tmp_path):
+    path = movie(tmp_path / "clip.mp4", count=12)
+    kinds = ("npz", "csv", "parquet", "trc", "openpose", "comfy", "coco", "png")
+    status, _, _ = run(path, output=tmp_path / "out", kinds=kinds, smooth="off")
+    assert status == 0
+    out = tmp_path / "out"
+    frames = formats.read_npz_video(out / "clip_pose.npz")
+    for _, poses in frames:
+        assert len(poses) == 2
+    csv, parquet = formats.read_csv_video(out / "clip_pose.csv"), formats.read_parquet(out / "clip_pose.parquet")
+    coco = formats.read_coco(out / "clip_pose_coco.json")
+    comfy, sizes = formats.read_comfy(out / "clip_pose_comfy.json")
+    assert sizes == [(320, 240)] * 12
+    times, _, marks = formats.read_trc(out / "clip_pose_2.trc", 240)
+    for n, (time, poses) in enumerate(frames):
+        one = formats.read_openpose(out / "clip_pose_openpose" / formats.openpose_name("clip", n))
+        assert one.ids.tolist() == poses.ids.tolist() == coco[n].ids.tolist()
+        for other in (csv[n][1], parquet[n][1], coco[n]):
+            np.testing.assert_allclose(other.keypoints, poses.keypoints, atol=0.01)
+        np.testing.assert_allclose(marks[n], poses.keypoints[1], atol=0.01)
+        assert times[n] == pytest.approx(time, abs=1e-5) and len(comfy[n]) == 2
+    assert names(out / "clip_pose_png") == [f"{n:06d}.png" for n in range(12)]
+
+
+def test_a_control_video_of_a_piece_at_a_steady_rate(run, tmp_path):
+    path = movie(tmp_path / "clip.mp4")
+    look = Look("openpose", ("body",), 0.3, False)
+    status, _, _ = run(path, look=look, fps=10, start=0.4, end=1.2, people=1)
+    assert status == 0
+    frames = formats.read_npz_video(tmp_path / "clip_pose.npz")
+    np.testing.assert_allclose([t for t, _ in frames], 0.4 + np.arange(8) / 10)
+    assert all(len(poses) == 1 and poses.keypoints[0, :, 0].mean() > 200 for _, poses in frames)
+    drawn = list(video.read(tmp_path / "clip_pose.mp4"))
+    assert len(drawn) == 8 and all((frame.image < 16).mean() > 0.5 for frame in drawn)
+
+
+class Stop(BaseException):
+    """As a key press, in the middle."""
+
+
+def stopping(monkeypatch, after):
+    """Reading is interrupted after so many frames."""
+    whole = video.read
+
+    def read(*arguments, **options):
+        for n, frame in enumerate(whole(*arguments, **options)):
+            if n == after:
+                raise Stop
+            yield frame
+
+    monkeypatch.setattr(jobs.video, "read", read)
+
+
+@pytest.mark.parametrize("two_pass", [False, True])
+def test_a_stopped_run_is_readable_and_goes_on(run, tmp_path, monkeypatch, two_pass):
+    first, second = movie(tmp_path / "first.mp4", sound="aac"), movie(tmp_path / "second.mp4", sound="aac")
+    run(first, two_pass=two_pass)
+    with monkeypatch.context() as patch:
+        stopping(patch, 27)
+        with pytest.raises(Stop):
+            run(second, two_pass=two_pass)
+    folder = tmp_path / "second_pose.parts"
+    done = sum(len(formats.read_npz_video(part)) for part in folder.glob("*.npz"))
+    assert 20 <= done <= 27 and not (tmp_path / "second_pose.mp4").exists()
+    if not two_pass:
+        assert sum(len(list(video.read(part))) for part in folder.glob("*.mp4")) == done
+    (folder / ".00000040.killed.mp4").write_text("half a file")
+    status, out, _ = run(second, two_pass=two_pass, resume=True)
+    assert status == 0 and "40" in out and not folder.exists()
+    assert_same_video(tmp_path / "second_pose.npz", tmp_path / "first_pose.npz")
+    times = [[f.time for f in video.read(tmp_path / f"{name}_pose.mp4")] for name in ("first", "second")]
+    np.testing.assert_allclose(*times, atol=1e-3)
+    # And once more: it is done.
+    before = (tmp_path / "second_pose.mp4").stat().st_mtime_ns
+    status, out, _ = run(second, two_pass=two_pass, resume=True)
+    assert status == 0 and "done before" in out and (tmp_path / "second_pose.mp4").stat().st_mtime_ns == before
+
+
+def test_a_second_pass_that_was_stopped_goes_on(run, tmp_path, monkeypatch):
+    path = movie(tmp_path / "clip.mp4")
+    real, calls = jobs.same_times, []
+
+    def failing(*arguments):
+        for n, pair in enumerate(real(*arguments)):
+            if n == 17:
+                raise Stop
+            calls.append(pair)
+            yield pair
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "same_times", failing)
+        with pytest.raises(Stop):
+            run(path, two_pass=True)
+    assert len(list((tmp_path / "clip_pose.parts").glob("*.mp4"))) == 1
+    assert run(path, two_pass=True, resume=True)[0] == 0
+    assert len(list(video.read(tmp_path / "clip_pose.mp4"))) == 40
+
+
+def test_going_on_with_other_settings_is_refused(run, tmp_path, monkeypatch):
+    path = movie(tmp_path / "clip.mp4")
+    with monkeypatch.context() as patch:
+        stopping(patch, 27)
+        with pytest.raises(Stop):
+            run(path)
+    status, _, errors = run(path, resume=True, smooth="strong")
+    assert status == 1 and "other settings" in errors and (tmp_path / "clip_pose.parts").exists()
+    assert run(path, smooth="strong")[0] == 0  # from the beginning
+    assert names(tmp_path) == ["clip.mp4", "clip_pose.mp4", "clip_pose.npz"]
+
+
+def test_bad_videos_do_not_stop_good_ones_and_keep_what_they_had(run, tmp_path):
+    whole = movie(tmp_path / "whole.mp4")
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "letter.mkv").write_text("dear all")
+    status, out, errors = run(tmp_path)
+    assert status == 1 and "2 videos, 4 people" in out
+    for word in ("cut.mp4", "empty.mp4", "letter.mkv"):
+        assert word in errors
+    kept = formats.read_npz_video(tmp_path / "cut_pose.npz")
+    assert 5 < len(kept) < 40 and len(list(video.read(tmp_path / "cut_pose.mp4"))) == len(kept)
+    assert not list(tmp_path.glob("*.parts")) and not [path for path in tmp_path.iterdir() if path.name[0] == "."]
+
+
+def test_a_second_run_over_a_folder_does_not_read_its_own_results(run, tmp_path):
+    movie(tmp_path / "clip.mp4", count=12)
+    cv2.imwrite(str(tmp_path / "photo.png"), picture(boxes(0)))
+    for _ in range(2):
+        status, out, _ = run(tmp_path)
+        assert status == 0 and "1 pictures, 1 videos, 4 people" in out
+    assert len(names(tmp_path)) == 6
+
+
+def test_a_folder_of_numbered_pictures_is_a_video_at_a_rate(run, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for n in range(15):
+        cv2.imwrite(str(tmp_path / "frames" / f"{n}.png"), picture(boxes(n)))
+    status, out, _ = run(tmp_path / "frames", fps=10)
+    assert status == 0 and "1 videos, 2 people" in out
+    frames = formats.read_npz_video(tmp_path / "frames_pose.npz")
+    np.testing.assert_allclose([t for t, _ in frames], np.arange(15) / 10)
+    assert video.info(tmp_path / "frames_pose.mp4").fps == pytest.approx(10, rel=0.01)
+
+
+def test_two_passes_leave_out_who_flashes_up_and_shake_less(run, tmp_path):
+    frames = []
+    for n in range(70):
+        here = [(40 + n, 60 + (n % 2), 80 + n, 170 + (n % 2)), *([(250, 30, 300, 180)] if n in (33, 34, 35) else [])]
+        frames.append(Frame(n / FPS, picture(here)))
+    video.write(tmp_path / "clip.mp4", frames, FPS, quality=5)
+    shake = {}
+    for two_pass in (False, True):
+        run(tmp_path / "clip.mp4", every=1, two_pass=two_pass, smooth="strong" if two_pass else "off")
+        found = formats.read_npz_video(tmp_path / "clip_pose.npz")
+        assert {i for _, poses in found for i in poses.ids.tolist()} == ({1} if two_pass else {1, 2})
+        y = np.array([poses.keypoints[0, :, 1].mean() for _, poses in found])[10:30]
+        shake[two_pass] = np.abs(np.diff(y)).mean()
+    assert shake[True] < 0.3 * shake[False]
+
+
+def test_pictures_do_not_take_formats_of_videos(run, tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), picture(boxes(0)))
+    with pytest.raises(jobs.WholebodyError, match="are for videos"):
+        run(tmp_path / "photo.png", kinds=("trc",))
+
+
+def test_a_full_disk_keeps_the_parts_before(run, tmp_path, monkeypatch):
+    path = movie(tmp_path / "clip.mp4")
+    real, count = formats.write_npz_video, []
+
+    def full(target, frames):
+        count.append(target)
+        if len(count) == 3:
+            raise jobs.WholebodyError(f"{target}: cannot write (No space left on device). Free some space.")
+        real(target, frames)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "write_npz_video", full)
+        status, _, errors = run(path)
+    assert status == 1 and "No space left" in errors and len(errors.splitlines()) == 1
+    assert len(list((tmp_path / "clip_pose.parts").glob("*.npz"))) == 2
+    assert run(path, resume=True)[0] == 0
+    assert len(formats.read_npz_video(Path(tmp_path / "clip_pose.npz"))) == 40
+
+
+def test_parts_of_nobody_are_fine(run, tmp_path):
+    video.write(tmp_path / "clip.mp4", [Frame(n / FPS, picture([])) for n in range(25)], FPS)
+    status, out, _ = run(tmp_path / "clip.mp4", kinds=("npz", "csv", "coco"))
+    assert status == 0 and "0 people" in out
+    assert all(len(poses) == 0 for _, poses in formats.read_npz_video(tmp_path / "clip_pose.npz"))
+    assert parts.ids_of(formats.read_csv_video(tmp_path / "clip_pose.csv")[0][1]) == []

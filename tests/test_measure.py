@@ -1,0 +1,156 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from networks import bright_pose, people, save_pose
+from wholebody import cli
+from wholebody.annotations import Labels, Picture, write_labels
+from wholebody.errors import WholebodyError
+from wholebody.estimate import TopDown
+from wholebody.measure import as_wholebody, labelled_boxes, parts_of, predict, read_boxes, read_journal
+from wholebody.poses import Poses
+from wholebody.report import error_bars, size_plot
+from wholebody.schema import COCO_BODY, COCO_WHOLEBODY
+
+ABOUT = {"model": "bright"}
+BOXES = {1: [[20, 10, 80, 90], [120, 60, 200, 180]], 2: [[40, 40, 120, 160]], 4: [[30, 30, 90, 110]]}
+
+
+def photos(folder):
+    """Four pictures, one of them without people and one that is not a picture; labels where the networks look."""
+    estimator = TopDown(bright_pose())
+    boxes, keypoints, images = [], [], []
+    for number, rows in {**BOXES, 3: []}.items():
+        picture = people(rows)
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+        found = estimator(picture, rows)
+        keypoints.append(found.keypoints)
+        boxes += rows
+        images += [number] * len(rows)
+    (folder / "4.png").write_bytes(b"no picture")
+    m = len(boxes)
+    xyxy = np.array(boxes, float)
+    return Labels(
+        ids=np.arange(m) + 100,
+        image_ids=np.array(images),
+        keypoints=np.concatenate(keypoints).astype(float),
+        visible=np.full((m, 133), 2, np.float32),
+        boxes=xyxy,
+        areas=(xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1),
+        iscrowd=np.zeros(m, bool),
+        valid=np.ones((m, 4), bool),
+        images={number: Picture(f"{number}.png", 320, 240) for number in (1, 2, 3, 4)},
+    )
+
+
+def run(labels, folder, journal, estimator=None, boxes=None):
+    return predict(estimator or TopDown(bright_pose()), labels, folder, boxes or labelled_boxes(labels), journal, ABOUT)
+
+
+def test_every_labelled_box_is_estimated_and_bad_pictures_are_noted(tmp_path):
+    labels = photos(tmp_path)
+    measured = run(labels, tmp_path, tmp_path / "out" / "predictions.jsonl")
+    assert {number: len(poses) for number, poses in measured.predictions.items()} == {1: 2, 2: 1, 3: 0}
+    np.testing.assert_array_equal(measured.predictions[2].keypoints[0], labels.keypoints[2])
+    assert len(measured.failed) == 1 and "4.png" in measured.failed[0]
+    assert measured.people == 3 and measured.seconds > 0
+
+
+class Dies:
+    """A network that is killed in its second group of pictures."""
+
+    def __init__(self, network):
+        self.network, self.schema, self.calls = network, network.schema, []
+
+    def images(self, images, boxes, box_scores):
+        self.calls.append(len(images))
+        if len(self.calls) == 2:
+            raise KeyboardInterrupt
+        return self.network.images(images, boxes, box_scores)
+
+
+def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("wholebody.measure.GROUP", 1)
+    labels, journal = photos(tmp_path), tmp_path / "predictions.jsonl"
+    whole = run(labels, tmp_path, tmp_path / "whole.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        run(labels, tmp_path, journal, Dies(TopDown(bright_pose())))
+    with journal.open("a") as file:
+        file.write('{"image_id": 2, "keyp')  # what a stop in the middle of a line leaves
+    again = run(labels, tmp_path, journal)
+    assert again.people == 1  # image 1 was done
+    for number, poses in whole.predictions.items():
+        np.testing.assert_array_equal(again.predictions[number].keypoints, poses.keypoints)
+    third = run(labels, tmp_path, journal)
+    assert third.people == 0 and len(third.predictions[1]) == 2
+
+
+def test_predictions_of_something_else_are_not_gone_on_with(tmp_path):
+    read_journal(tmp_path / "predictions.jsonl", {"model": "a"}, {1})
+    with pytest.raises(WholebodyError, match="another model"):
+        read_journal(tmp_path / "predictions.jsonl", {"model": "b"}, {1})
+
+
+def test_boxes_from_a_file_of_detections(tmp_path):
+    rows = [
+        {"image_id": 1, "category_id": 1, "bbox": [20, 10, 60, 80], "score": 0.9},
+        {"image_id": 1, "category_id": 3, "bbox": [0, 0, 10, 10], "score": 0.9},
+        {"image_id": 9, "category_id": 1, "bbox": [0, 0, 10, 10], "score": 0.5},
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    boxes = read_boxes(tmp_path / "boxes.json")
+    np.testing.assert_allclose(boxes[1][0], [[20, 10, 80, 90]])
+    assert boxes[1][1].tolist() == [pytest.approx(0.9)] and set(boxes) == {1, 9}
+    labels = photos(tmp_path)
+    measured = run(labels, tmp_path, tmp_path / "p.jsonl", boxes=boxes)
+    assert {number: len(poses) for number, poses in measured.predictions.items()} == {1: 1, 2: 0, 3: 0, 4: 0}
+
+
+@pytest.mark.parametrize(
+    "content", [None, "{", "{}", "[1]", '[{"image_id": 1, "bbox": [1, 2], "score": 1}]',
+                '[{"image_id": 1, "bbox": [1, 2, 3, NaN], "score": 1}]']
+)  # fmt: skip
+def test_bad_detections_are_one_line(tmp_path, content):
+    if content is not None:
+        (tmp_path / "boxes.json").write_text(content)
+    with pytest.raises(WholebodyError, match=r"boxes\.json") as error:
+        read_boxes(tmp_path / "boxes.json")
+    assert "\n" not in str(error.value)
+
+
+def test_seventeen_points_become_a_wholebody_that_claims_no_more():
+    rng = np.random.default_rng(0)
+    small = Poses(
+        rng.random((2, 17, 2)) * 99, np.full((2, 17), 0.8), [[0, 0, 10, 20], [5, 5, 50, 90]], [1, 1], COCO_BODY
+    )
+    large = as_wholebody(small)
+    np.testing.assert_array_equal(large.keypoints[:, :17], small.keypoints)
+    assert not large.scores[:, 17:].any() and (large.keypoints[1, 17:] == (27.5, 47.5)).all()
+    assert parts_of(COCO_BODY) == ("body",) and parts_of(COCO_WHOLEBODY)[-2:] == ("hands", "whole")
+
+
+def test_evaluate_writes_figures_predictions_and_a_report(tmp_path, capsys):
+    labels = photos(tmp_path)
+    write_labels(tmp_path / "labels.json", labels)
+    save_pose(tmp_path / "bright.onnx")
+    arguments = ["evaluate", str(tmp_path / "bright.onnx"), "--annotations", str(tmp_path / "labels.json")]
+    arguments += ["--images", str(tmp_path), "--output", str(tmp_path / "out"), "--device", "cpu"]
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 1  # one picture was none
+    assert "4.png" in capsys.readouterr().out
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    value, low, high = results["figures"]["whole"]["OKS"]
+    assert value == pytest.approx(0.75, abs=1e-3) and low <= value <= high  # three of four exactly, one not found
+    assert results["about"]["boxes"] == "gt" and len(results["failed"]) == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 6 and "not a picture" in page.lower()
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 3
+
+
+def test_plots_survive_nothing_and_one():
+    assert "<svg" in error_bars(np.full((1, 133), np.nan), [("body", slice(0, 17))])
+    assert size_plot(np.zeros(0), np.zeros(0)) == "<p>Nobody.</p>"
+    assert "polyline" in size_plot(np.array([50.0]), np.array([0.5]))

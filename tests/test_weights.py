@@ -1,0 +1,543 @@
+import hashlib
+import io
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import zipfile
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wholebody import weights
+from wholebody.errors import WholebodyError
+from wholebody.runtime import input_size, open_session
+from wholebody.weights import MANIFEST, Weights, cache_folder, find, locate, rows
+
+CONTENT = np.random.default_rng(0).bytes(1_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@dataclass
+class Mirror:
+    """A web server on this machine. `files`: path -> content; `cuts`: how many answers break after half of the rest."""
+
+    files: dict[str, bytes]
+    cuts: int = 0
+    ranges: bool = True
+    content_type: str = "application/octet-stream"
+    status: int = 200
+    range_shift: int = 0
+    slow: float = 0.0
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def __enter__(self):
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                mirror.answer(self)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *args):
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def base(self):
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, request):
+        asked = request.headers.get("Range")
+        self.requests.append((request.path, asked))
+        content = self.files.get(request.path)
+        if content is None or self.status != 200:
+            request.send_error(404 if content is None else self.status)
+            return
+        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.ranges else 0
+        if asked and self.ranges and start >= len(content):
+            request.send_response(416)
+            request.send_header("Content-Range", f"bytes */{len(content)}")
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
+        rest = content[start:]
+        request.send_response(206 if asked and self.ranges else 200)
+        if asked and self.ranges:
+            request.send_header("Content-Range", f"bytes {start + self.range_shift}-{len(content) - 1}/{len(content)}")
+        request.send_header("Content-Length", str(len(rest)))
+        request.send_header("Content-Type", self.content_type)
+        request.end_headers()
+        if self.cuts:
+            self.cuts -= 1
+            rest = rest[: len(rest) // 2]
+        threading.Event().wait(self.slow)
+        request.wfile.write(rest)
+
+
+def entry(*urls, **changes):
+    return Weights(
+        **{
+            "name": "dwpose-z",
+            "kind": "pose",
+            "file": "z.onnx",
+            "input_size": (192, 256),
+            "licence": "none",
+            "about": "a test",
+            "urls": urls,
+            "bytes": len(CONTENT),
+            "sha256": SHA256,
+        }
+        | changes
+    )
+
+
+def zipped(member="20230831/rtmpose_onnx/z/end2end.onnx", content=CONTENT):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("20230831/rtmpose_onnx/z/deploy.json", "{}")
+        archive.writestr(member, content)
+    return buffer.getvalue()
+
+
+def dead():
+    """The address of a port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    for name in ("WHOLEBODY_OFFLINE", "WHOLEBODY_MIRROR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("WHOLEBODY_CACHE", str(folder))
+    return folder
+
+
+def left(folder):
+    """Names in the cache but for the empty lock files."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+# --- the manifest ---
+
+
+def test_manifest_holds_together():
+    names = ["wholebody-133", "person", "rtmpose-l", "rtmpose-x", "rtmpose-x-384", "yolox-l"]
+    names += [f"dwpose-{size}" for size in ("t", "s", "m", "l", "l-384")]
+    names += [f"yolox-{size}-humanart" for size in ("nano", "tiny", "s", "m", "l", "x")]
+    assert sorted(MANIFEST) == sorted(names)
+    assert len({weights.file for weights in MANIFEST.values()}) == len(MANIFEST)
+    for name, each in MANIFEST.items():
+        assert each.name == name and each.licence and each.about and "\n" not in each.licence + each.about
+        assert all(side % 32 == 0 for side in each.input_size)
+        assert each.bundled or len({url for url in each.urls if url.startswith("https://")}) >= 2
+        assert Path(each.file).suffix in (".onnx", ".pth") and Path(each.file).name == each.file
+        assert each.sha256 is None or re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", each.sha256)
+        # What a .pth is exported to has its preprocessing in the graph.
+        assert (each.preprocessing is None) == (each.bundled or each.file.endswith(".pth"))
+        if each.preprocessing:
+            assert each.preprocessing.color == {"pose": "RGB", "detector": "BGR"}[each.kind]
+
+
+def test_digits_in_a_name_are_taken_as_the_hash_of_a_checkpoint_only():
+    for each in MANIFEST.values():
+        digits = re.search(r"-([0-9a-f]{8})_\d{8}\.pth$", each.file)
+        assert (each.sha256 == digits[1]) if digits else (each.sha256 is None or len(each.sha256) == 64)
+
+
+def test_rows(cache):
+    cache.mkdir()
+    (cache / MANIFEST["dwpose-m"].file).write_bytes(bytes(3_000_000))
+    (cache / MANIFEST["dwpose-l"].file).write_bytes(b"half a copy")
+    table = {row["name"]: row for row in rows()}
+    assert list(table) == list(MANIFEST)
+    assert table["dwpose-m"]["here"] == "cached" and table["dwpose-m"]["size"] == "3.0 MB"
+    assert table["dwpose-l"]["here"] == "" and table["dwpose-t"]["size"] == "?"
+    assert table["dwpose-l-384"]["input"] == "288x384" and table["dwpose-l-384"]["size"] == "134.4 MB"
+    assert "non-commercial" in table["dwpose-l"]["licence"]
+
+
+def test_cache_folder_is_the_users(monkeypatch):
+    monkeypatch.delenv("WHOLEBODY_CACHE")
+    assert cache_folder().name == "wholebody" and cache_folder().is_absolute()
+
+
+# --- names and local files ---
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "message"),
+    [
+        ("dwpose-n", "pose", r"Did you mean 'dwpose-\w' or"),
+        ("DWPose-M", "pose", "Did you mean 'dwpose-m'"),
+        ("yolox-tiny", "detector", "Did you mean 'yolox-tiny-humanart'"),
+        ("dwpose-m", "detector", "'dwpose-m' is a pose network, not a detector: use person, yolox-l"),
+        ("yolox-l", "pose", "'yolox-l' is a detector, not a pose network: use wholebody-133, "),
+        ("abacus", "pose", "Use one of wholebody-133, .*or the path of a file"),
+        ("models/abacus.onnx", "pose", "models/abacus.onnx: no such file"),
+        ("abacus.pth", "pose", "abacus.pth: no such file"),
+    ],
+)
+def test_wrong_name(wanted, kind, message):
+    with pytest.raises(WholebodyError, match=message) as error:
+        find(wanted, kind=kind)
+    assert "\n" not in str(error.value)
+
+
+def test_any_local_onnx(tmp_path, cache):
+    path = tmp_path / "my.onnx"
+    path.write_bytes(b"anything")
+    assert find(path, kind="pose") == path and find(str(path), kind="detector") == path
+    assert not cache.exists()
+
+
+def test_bundled(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "_MODELS", tmp_path)
+    with pytest.raises(WholebodyError, match="Install wholebody again"):
+        find("wholebody-133", kind="pose")
+    (tmp_path / "pose.onnx").write_bytes(b"x")
+    assert find("wholebody-133", kind="pose") == tmp_path / "pose.onnx"
+
+
+@pytest.mark.parametrize("name", [each.name for each in MANIFEST.values() if each.bundled])
+def test_bundled_files_are_what_the_manifest_says(name):
+    each = MANIFEST[name]
+    path = weights._MODELS / each.file
+    if path.is_file():  # a checkout may be without them
+        assert input_size(open_session(path)) == each.input_size
+
+
+@pytest.fixture
+def exports(monkeypatch):
+    """Stand-ins for the rooms that turn a checkpoint into ONNX; the list of what they were asked for."""
+    asked = []
+
+    def module(name, **functions):
+        made = ModuleType(name)
+        vars(made).update(functions)
+        monkeypatch.setitem(sys.modules, name, made)
+
+    def export(model, path, **kwargs):
+        asked.append((model, kwargs))
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(b"onnx of " + Path(model).read_bytes())
+
+    module("wholebody.export", export_pose=export)
+    module("wholebody.train.checkpoints", load_pose=lambda path: path)
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: name)
+    return asked
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_checkpoint_is_exported_once_for_each_content(tmp_path, cache, exports, suffix):
+    path = tmp_path / f"student{suffix}"
+    path.write_bytes(b"first")
+    first = find(path, kind="pose")
+    assert first.parent == cache and first.suffix == ".onnx" and first.read_bytes() == b"onnx of first"
+    assert find(path, kind="pose") == first and len(exports) == 1
+    path.write_bytes(b"second")
+    second = find(path, kind="pose")
+    assert second != first and second.read_bytes() == b"onnx of second" and len(exports) == 2
+
+
+def test_checkpoint_of_the_other_kind_is_no_match_in_the_cache(tmp_path, exports, monkeypatch):
+    path = tmp_path / "any.pth"
+    path.write_bytes(b"x")
+    pose = find(path, kind="pose")
+    monkeypatch.setitem(sys.modules, "wholebody.train.yolox", None)
+    with pytest.raises(ImportError):  # the detector's room was asked, not the cache
+        find(path, kind="detector")
+    assert find(path, kind="pose") == pose and len(exports) == 1
+
+
+def test_released_checkpoint_is_downloaded_and_exported(monkeypatch, cache, exports):
+    with Mirror({"/z.pth": CONTENT}) as mirror:
+        each = entry(f"{mirror.base}/z.pth", file="z.pth", bytes=None, sha256=SHA256[:8])
+        monkeypatch.setattr(weights, "MANIFEST", MappingProxyType({each.name: each}))
+        path = find(each.name, kind="pose")
+    assert path.read_bytes() == b"onnx of " + CONTENT and left(cache) == [path.name, "z.pth"]
+
+
+def test_checkpoint_without_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    path = tmp_path / "student.pth"
+    path.write_bytes(b"x")
+    with pytest.raises(WholebodyError, match=r"pip install 'wholebody\[train\]'"):
+        find(path, kind="pose")
+
+
+# --- downloads ---
+
+
+@pytest.mark.parametrize(
+    "known", [{}, {"sha256": SHA256[:8]}, {"sha256": None}, {"bytes": None}, {"sha256": None, "bytes": None}]
+)
+def test_download(cache, known):
+    with Mirror({"/z.onnx": CONTENT}) as mirror:
+        path = locate(entry(f"{mirror.base}/z.onnx", **known))
+        assert path == cache / "z.onnx" and path.read_bytes() == CONTENT
+        assert locate(entry(f"{mirror.base}/z.onnx", **known)) == path
+        assert mirror.requests == [("/z.onnx", None)]
+    assert left(cache) == ["z.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        ({"sha256": "0" * 64}, f"SHA-256 begins with {SHA256[:8]}, not 00000000"),
+        ({"sha256": "0" * 8}, f"SHA-256 begins with {SHA256[:8]}, not 00000000"),
+        ({"bytes": len(CONTENT) + 1}, f"has a file of {len(CONTENT)} bytes, not {len(CONTENT) + 1}"),
+    ],
+)
+def test_wrong_content_never_lands(cache, known, reason):
+    with Mirror({"/z.onnx": CONTENT}) as mirror, pytest.raises(WholebodyError, match=reason) as error:
+        locate(entry(f"{mirror.base}/z.onnx", **known))
+    assert left(cache) == [] and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("cuts", [1, 2, 3])
+def test_cut_connection_is_continued(cache, cuts):
+    with Mirror({"/z.onnx": CONTENT}, cuts=cuts) as mirror:
+        assert locate(entry(f"{mirror.base}/z.onnx")).read_bytes() == CONTENT
+    have = [int(asked.removeprefix("bytes=").removesuffix("-")) for _, asked in mirror.requests[1:]]
+    assert mirror.requests[0] == ("/z.onnx", None) and len(have) == cuts
+    assert have == [len(CONTENT) - len(CONTENT) // 2 ** (i + 1) for i in range(cuts)]
+    assert left(cache) == ["z.onnx"]
+
+
+def test_the_next_run_continues(cache):
+    with Mirror({"/z.onnx": CONTENT}, cuts=99) as mirror:
+        each = entry(f"{mirror.base}/z.onnx")
+        with pytest.raises(WholebodyError, match=r"the connection broke after \d+ of 1000000 bytes"):
+            locate(each)
+        (part,) = left(cache)
+        size = (cache / part).stat().st_size
+        assert 0.9 * len(CONTENT) < size < len(CONTENT)
+        mirror.cuts = 0
+        assert locate(each).read_bytes() == CONTENT
+        assert mirror.requests[-1] == ("/z.onnx", f"bytes={size}-")
+    assert left(cache) == ["z.onnx"]
+
+
+def test_another_mirror_continues_where_a_hash_can_tell(cache):
+    with Mirror({"/z.onnx": CONTENT}, cuts=99) as shaky, Mirror({"/z.onnx": CONTENT}) as good:
+        assert locate(entry(f"{shaky.base}/z.onnx", f"{good.base}/z.onnx")).read_bytes() == CONTENT
+        assert good.requests[0][1] is not None
+    (cache / "z.onnx").unlink()
+    with Mirror({"/z.onnx": CONTENT}, cuts=99) as shaky, Mirror({"/z.onnx": CONTENT}) as good:
+        each = entry(f"{shaky.base}/z.onnx", f"{good.base}/z.onnx", sha256=None)
+        assert locate(each).read_bytes() == CONTENT
+        assert good.requests == [("/z.onnx", None)]
+
+
+def test_server_without_range_sends_all_again(cache):
+    with Mirror({"/z.onnx": CONTENT}, cuts=1, ranges=False) as mirror:
+        assert locate(entry(f"{mirror.base}/z.onnx")).read_bytes() == CONTENT
+        assert [asked is not None for _, asked in mirror.requests] == [False, True]
+    assert left(cache) == ["z.onnx"]
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"of another file", CONTENT, CONTENT[:-1] + b"?", CONTENT + b"more"],
+    ids=["other", "complete", "damaged", "too long"],
+)
+def test_what_lies_there_from_before(cache, beginning):
+    cache.mkdir()
+    (cache / f".z.onnx.{SHA256[:8]}.part").write_bytes(beginning)
+    with Mirror({"/z.onnx": CONTENT}) as mirror:
+        assert locate(entry(f"{mirror.base}/z.onnx")).read_bytes() == CONTENT
+        assert mirror.requests[0][1] == f"bytes={len(beginning)}-"
+        assert len(mirror.requests) == (1 if beginning == CONTENT else 2)
+    assert left(cache) == ["z.onnx"]
+
+
+def test_server_that_answers_with_another_part(cache):
+    with Mirror({"/z.onnx": CONTENT}, cuts=1, range_shift=7) as mirror, pytest.raises(WholebodyError, match="part of"):
+        locate(entry(f"{mirror.base}/z.onnx"))
+    assert left(cache) == []
+
+
+def test_damaged_file_in_the_cache_is_fetched_again(cache):
+    cache.mkdir()
+    (cache / "z.onnx").write_bytes(CONTENT[:1000])
+    with Mirror({"/z.onnx": CONTENT}) as mirror:
+        assert locate(entry(f"{mirror.base}/z.onnx")).read_bytes() == CONTENT
+
+
+def wrong_file(mirror):
+    mirror.files["/z.onnx"] = CONTENT[::-1]
+
+
+def web_page(mirror):
+    mirror.content_type = "text/html; charset=utf-8"
+
+
+def overloaded(mirror):
+    mirror.status = 503
+
+
+def nothing(mirror):
+    mirror.files.clear()
+
+
+def empty(mirror):
+    mirror.files["/z.onnx"] = b""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (wrong_file, "SHA-256"),
+        (web_page, "web page"),
+        (overloaded, "HTTP 503"),
+        (nothing, "HTTP 404"),
+        (empty, "a file of 0 bytes"),
+    ],
+)
+def test_next_mirror_takes_over(cache, spoil, reason):
+    with Mirror({"/z.onnx": CONTENT}) as bad, Mirror({"/z.onnx": CONTENT}) as good:
+        spoil(bad)
+        assert locate(entry(f"{bad.base}/z.onnx", f"{good.base}/z.onnx")).read_bytes() == CONTENT
+        assert len(bad.requests) == 1
+        (cache / "z.onnx").unlink()
+        with pytest.raises(WholebodyError, match=rf"127.0.0.1:{bad.server.server_port}: [^;]*{reason}"):
+            locate(entry(f"{bad.base}/z.onnx"))
+    assert left(cache) == []
+
+
+def test_dead_first_mirror(cache):
+    with Mirror({"/z.onnx": CONTENT}) as good:
+        assert locate(entry(f"{dead()}/z.onnx", f"{good.base}/z.onnx")).read_bytes() == CONTENT
+
+
+def test_silent_mirror(cache, monkeypatch):
+    monkeypatch.setattr(weights, "_TIMEOUT", 0.2)
+    with Mirror({"/z.onnx": CONTENT}, slow=1.0) as silent, Mirror({"/z.onnx": CONTENT}) as good:
+        assert locate(entry(f"{silent.base}/z.onnx", f"{good.base}/z.onnx")).read_bytes() == CONTENT
+        (cache / "z.onnx").unlink()
+        with pytest.raises(WholebodyError, match="timed out"):
+            locate(entry(f"{silent.base}/z.onnx"))
+
+
+def test_every_failure_is_listed(cache):
+    first, second = dead(), dead()
+    with Mirror({}) as third, pytest.raises(WholebodyError) as error:
+        locate(entry(f"{first}/z.onnx", f"{second}/z.onnx", f"{third.base}/z.onnx", "ftp://elsewhere/z.onnx"))
+    message = str(error.value)
+    assert "\n" not in message
+    assert all(host.removeprefix("http://") + ": " in message for host in (first, second, third.base))
+    assert "refused" in message and "HTTP 404" in message and "elsewhere: the address must begin with http" in message
+    assert f"put {first}/z.onnx at {cache / 'z.onnx'}" in message
+
+
+@pytest.mark.parametrize("flag", ["1", "true"])
+def test_offline_never_asks(cache, monkeypatch, flag):
+    monkeypatch.setenv("WHOLEBODY_OFFLINE", flag)
+    with Mirror({"/z.onnx": CONTENT}) as mirror:
+        monkeypatch.setenv("WHOLEBODY_MIRROR", mirror.base)
+        with pytest.raises(WholebodyError, match=r"WHOLEBODY_OFFLINE is set\. Unset it, or put http") as error:
+            locate(entry(f"{mirror.base}/z.onnx"))
+        assert str(cache / "z.onnx") in str(error.value) and mirror.requests == [] and not cache.exists()
+        cache.mkdir()
+        (cache / "z.onnx").write_bytes(CONTENT)
+        assert locate(entry(f"{mirror.base}/z.onnx")).read_bytes() == CONTENT
+
+
+def test_own_mirror_comes_first(cache, monkeypatch):
+    with Mirror({"/lab/z.onnx": CONTENT}) as own, Mirror({"/z.onnx": CONTENT}) as public:
+        monkeypatch.setenv("WHOLEBODY_MIRROR", f"{own.base}/lab/")
+        assert locate(entry(f"{public.base}/z.onnx")).read_bytes() == CONTENT
+        assert own.requests == [("/lab/z.onnx", None)] and public.requests == []
+        own.files.clear()
+        (cache / "z.onnx").unlink()
+        assert locate(entry(f"{public.base}/z.onnx")).read_bytes() == CONTENT
+
+
+def test_zip(cache):
+    with Mirror({"/z.zip": zipped()}, cuts=1) as mirror:
+        assert locate(entry(f"{mirror.base}/z.zip")).read_bytes() == CONTENT
+        assert mirror.requests[1][1] is not None
+    assert left(cache) == ["z.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("archive", "reason"),
+    [
+        (zipped("readme.txt"), "no end2end.onnx"),
+        (zipped(content=CONTENT[::-1]), "SHA-256"),
+        (zipped().replace(CONTENT[500_000:500_016], bytes(16)), "archive is damaged"),
+        (zipped()[:-100], "archive is damaged"),
+        (b"not a zip at all", "archive is damaged"),
+    ],
+)
+def test_bad_zip_never_lands(cache, archive, reason):
+    with Mirror({"/z.zip": archive}) as mirror, pytest.raises(WholebodyError, match=reason):
+        locate(entry(f"{mirror.base}/z.zip"))
+    assert left(cache) == []
+
+
+def test_no_space_is_no_mirrors_fault(cache, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    real = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, mode="r", *args: Full() if path.suffix == ".part" else real(path, mode, *args)
+    )
+    with Mirror({"/z.onnx": CONTENT}) as mirror, pytest.raises(WholebodyError, match=r"No space left.*Free space"):
+        locate(entry(f"{mirror.base}/z.onnx", f"{mirror.base}/z.onnx"))
+    assert len(mirror.requests) == 1 and left(cache) == []
+
+
+def test_cache_that_cannot_be_made(cache):
+    cache.write_text("a file, not a folder")
+    with pytest.raises(WholebodyError, match="cannot write"):
+        locate(entry("http://127.0.0.1:9/z.onnx"))
+
+
+def test_two_processes_at_once(cache):
+    with Mirror({"/z.onnx": CONTENT}, slow=0.5) as mirror:
+        code = (
+            "from wholebody.weights import Weights, locate\n"
+            f"print(locate({entry(f'{mirror.base}/z.onnx')!r}).stat().st_size)"
+        )
+        command = [sys.executable, "-c", code]
+        processes = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+            for _ in range(3)
+        ]
+        outputs = [process.communicate(timeout=60) for process in processes]
+        assert [out.strip() for out, _ in outputs] == [str(len(CONTENT))] * 3, outputs
+        assert mirror.requests == [("/z.onnx", None)]
+    assert left(cache) == ["z.onnx"] and (cache / "z.onnx").read_bytes() == CONTENT
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.binary(min_size=1, max_size=3000), have=st.integers(0, 3000), ranges=st.booleans())
+def test_any_beginning_and_any_server_give_the_whole_file(tmp_path_factory, data, have, ranges):
+    folder = tmp_path_factory.mktemp("cache")
+    sha256 = hashlib.sha256(data).hexdigest()
+    (folder / f".z.onnx.{sha256[:8]}.part").write_bytes(data[:have])
+    with pytest.MonkeyPatch.context() as patch, Mirror({"/z.onnx": data}, ranges=ranges) as mirror:
+        patch.setenv("WHOLEBODY_CACHE", str(folder))
+        assert locate(entry(f"{mirror.base}/z.onnx", bytes=len(data), sha256=sha256)).read_bytes() == data
+    assert left(folder) == ["z.onnx"]

@@ -1,0 +1,158 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from networks import MIXTURE, blue_detector, bright_pose, people, save_detector, save_pose
+from wholebody.detect import YOLOX
+from wholebody.errors import WholebodyError
+from wholebody.estimate import TopDown
+from wholebody.images import write_image
+from wholebody.schema import COCO_WHOLEBODY
+from wholebody.wholebody import WholeBody
+
+BOXES = np.array([[150, 40, 260, 210], [20, 30, 80, 200]])
+PICTURE = people(BOXES)
+
+
+@pytest.fixture
+def model():
+    return WholeBody(TopDown(bright_pose()), YOLOX(blue_detector()))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A detector file that always sees BOXES in a picture of 320 x 240, and a pose file."""
+    folder = tmp_path_factory.mktemp("networks")
+    detector = save_detector(folder / "detector.onnx", BOXES * 0.4, [0.9, 0.6])
+    return {"detector": detector, "pose": save_pose(folder / "pose.onnx")}
+
+
+def assert_same(a, b, atol=0.0):
+    for name in ("keypoints", "scores", "boxes", "box_scores"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=0, atol=atol)
+
+
+def test_a_picture_in_everyone_out(model):
+    poses = model(PICTURE)
+    np.testing.assert_allclose(poses.boxes, BOXES, atol=3)
+    assert poses.scores.shape == (2, 133) and poses.schema is COCO_WHOLEBODY and poses.ids is None
+    for person, (x0, y0, x1, y1) in enumerate(BOXES):
+        white = np.argwhere((PICTURE[y0:y1, x0:x1] == 255).all(axis=2))[:, ::-1]
+        spot = white.mean(axis=0) + np.array([x0, y0])
+        # Keypoints that look at red and green more than at blue find the white spot in the blue rectangle.
+        warm = MIXTURE[:, 2] < 0.3 * MIXTURE.sum(axis=1)
+        assert np.median(np.abs(poses.keypoints[person, warm] - spot)) < 5
+
+
+def test_onnx_files_give_what_the_formula_gives(files):
+    poses = WholeBody(files["pose"], files["detector"], threads=1)(PICTURE)
+    np.testing.assert_allclose(poses.boxes, BOXES, atol=1e-3)
+    np.testing.assert_allclose(poses.box_scores, [0.9, 0.6], atol=1e-6)
+    want = TopDown(bright_pose())(PICTURE, poses.boxes, poses.box_scores)
+    np.testing.assert_allclose(poses.scores, want.scores, rtol=1e-4)
+    # Sums in another order decide near ties anew.
+    assert (np.abs(poses.keypoints - want.keypoints).max(axis=2) < 1e-3).mean() > 0.95
+
+
+def test_names_paths_and_options_reach_the_networks(files):
+    model = WholeBody(str(files["pose"]), str(files["detector"]), threads=1, threshold=0.7, flip=True)
+    assert model.pose.flip and len(model(PICTURE)) == 1
+    assert all(part in repr(model) for part in ("WholeBody", "TopDown", "YOLOX"))
+
+
+@pytest.mark.parametrize("source", ["path", "text", "pil", "bgra"])
+def test_sources_of_a_picture(model, source, tmp_path):
+    path = tmp_path / "p.png"
+    write_image(path, PICTURE)
+    image = {
+        "path": path,
+        "text": str(path),
+        "pil": Image.open(path),
+        "bgra": np.dstack([PICTURE, np.full(PICTURE.shape[:2], 255, np.uint8)]),
+    }[source]
+    assert_same(model(image), model(PICTURE))
+
+
+def test_nobody_is_an_empty_result_not_a_ghost(model):
+    poses = model(np.zeros((50, 80, 3), np.uint8))
+    assert len(poses) == 0 and poses.keypoints.shape == (0, 133, 2) and model.pose.session.runs == []
+
+
+def test_given_boxes_take_the_detectors_place(model):
+    poses = model(PICTURE, [[10, 10, 100, 100]])
+    np.testing.assert_array_equal(poses.boxes, [[10, 10, 100, 100]])
+    np.testing.assert_array_equal(poses.box_scores, [1])
+    assert model.detector.session.runs == []
+    assert len(model(PICTURE, [])) == 0 and model.detector.session.runs == []
+    with pytest.raises(WholebodyError, match=r"box 0 .* outside"):
+        model(PICTURE, [[500, 10, 600, 100]])
+    with pytest.raises(WholebodyError, match="must be numbers"):
+        model(PICTURE, [[1, 2], [3]])
+
+
+@pytest.mark.parametrize("nothing", [None, "none"])
+def test_the_whole_picture_only_on_request(nothing):
+    poses = WholeBody(TopDown(bright_pose()), nothing)(PICTURE)
+    np.testing.assert_array_equal(poses.boxes, [[0, 0, 320, 240]])
+    np.testing.assert_array_equal(poses.box_scores, [1])
+
+
+def test_several_pictures_share_batches_and_give_the_same(model):
+    images = [people(BOXES[:1], seed=1), people([], seed=2), PICTURE, people(BOXES, (220, 400), seed=3)]
+    boxes = [None, None, [[5, 5, 90, 90]], None]
+    together = model.images(images, boxes)
+    assert model.detector.session.runs == [3] and model.pose.session.runs == [4]
+    for poses, image, rows in zip(together, images, boxes, strict=True):
+        assert_same(poses, model(image, rows), atol=1e-4)
+    assert model.images([]) == []
+    with pytest.raises(WholebodyError, match="2 images and 1 lists of boxes"):
+        model.images(images[:2], [None])
+
+
+def test_a_mirrored_picture_has_mirrored_boxes(model):
+    boxes = model(np.ascontiguousarray(PICTURE[:, ::-1])).boxes
+    mirrored = BOXES[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (320, 0, 320, 0)
+    np.testing.assert_allclose(boxes, mirrored, atol=3)
+
+
+def test_threads_share_a_model(files):
+    model = WholeBody(files["pose"], files["detector"], threads=1)
+    images = [people(BOXES, seed=seed) for seed in range(6)]
+    want = [model(image) for image in images]
+    with ThreadPoolExecutor(3) as pool:
+        for got, expected in zip(pool.map(model, images), want, strict=True):
+            assert_same(got, expected)
+
+
+class Middle:
+    """Somebody's own detector."""
+
+    def images(self, images):
+        return [(np.array([[100.0, 50.0, 200.0, 200.0]]), np.array([0.5])) for _ in images]
+
+
+def test_any_detector_will_do():
+    poses = WholeBody(TopDown(bright_pose()), Middle())(PICTURE)
+    np.testing.assert_array_equal(poses.boxes, [[100, 50, 200, 200]])
+    np.testing.assert_array_equal(poses.box_scores, [0.5])
+
+
+def test_files_of_the_wrong_kind_are_named(files, tmp_path):
+    with pytest.raises(WholebodyError, match=r"detector\.onnx: a detector network, not a pose network"):
+        WholeBody(files["detector"], files["detector"])
+    with pytest.raises(WholebodyError, match=r"pose\.onnx: a pose network, not a detector"):
+        WholeBody(files["pose"], files["pose"])
+    (tmp_path / "odd.onnx").write_bytes(b"no network at all")
+    with pytest.raises(WholebodyError, match=r"odd\.onnx"):
+        WholeBody(tmp_path / "odd.onnx", files["detector"])
+    with pytest.raises(WholebodyError, match=r"gone\.onnx"):
+        WholeBody(files["pose"], tmp_path / "gone.onnx")
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4, 3)), np.zeros((0, 0, 3), np.uint8), 7, "gone.jpg"])
+def test_what_is_no_picture_is_one_line(model, image):
+    with pytest.raises(WholebodyError) as caught:
+        model(image)
+    assert "\n" not in str(caught.value)

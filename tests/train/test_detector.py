@@ -1,0 +1,297 @@
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wholebody.errors import WholebodyError
+from wholebody.train import detector
+from wholebody.train.detector import Example, Recipe, assign, cut, decode, draw, encode, fit, losses, maps
+from wholebody.train.yolox import yolox
+
+TINY = Recipe(labels=(), samples=6, batch=2, sizes=((0.0, 64), (0.5, 96)), minutes=1e9, warmup=2)
+
+
+def example(rng, boxes=((20, 10, 60, 90),), ignore=(), size=(120, 100)):
+    """A noisy picture of `size` (w, h) whose people are flat blue rectangles."""
+    image = rng.integers(0, 60, (size[1], size[0], 3), dtype=np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        image[y0:y1, x0:x1] = (250, 20, 20)
+    return Example(image, *(np.array(b, np.float32).reshape(-1, 4) for b in (boxes, ignore)))
+
+
+@pytest.fixture
+def labels(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = []
+    for i, boxes in enumerate([[(20, 10, 60, 90)], [(5, 5, 40, 60), (60, 30, 110, 95)], []]):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), example(rng, boxes).image)
+        rows.append({"file": f"{i}.png", "boxes": boxes, "ignore": [(0, 0, 9, 9)] if i == 0 else []})
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(rows))
+    return str(path)
+
+
+def perfect(box, size):
+    """Logits (1, A, 6) in which the anchors that SimOTA gives the person, and they alone, are sure of it."""
+    anchors, truth = maps(size), torch.tensor([box], dtype=torch.float32)
+    logits = torch.full((1, len(anchors.cells), 6), -12.0)
+    logits[0, :, :4] = encode(truth.expand(len(anchors.cells), 4), anchors)
+    rows, _, _ = assign(decode(logits[0, :, :4], anchors), torch.ones(len(anchors.cells)), truth, anchors)
+    logits[0, rows, 4:] = 12
+    return logits, rows, truth, anchors
+
+
+NOBODY = torch.zeros(0, 4)
+EVERYWHERE = torch.tensor([[0.0, 0.0, 160.0, 160.0]])
+BOX = (40, 40, 120, 140)
+
+
+# Losses
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(-4, 4), st.floats(-4, 4), st.floats(-3, 3), st.floats(-3, 3)), min_size=21, max_size=21
+    )
+)
+def test_encode_inverts_decode(numbers):
+    anchors = maps((32, 32))
+    reg = torch.tensor(numbers)
+    torch.testing.assert_close(encode(decode(reg, anchors), anchors), reg, atol=2e-4, rtol=1e-4)
+
+
+def test_the_anchors_are_those_of_the_network_in_its_order():
+    anchors = maps((96, 64))
+    with torch.inference_mode():
+        assert yolox("nano", 1).eval()(torch.zeros(1, 3, 64, 96)).shape[1] == len(anchors.cells)
+    assert anchors.cells[:2].tolist() == [[0, 0], [1, 0]]
+    assert anchors.cells[12].tolist() == [0, 1]
+    assert anchors.strides[[0, 96, 120]].flatten().tolist() == [8, 16, 32]
+
+
+def test_perfect_predictions_cost_next_to_nothing():
+    logits, rows, truth, anchors = perfect(BOX, (160, 160))
+    assert len(rows) == 10
+    # 525 anchors, each of which adds softplus(-12) = 6e-6.
+    assert max(losses(logits, [truth], [NOBODY], anchors)) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "term"),
+    [
+        (lambda logits, rows: logits[0].index_add_(0, rows, torch.tensor([[0.7, 0, 0, 0, 0, 0]] * 10)), "iou"),
+        (lambda logits, rows: logits[0].index_add_(0, rows, torch.tensor([[0, 0, 0.7, 0, 0, 0]] * 10)), "l1"),
+        (lambda logits, rows: logits[0, :, 4].index_fill_(0, rows, -9), "objectness"),
+        (lambda logits, rows: logits[0, :5, 4].fill_(3), "objectness"),
+        (lambda logits, rows: logits[0, :, 5].index_fill_(0, rows, -9), "classes"),
+    ],
+)
+def test_each_mistake_raises_its_own_term(change, term):
+    logits, rows, truth, anchors = perfect(BOX, (160, 160))
+    before = losses(logits, [truth], [NOBODY], anchors)
+    change(logits, rows)
+    after = losses(logits, [truth], [NOBODY], anchors)
+    assert getattr(after, term) > getattr(before, term) + 0.05
+
+
+def test_ignored_regions_neither_cost_nor_teach():
+    logits, _, _, anchors = perfect(BOX, (160, 160))
+    logits.requires_grad_()
+    ignored = losses(logits, [NOBODY], [EVERYWHERE], anchors)
+    assert not torch.stack(list(ignored)).any()
+    ignored.objectness.backward()
+    assert not logits.grad.any()
+    assert losses(logits, [NOBODY], [NOBODY], anchors).objectness > 10
+
+
+def test_a_person_inside_an_ignored_region_still_counts():
+    logits, rows, truth, anchors = perfect(BOX, (160, 160))
+    logits[0, rows, 4:] = -12
+    assert losses(logits, [truth], [EVERYWHERE], anchors).objectness > 5
+
+
+def test_two_people_share_no_anchor_and_the_nearer_level_wins():
+    boxes = torch.tensor([[8.0, 8.0, 40.0, 40.0], [16.0, 8.0, 48.0, 40.0], [0.0, 0.0, 256.0, 256.0]])
+    anchors = maps((256, 256))
+    # Every anchor predicts a box of four strides around itself, as a network does that learned scale only.
+    reg = torch.zeros(len(anchors.cells), 4)
+    reg[:, :2], reg[:, 2:] = 0.5, float(np.log(4))
+    rows, person, _ = assign(decode(reg, anchors), torch.full((len(reg),), 0.5), boxes, anchors)
+    assert len(rows.unique()) == len(rows)
+    assert set(person.tolist()) == {0, 1, 2}
+    strides = anchors.strides[:, 0]
+    assert strides[rows[person == 0]].mode().values == 8
+    assert (strides[rows[person == 2]] == 32).all()
+    centers = (anchors.cells + 0.5) * anchors.strides
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    assert ((centers[rows] - middle[person]).abs() < 1.5 * anchors.strides[rows]).all()
+
+
+# Data
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_boxes_stay_on_their_people(seed, plain):
+    rng = np.random.default_rng(seed)
+    pool = [example(rng), example(rng, [(5, 5, 40, 60), (60, 30, 110, 95)]), example(rng, [])]
+    canvas = draw(pool, 96, np.random.default_rng(seed), plain)
+    assert canvas.image.shape == (96, 96, 3) and canvas.image.dtype == np.uint8
+    for boxes in (canvas.boxes, canvas.ignore):
+        assert boxes.dtype == np.float32 and boxes.shape[1:] == (4,)
+        assert (boxes[:, 2:] > boxes[:, :2]).all() and boxes.min(initial=0) >= 0 and boxes.max(initial=0) <= 96
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 4, 9]))
+def test_composed_boxes_show_the_colour_of_their_people(seed, cells):
+    rng = np.random.default_rng(seed)
+    canvas = detector.compose([example(rng) for _ in range(cells)], 192, rng, (0.7, 1.5))
+    canvas = detector.flip(canvas)
+    for x0, y0, x1, y1 in canvas.boxes:
+        inside = canvas.image[int(np.ceil(y0)) : int(y1), int(np.ceil(x0)) : int(x1)]
+        assert inside[..., 0].mean() > 200
+    blue = (canvas.image[..., 0] > 200) & (canvas.image[..., 2] < 60)
+    for x0, y0, x1, y1 in np.concatenate([canvas.boxes, canvas.ignore]).round().astype(int):
+        blue[max(y0 - 1, 0) : y1 + 1, max(x0 - 1, 0) : x1 + 1] = False
+    assert not blue.any()
+
+
+def test_a_pasted_person_is_under_its_box():
+    rng = np.random.default_rng(3)
+    canvas = detector.paste(example(rng, [], size=(128, 128)), example(rng), rng)
+    (x0, y0, x1, y1), *rest = canvas.boxes.round().astype(int)
+    assert not rest
+    assert canvas.image[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2, 0].mean() > 180
+    assert canvas.image[..., 0].mean() < canvas.image[y0:y1, x0:x1, 0].mean()
+
+
+@pytest.mark.parametrize(
+    ("box", "kept", "ignored"),
+    [
+        ((10, 10, 50, 50), [(10, 10, 50, 50)], []),
+        ((-10, 10, 30, 50), [(0, 10, 30, 50)], []),
+        ((-90, 0, 10, 50), [], [(0, 0, 10, 50)]),  # a tenth is left
+        ((10, 10, 13, 50), [], [(10, 10, 13, 50)]),  # too thin
+        ((-50, 0, -10, 50), [], []),
+    ],
+)
+def test_cut(box, kept, ignored):
+    got = cut(np.array([box], np.float32), np.zeros((0, 4), np.float32), (100, 80), least=5)
+    for boxes, want in zip(got, (kept, ignored), strict=True):
+        np.testing.assert_array_equal(boxes, np.array(want).reshape(-1, 4))
+
+
+def test_a_sample_depends_on_its_number_only(labels):
+    pool = detector.read_examples(labels, 64)
+    first, again = (draw(pool, 64, np.random.default_rng([0, 5])) for _ in range(2))
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.boxes, again.boxes)
+
+
+def test_large_pictures_shrink_with_their_boxes(labels):
+    whole, shrunk = (detector.read_examples(labels, longest)[0] for longest in (640, 60))
+    assert whole.image.shape == (100, 120, 3) and shrunk.image.shape == (50, 60, 3)
+    np.testing.assert_allclose(shrunk.boxes, whole.boxes / 2)
+    np.testing.assert_allclose(shrunk.ignore, whole.ignore / 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "{",
+        '{"a": 1}',
+        '[{"file": "0.png"}]',
+        '[{"file": "0.png", "boxes": [[5, 5, 5, 9]]}]',
+        '[{"file": "absent.png", "boxes": []}]',
+    ],
+)
+def test_bad_labels_are_one_line(tmp_path, labels, content):
+    path = tmp_path / "other.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(WholebodyError) as error:
+        detector.read_examples(path, 640)
+    assert "\n" not in str(error.value)
+
+
+# The run
+
+
+def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkeypatch):
+    recipe = replace(TINY, labels=(labels,))
+    torch.set_num_threads(1)
+    whole = fit(recipe, tmp_path / "whole")
+
+    # The second run saves after every step and dies in its third.
+    step, calls = detector._step, []
+
+    def dying(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return step(*args)
+
+    monkeypatch.setattr(detector, "_step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        fit(replace(recipe, minutes=0), tmp_path / "stopped")
+    monkeypatch.setattr(detector, "_step", step)
+    resumed = fit(recipe, tmp_path / "stopped")
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value)
+
+    loaded = detector.load(tmp_path / "stopped" / "model.safetensors")
+    images = torch.rand(1, 3, 64, 64) * 255
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(images), whole(images))
+    assert sorted(path.name for path in (tmp_path / "stopped").iterdir()) == [
+        "first_batch.jpg",
+        "metrics.jsonl",
+        "model.safetensors",
+        "recipe.json",
+        "state.pt",
+    ]
+
+
+def test_a_few_steps_lower_the_loss(labels):
+    torch.manual_seed(0)
+    pool = detector.read_examples(labels, 96)
+    model = yolox("nano", 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    batch = [draw(pool, 64, np.random.default_rng([1, n]), plain=True) for n in range(4)]
+    first, *_, last = (sum(detector._step(model, optimizer, batch, TINY, True)) for _ in range(20))
+    assert last < 0.85 * first
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(tmp_path, labels, monkeypatch):
+    monkeypatch.setattr(detector, "losses", lambda *_: detector.Losses(*[torch.tensor(float("nan"))] * 4))
+    with pytest.raises(WholebodyError, match="not finite at step 0"):
+        fit(replace(TINY, labels=(labels,)), tmp_path / "run")
+    assert not (tmp_path / "run" / "state.pt").exists()
+
+
+def test_a_state_of_another_network_is_refused(tmp_path, labels):
+    recipe = replace(TINY, labels=(labels,), samples=2)
+    fit(recipe, tmp_path)
+    with pytest.raises(WholebodyError, match="YOLOX-nano"):
+        fit(replace(recipe, network="tiny"), tmp_path)
+
+
+def test_the_schedule_grows_the_canvas_and_ends_with_whole_pictures():
+    recipe = Recipe(labels=())
+    assert [detector.at_share(recipe, share) for share in (0, 0.49, 0.5, 0.84, 0.9)] == [
+        (256, False),
+        (256, False),
+        (320, False),
+        (416, False),
+        (416, True),
+    ]
+    rates = [detector.learning_rate(recipe, step, step / 1000) for step in range(1001)]
+    assert rates[0] < 1e-5 and max(rates) == max(rates[: recipe.warmup + 1])
+    assert rates[-1] == pytest.approx(recipe.lr_end)

@@ -1,0 +1,176 @@
+import io
+import json
+import tarfile
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from wholebody.errors import WholebodyError
+from wholebody.train import loop
+from wholebody.train.data import Mixture, Shards, read_coco_wholebody
+from wholebody.train.recipes import Optim, Source, TrainConfig, debug
+
+
+def person(seed: int) -> tuple[np.ndarray, dict]:
+    rng = np.random.default_rng(seed)
+    points = np.column_stack([rng.uniform(20, 80, 133), rng.uniform(20, 140, 133), rng.integers(0, 3, 133)])
+    image = cv2.resize(rng.integers(0, 256, (10, 8, 3), dtype=np.uint8), (100, 160))
+    return image, {"keypoints": points.tolist(), "box": [10, 10, 90, 150]}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    with tarfile.open(folder / "00000.tar", "w") as archive:
+        for i in range(6):
+            image, label = person(i)
+            parts = (("jpg", cv2.imencode(".jpg", image)[1].tobytes()), ("json", json.dumps(label).encode()))
+            for suffix, content in parts:
+                member = tarfile.TarInfo(f"{i:06}.{suffix}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return folder
+
+
+@pytest.fixture
+def config(shards):
+    return replace(
+        debug(), sources=(Source("shards", str(shards)),), steps=4, batch=2, input_size=(64, 64), checkpoint_minutes=0.0
+    )
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def rows(folder):
+    return [row for row in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if "ori" in row]
+
+
+def test_a_run_leaves_weights_recipe_figures_and_a_picture(config, tmp_path):
+    network = loop.fit(config, tmp_path)
+    assert [row["step"] for row in rows(tmp_path)] == [0, 1, 2, 3]
+    assert all(np.isfinite(row["ori"]) for row in rows(tmp_path))
+    assert json.loads((tmp_path / "recipe.json").read_text())["name"] == "debug"
+    assert cv2.imread(str(tmp_path / "first_batch.jpg")) is not None
+    stored = load_file(tmp_path / "model.safetensors")
+    assert stored.keys() == network.state_dict().keys()
+    assert all(torch.equal(stored[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_two_scale_run_learns_heat_maps_with_its_own_head(config, tmp_path):
+    loop.fit(replace(config, network="thunder-fine", heatmap=1.0, steps=2), tmp_path)
+    assert all(np.isfinite(row["heatmap"]) for row in rows(tmp_path))
+    assert "head.places.weight" in load_file(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_pseudo_labels_of_a_mirrored_head_are_dropped(tmp_path, mirrored):
+    keypoints = np.random.default_rng(0).uniform(20, 180, (133, 3))
+    keypoints[:, 2] = 0.9
+    keypoints[:3, :2] = [[100, 60], [80, 40], [120, 40]] if mirrored else [[100, 60], [120, 40], [80, 40]]
+    keypoints[23:91, 2] = 0.0
+    about = {"id": 1, "image_id": 1, "bbox": [0, 0, 200, 200], "area": 4e4, "iscrowd": 0, "category_id": 1}
+    parts = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+    row, at = dict(about), 0
+    for name, count in parts.items():
+        row[name], at = keypoints[at : at + count].ravel().tolist(), at + count
+    photo = {"file": "a.jpg", "license": "CC BY 4.0", "group": "g", "width": 200, "height": 200}
+    (tmp_path / "index.json").write_text(json.dumps([photo]))
+    image = {"id": 1, "file_name": "a.jpg", "width": 200, "height": 200}
+    (tmp_path / "pseudo_mediapipe.json").write_text(json.dumps({"images": [image], "annotations": [row]}))
+    (person,) = loop.pool_people(tmp_path, held_out=False)["g"]
+    assert (person.visible[:5] > 0).any() == (not mirrored)
+    assert (person.visible[5:17] > 0).all()
+
+
+def test_a_killed_run_goes_on_as_if_unbroken(config, tmp_path, monkeypatch):
+    whole = loop.fit(config, tmp_path / "whole")
+    save, calls = loop.save_state, []
+
+    def dies_after_two(*arguments):
+        save(*arguments)
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_state", dies_after_two)
+        with pytest.raises(KeyboardInterrupt):
+            loop.fit(config, tmp_path / "broken")
+    resumed = loop.fit(config, tmp_path / "broken")
+    assert [row["ori"] for row in rows(tmp_path / "broken")] == [row["ori"] for row in rows(tmp_path / "whole")]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(config, tmp_path, monkeypatch):
+    loop.fit(replace(config, steps=2), tmp_path)
+    before = (tmp_path / "state.pt").read_bytes()
+    monkeypatch.setattr(loop, "label_loss", lambda x, *_: x.sum() * float("nan"))
+    with pytest.raises(WholebodyError, match="not finite at step 2"):
+        loop.fit(config, tmp_path)
+    assert (tmp_path / "state.pt").read_bytes() == before
+
+
+def test_another_recipes_state_is_not_taken(config, tmp_path):
+    loop.fit(replace(config, steps=1), tmp_path)
+    with pytest.raises(WholebodyError, match="belongs to recipe debug"):
+        loop.fit(replace(config, name="other"), tmp_path)
+
+
+def test_draws_depend_on_seed_and_number_alone(shards):
+    people = Shards(shards)
+    mixture = Mixture([(people, 1.0), (people, 3.0)], seed=4)
+    first, again = (mixture.draw(17) for _ in range(2))
+    assert first[0].source == again[0].source
+    assert first[1].random() == again[1].random()
+    assert len({mixture.draw(n)[0].source for n in range(40)}) == len(people)
+
+
+def test_learning_rate_rises_stays_and_falls():
+    optim = Optim(lr=1.0, lr_end=0.1, warmup=10, flat=0.5)
+    rates = [loop.learning_rate(step, 100, optim) for step in range(101)]
+    assert rates[0] < 1e-4 and rates[10] == rates[50] == 1.0
+    assert np.all(np.diff(rates[:11]) > 0) and np.all(np.diff(rates[50:]) < 0)
+    assert rates[100] == pytest.approx(0.1)
+
+
+def test_no_weight_decay_on_norms_and_biases():
+    network = loop.build(TrainConfig("x", "t", (Source("shards", ""),), input_size=(64, 64)))
+    groups = loop.parameter_groups(network, None, Optim(backbone=0.5))
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    for name, p in network.named_parameters():
+        assert (decays[id(p)] > 0) == (p.ndim > 1), name
+    assert {group["factor"] for group in groups} == {0.5, 1.0}
+
+
+def test_coco_wholebody_reader(tmp_path):
+    row = {"id": 1, "image_id": 7, "bbox": [10, 20, 30, 40], "area": 700.0, "keypoints": [1, 2, 2] * 17}
+    crowd = {**row, "id": 2, "iscrowd": 1}
+    hands = {**row, "id": 3, "lefthand_kpts": [5, 6, 0.25] * 21, "righthand_kpts": None}
+    content = {"images": [{"id": 7, "file_name": "a.jpg"}], "annotations": [row, crowd, hands]}
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(content))
+    body_only, with_hand = read_coco_wholebody(path, tmp_path)
+    assert body_only.visible.sum() == 17 and body_only.area == 700
+    np.testing.assert_array_equal(body_only.box, [10, 20, 40, 60])
+    np.testing.assert_array_equal(with_hand.keypoints[95], [5, 6])
+    assert with_hand.visible[95] == 0.25 and with_hand.visible[120] == 0
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"images": [{"id": 1}], "annotations": []}'])
+def test_bad_label_files_are_one_line(tmp_path, content):
+    path = tmp_path / "labels.json"
+    path.write_text(content)
+    with pytest.raises(WholebodyError, match=r"labels\.json") as error:
+        read_coco_wholebody(path, tmp_path)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from wholebody.train.losses import divergence, heatmap_loss, label_loss
+
+
+@pytest.fixture(scope="module")
+def golden(oracle):
+    return np.load(oracle / "05_losses.npz"), json.loads((oracle / "05_losses.json").read_text())["values"]
+
+
+def tensors(arrays, *names):
+    return [torch.from_numpy(arrays[name]) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("weights", "value"), [("weights", "kld_b10_softmax_w"), ("weights_frac", "kld_b10_softmax_wfrac")]
+)
+def test_label_loss_golden(golden, weights, value):
+    arrays, values = golden
+    x, y, label_x, label_y, weight = tensors(arrays, "student_x", "student_y", "gt_x", "gt_y", weights)
+    x.requires_grad_()
+    y.requires_grad_()
+    loss = label_loss(x, y, label_x, label_y, weight)
+    assert loss.item() == pytest.approx(values[value], rel=1e-5)
+    loss.backward()
+    if weights == "weights":
+        np.testing.assert_allclose(x.grad, arrays["kld_b10_softmax_w_grad_x"], atol=1e-6)
+        np.testing.assert_allclose(y.grad, arrays["kld_b10_softmax_w_grad_y"], atol=1e-6)
+
+
+def test_divergence_of_equals_is_zero_and_otherwise_positive():
+    logits = torch.randn(3, 4, 20, generator=torch.Generator().manual_seed(0))
+    assert divergence(logits, logits).abs().max() < 1e-5
+    assert (divergence(logits, logits.flip(-1)) > 0.1).all()
+
+
+def test_heatmap_loss_is_least_at_the_right_place():
+    keypoints = torch.tensor([[[43.5, 91.5]]])  # the centre of cell (5, 11) at stride 8
+    weight = torch.ones(1, 1)
+    losses = {}
+    for x, y in ((5, 11), (6, 11), (5, 10), (11, 5)):
+        logits = torch.zeros(1, 1, 32, 24)
+        logits[0, 0, y, x] = 8
+        losses[x, y] = heatmap_loss(logits, keypoints, weight, stride=8).item()
+    assert min(losses, key=losses.get) == (5, 11)
+
+
+def test_points_outside_the_map_or_without_weight_do_not_count():
+    logits = torch.randn(1, 2, 32, 24, generator=torch.Generator().manual_seed(0))
+    keypoints = torch.tensor([[[-50.0, 20.0], [30.0, 40.0]]])
+    assert heatmap_loss(logits, keypoints, torch.tensor([[1.0, 0.0]]), stride=8) == 0
+    assert heatmap_loss(logits, keypoints, torch.tensor([[1.0, 1.0]]), stride=8) > 0
