@@ -3,10 +3,10 @@
     python runs/video/identities.py            # needs rtmlib and scipy; two minutes
 
 People walk, cross, stop and turn as stick figures with 133 keypoints. Who is covered by somebody nearer is not seen,
-nor is one in thirty of all others; what is seen has noise of one pixel in a hundred of the person's height. All trackers
-get the same keypoints and boxes in each frame. Every detection's person is known, so that nothing has to be matched by
-place: an id is right if it is the one that the assignment which maximises the hits gives to the person (Ristani et al.
-2016). A switch is a change of a person's id from one frame that shows them to the next.
+nor is one in thirty of all others; what is seen has noise of one pixel in a hundred of the person's height. Trackers
+all get the same keypoints and boxes in each frame. Every detection's person is known, so that nothing has to be
+matched by place: an id is right if it is the one that the assignment which maximises the hits gives to the person
+(Ristani et al. 2016). A switch is a change of a person's id from one frame that shows them to the next.
 
 rtmlib 0.0.16 indexes the people of a frame by their ids; once an id is larger than their number, it forgets everybody
 after each frame. "mended" is the same code with its memory put right after each frame.
