@@ -163,6 +163,18 @@ class TopDown:
         chances = 1 / (1 + np.exp(-(slope * scores + offset)))
         return keypoints, np.where(scores > 0, chances, 0).astype(np.float32)
 
+    def logits(self, crops: Image) -> list[Floats]:
+        """(N, h, w, 3) uint8 BGR crops -> what `codec.decode` takes, as a distillation compares it.
+
+        Raises:
+            WholebodyError: the file gives decoded keypoints alone.
+        """
+        heads = _heads(self.session.outputs)
+        if type(self.codec) not in heads:
+            raise _unreadable(self.session, "the file gives decoded keypoints alone")
+        batch = crops if self.session.inputs[0].dtype == "uint8" else normalize(crops, self.preprocessing)
+        return self.session(batch, [tensor.name for tensor in heads[type(self.codec)]])
+
     def _predict(self, crops: Image) -> tuple[Floats, Floats]:
         """The same with the network's own scores."""
         batch = np.concatenate([crops, crops[:, :, ::-1]]) if self.flip else crops

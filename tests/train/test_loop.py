@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from wholebody.errors import WholebodyError
-from wholebody.train import loop
+from wholebody.train import distill, loop
 from wholebody.train.data import Mixture, Shards, read_coco_wholebody
 from wholebody.train.recipes import Optim, Source, TrainConfig, debug
 
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_as_if_unbroken(config, tmp_path, monkeypatch):
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(config, tmp_path, monkeypatch):
     loop.fit(replace(config, steps=2), tmp_path)
     before = (tmp_path / "state.pt").read_bytes()
-    monkeypatch.setattr(loop, "label_loss", lambda x, *_: x.sum() * float("nan"))
+    monkeypatch.setattr(distill, "label_loss", lambda x, *_: x.sum() * float("nan"))
     with pytest.raises(WholebodyError, match="not finite at step 2"):
         loop.fit(config, tmp_path)
     assert (tmp_path / "state.pt").read_bytes() == before
@@ -139,14 +139,14 @@ def test_draws_depend_on_seed_and_number_alone(shards):
 def test_learning_rate_rises_stays_and_falls():
     optim = Optim(lr=1.0, lr_end=0.1, warmup=10, flat=0.5)
     rates = [loop.learning_rate(step, 100, optim) for step in range(101)]
-    assert rates[0] < 1e-4 and rates[10] == rates[50] == 1.0
-    assert np.all(np.diff(rates[:11]) > 0) and np.all(np.diff(rates[50:]) < 0)
+    assert rates[0] < 1e-4 and rates[9] == rates[50] == 1.0
+    assert np.all(np.diff(rates[:10]) > 0) and np.all(np.diff(rates[50:]) < 0)
     assert rates[100] == pytest.approx(0.1)
 
 
 def test_no_weight_decay_on_norms_and_biases():
     network = loop.build(TrainConfig("x", "t", (Source("shards", ""),), input_size=(64, 64)))
-    groups = loop.parameter_groups(network, None, Optim(backbone=0.5))
+    groups = loop.parameter_groups(distill.Labels(network), Optim(backbone=0.5))
     decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     for name, p in network.named_parameters():
         assert (decays[id(p)] > 0) == (p.ndim > 1), name

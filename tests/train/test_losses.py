@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wholebody.train.losses import divergence, heatmap_loss, label_loss
+from wholebody.train.losses import decay, divergence, feature_loss, heatmap_loss, label_loss, logit_loss
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,48 @@ def test_label_loss_golden(golden, weights, value):
     if weights == "weights":
         np.testing.assert_allclose(x.grad, arrays["kld_b10_softmax_w_grad_x"], atol=1e-6)
         np.testing.assert_allclose(y.grad, arrays["kld_b10_softmax_w_grad_y"], atol=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.1, 1.0])
+def test_logit_loss_golden(golden, beta):
+    arrays, values = golden
+    x, y, teacher_x, teacher_y = tensors(arrays, "student_x", "student_y", "teacher_x", "teacher_y")
+    x.requires_grad_()
+    y.requires_grad_()
+    loss = beta * logit_loss(x, y, teacher_x, teacher_y)
+    assert loss.item() == pytest.approx(values[f"kd_weight{beta}"], rel=1e-5)
+    loss.backward()
+    if beta == 0.1:
+        np.testing.assert_allclose(x.grad, arrays["kd_weight0.1_grad_x"], atol=1e-6)
+        np.testing.assert_allclose(y.grad, arrays["kd_weight0.1_grad_y"], atol=1e-6)
+
+
+def test_logit_loss_of_a_weight_counts_the_weighted(golden):
+    arrays, _ = golden
+    logits = tensors(arrays, "student_x", "student_y", "teacher_x", "teacher_y")
+    weight = torch.zeros(logits[0].shape[:2])
+    assert logit_loss(*logits, weight) == 0
+    weight[:, 0] = 1.0
+    alone = logit_loss(*(each[:, :1] for each in logits))
+    assert logit_loss(*logits, weight).item() == pytest.approx(alone.item() / weight.shape[1], rel=1e-5)
+
+
+def test_feature_loss_golden(golden):
+    arrays, values = golden
+    student, same, teacher, weight, bias = tensors(
+        arrays, "fea_student", "fea_student_same", "fea_teacher", "fea_align_weight", "fea_align_bias"
+    )
+    student.requires_grad_()
+    loss = 7e-5 * feature_loss(torch.nn.functional.conv2d(student, weight, bias), teacher)
+    assert loss.item() == pytest.approx(values["fea_adaptor"], rel=1e-5)
+    loss.backward()
+    np.testing.assert_allclose(student.grad, arrays["fea_grad_student"], rtol=1e-4, atol=1e-8)
+    assert (7e-5 * feature_loss(same, teacher)).item() == pytest.approx(values["fea_same_channels"], rel=1e-5)
+
+
+def test_decay_golden(golden):
+    for row in golden[1]["decay"]:
+        assert decay(row["epoch0"] + 1, row["max_epochs"]) == pytest.approx(row["factor"])
 
 
 def test_divergence_of_equals_is_zero_and_otherwise_positive():

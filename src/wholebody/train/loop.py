@@ -1,24 +1,26 @@
-"""Training a pose network on labels: one story from data to weights.
+"""Training a pose network: one story from data to weights.
 
     wholebody train teacher --out work/teacher          # start, or go on where a stopped run ended
     wholebody train debug --out work/debug              # seconds
+    torchrun --nproc-per-node 8 -m wholebody.cli train teacher --out work/teacher
 
 A step draws a batch (draw n depends on the seed and n alone, so a resumed run sees what an unbroken one would), encodes
-it, and follows the label loss, plus a heat-map loss where the recipe asks for one. Saved are `model.safetensors` (the
+it, and follows the terms of its lesson (`distill`): labels, a teacher, or both. Saved are `model.safetensors` (the
 averaged weights), `recipe.json`, `metrics.jsonl`, TensorBoard's events, the first batch as a picture, and `state.pt`
 (weights, average, optimizer, step) from which a run resumes; every file lands whole or not at all.
 """
 
+import copy
 import dataclasses
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -26,10 +28,10 @@ import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from wholebody.annotations import read_ubody
 from wholebody.codec import SimCC
 from wholebody.datacheck import mirrored_heads
 from wholebody.draw import skeleton
@@ -40,14 +42,18 @@ from wholebody.geometry import Crop
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train import augment as aug
-from wholebody.train.checkpoints import load_pose
-from wholebody.train.data import Mixture, People, Person, Photographs, Shards, read_coco_wholebody
-from wholebody.train.losses import heatmap_loss, label_loss
+from wholebody.train import state
+from wholebody.train.checkpoints import load_backbone, load_pose, read_weights, save_pose
+from wholebody.train.data import Mixture, People, Person, Photographs, Shards, people_of, read_coco_wholebody
+from wholebody.train.distill import Batch, Labels, Lesson, StageOne, StageTwo
+from wholebody.train.parallel import Process, distributed, mean_of, processes
 from wholebody.train.pool import read_pool
-from wholebody.train.recipes import Optim, TrainConfig
+from wholebody.train.recipes import Optim, Source, TrainConfig
 from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
-from wholebody.train.thunder import Bodies, Pyramid, Thunder
+from wholebody.train.teachers import from_files
+from wholebody.train.thunder import Bodies, Thunder
 from wholebody.train.two_scale import TwoScale, TwoScaleHead
+from wholebody.train.views import Views
 
 # A teacher's confidence below this says nothing about where the point is.
 LEAST_CONFIDENCE = 0.2
@@ -55,56 +61,26 @@ LEAST_CONFIDENCE = 0.2
 HEAD = [*range(5), *range(23, 91)]
 
 
-class Batch(NamedTuple):
-    """Crops and labels of N people; `images` are uint8 BGR (N, h, w, 3), the network normalises them."""
-
-    images: Tensor
-    keypoints: Tensor  # (N, K, 2) input pixels
-    x: Tensor  # (N, K, X)
-    y: Tensor  # (N, K, Y)
-    weight: Tensor  # (N, K)
-
-
-class HasPyramid(Protocol):
-    """A backbone with finer maps than its feature."""
-
-    def pyramid(self, images: Tensor) -> Pyramid: ...
-
-
-class HeatmapHead(nn.Module):
-    """A map of stride 8 to one heat map per keypoint. Used in training only."""
-
-    def __init__(self, channels: int, keypoints: int, hidden: int = 64) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(channels, hidden, 3, padding=1)
-        self.out = nn.Conv2d(hidden, keypoints, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.out(nn.functional.relu(self.mix(x)))
-        return out
+# --- the data ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Crops(Dataset[Batch]):
-    """Item i is the batch of step i."""
+    """Fresh crops from people: draws of a mixture, augmented and encoded."""
 
     mixture: Mixture
     codec: SimCC
-    batch: int
-    steps: int
     part_weights: npt.NDArray[np.float32]
     early: aug.Augmentation
     late: aug.Augmentation
-    late_from: float
+    late_from: int
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> Batch:
-        config = self.early if step < self.late_from * self.steps else self.late
+    def draw(self, numbers: range) -> Batch:
+        """The batch of some draws."""
         images, keypoints, labels = [], [], []
-        for n in range(step * self.batch, (step + 1) * self.batch):
+        for n in numbers:
             sample, rng = self.mixture.draw(n)
+            config = self.early if n < self.late_from else self.late
             crop, points, visible = aug.augment(sample, self.codec.input_size, config, rng)
             x, y, weight = self.codec.encode(points, visible > 0)
             images.append(crop)
@@ -114,45 +90,54 @@ class Crops(Dataset[Batch]):
         return Batch(*(torch.from_numpy(np.stack(column)) for column in columns))
 
 
-def build(config: TrainConfig) -> RTMPose:
-    """The recipe's network with its starting weights."""
-    torch.manual_seed(config.seed)
-    if config.network != "thunder" and config.network != "thunder-fine":
-        network = rtmpose(config.network, config.input_size)
-        if config.init:
-            network.load_state_dict(load_pose(config.init).state_dict())
-        return network
-    backbone = Thunder.from_tflite(config.init) if config.init else Thunder()
-    codec = simcc(config.input_size)
-    w, h = config.input_size
-    if config.network == "thunder-fine":
-        bodies = Bodies.from_tflite(config.init) if config.init else Bodies()
-        network = TwoScale(backbone, bodies, TwoScaleHead(codec))
-    else:
-        head = RTMPoseHead(backbone.channels, (w // 32, h // 32), codec.bins)
-        network = RTMPose(backbone, head, codec, backbone.mean, backbone.std)
-    attention = cast(RTMPoseHead, network.head).gau
-    # The released recipes warm the attention up over a thousand steps; smaller first values do without.
-    with torch.no_grad():
-        attention.gamma.mul_(0.3)
-        attention.beta.mul_(0.1)
-    return network
+@dataclass(frozen=True)
+class Batches(Dataset[Batch | str]):
+    """What one process draws: item i is part i % accumulate of its share of step i // accumulate.
+
+    All processes' shares of a step together are draws step * batch to (step + 1) * batch, however many there are. An
+    item that cannot be read is its error's message, which a worker process can hand over in one line.
+    """
+
+    data: Crops | Views
+    batch: int
+    accumulate: int = 1
+    rank: int = 0
+    world: int = 1
+
+    def __getitem__(self, item: int) -> Batch | str:
+        step, part = divmod(item, self.accumulate)
+        size = self.batch // (self.world * self.accumulate)
+        first = step * self.batch + (self.rank * self.accumulate + part) * size
+        try:
+            return self.data.draw(range(first, first + size))
+        except WholebodyError as error:
+            return str(error)
 
 
 def load_mixture(config: TrainConfig) -> Mixture:
     """The recipe's data sets with their shares."""
     sets: list[tuple[People, float]] = []
     for source in config.sources:
-        if source.kind == "shards":
-            sets.append((Shards(source.path), source.share))
-        elif source.kind == "coco":
-            sets.append((Photographs(read_coco_wholebody(source.path, source.images)), source.share))
-        else:
-            groups = pool_people(source.path, held_out=False)
-            weights = {group: len(people) * source.groups.get(group, 1.0) for group, people in groups.items()}
-            total = sum(weights.values())
-            sets += [(Photographs(groups[g]), source.share * weights[g] / total) for g in groups]
+        found = people(source)
+        weights = {group: len(each) * source.groups.get(group, 1.0) for group, each in found.items()}
+        total = sum(weights.values())
+        for group, each in found.items():
+            sets.append((each, source.share * weights[group] / total if source.share else weights[group]))
+    if len({bool(source.share) for source in config.sources}) > 1:
+        raise WholebodyError(f"recipe {config.name}: give all sources a share of the draws, or none.")
     return Mixture(sets, config.seed)
+
+
+def people(source: Source, held_out: bool = False) -> dict[str, People]:
+    """The people of a source, by group; of a pool those of one side of its split."""
+    if source.kind == "shards":
+        return {"": Shards(source.path)}
+    if source.kind == "pool":
+        return {group: Photographs(each) for group, each in pool_people(source.path, held_out).items()}
+    if source.kind == "ubody":
+        folder = source.images or Path(source.path) / "images"
+        return {"": Photographs(people_of(read_ubody(source.path, split="train"), folder))}
+    return {"": Photographs(read_coco_wholebody(source.path, source.images))}
 
 
 def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, list[Person]]:
@@ -178,185 +163,27 @@ def is_mirrored(person: Person) -> bool:
     return any(bool(wrong[0]) for _, _, wrong in found)
 
 
-def learning_rate(step: int, steps: int, optim: Optim) -> float:
-    """Linear warm-up, flat, then a cosine to `lr_end`."""
-    if step < optim.warmup:
-        return optim.lr * max(1e-5, step / optim.warmup)
-    start = max(optim.warmup, int(optim.flat * steps))
-    phase = min(1.0, max(0.0, (step - start) / max(1, steps - start)))
-    return optim.lr_end + (optim.lr - optim.lr_end) * 0.5 * (1 + math.cos(math.pi * phase))
+def validation_people(config: TrainConfig) -> list[Person]:
+    """The labelled people that the recipe is evaluated on."""
+    groups = [each for source in config.validation for each in people(source, held_out=True).values()]
+    return [person for group in groups if isinstance(group, Photographs) for person in group.people]
 
 
-def parameter_groups(network: RTMPose, extra: nn.Module | None, optim: Optim) -> list[dict[str, Any]]:
-    """Head and backbone at their own rates; no weight decay on norms, biases and other vectors."""
-    frozen = list(cast(Any, network.backbone).blocks[: optim.freeze]) if optim.freeze else []
-    if frozen:
-        frozen.append(cast(Any, network.backbone).stem)
-    if optim.backbone == 0:
-        frozen = [network.backbone]
-    for module in frozen:
-        module.requires_grad_(False)
-    parts = [(network.backbone, optim.backbone), (network.head, 1.0), *([(extra, 1.0)] if extra else [])]
-    groups: list[dict[str, Any]] = []
-    for module, factor in parts:
-        parameters = [p for p in module.parameters() if p.requires_grad]
-        for decay in (True, False):
-            chosen = [p for p in parameters if (p.ndim > 1) == decay]
-            groups.append({"params": chosen, "factor": factor, "weight_decay": optim.weight_decay if decay else 0.0})
-    return groups
-
-
-def normalise(images: Tensor, network: RTMPose) -> Tensor:
-    """uint8 BGR (N, h, w, 3) -> the network's float RGB (N, 3, h, w), channels last in memory."""
-    rgb = images.flip(-1).float()
-    rgb = (rgb - torch.tensor(network.mean, device=images.device)) / torch.tensor(network.std, device=images.device)
-    return rgb.permute(0, 3, 1, 2)
-
-
-def terms(network: RTMPose, heatmap: HeatmapHead | None, batch: Batch, factor: float) -> dict[str, Tensor]:
-    """The loss terms of a batch by name; their sum is what the step follows. Independent of the batch size."""
-    images, n = normalise(batch.images, network), len(batch.images)
-    if isinstance(network, TwoScale):
-        x, y, heat = network.both(images)
-        return {
-            "ori": label_loss(x.float(), y.float(), batch.x, batch.y, batch.weight) / n,
-            "heatmap": factor * heatmap_loss(heat.float(), batch.keypoints, batch.weight, stride=network.stride) / n,
-        }
-    if heatmap is None:
-        x, y = network(images)
-        return {"ori": label_loss(x.float(), y.float(), batch.x, batch.y, batch.weight) / n}
-    maps = cast(HasPyramid, network.backbone).pyramid(images)
-    x, y = network.head(maps.stride32)
-    heat = heatmap(maps.stride8).float()
-    return {
-        "ori": label_loss(x.float(), y.float(), batch.x, batch.y, batch.weight) / n,
-        "heatmap": factor * heatmap_loss(heat, batch.keypoints, batch.weight, stride=8) / n,
-    }
-
-
-@torch.no_grad()
-def average(ema: nn.Module, network: nn.Module, step: int, optim: Optim) -> None:
-    """Move the averaged weights and buffers towards the network's."""
-    momentum = optim.ema_momentum + (1 - optim.ema_momentum) * math.exp(-(step + 1) / optim.ema_gamma)
-    for kept, now in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.dtype.is_floating_point:
-            kept.lerp_(now, momentum)
-        else:
-            kept.copy_(now)
-
-
-@torch.no_grad()
-def predict(network: RTMPose, people: list[Person], batch: int = 16) -> list[npt.NDArray[np.float32]]:
-    """Keypoints (K, 2) of each person in image pixels, from the labelled boxes, without flip test."""
-    network.eval()
-    found = []
-    for start in range(0, len(people), batch):
-        samples = [person.load() for person in people[start : start + batch]]
-        crops = [Crop.from_box(sample.box, network.codec.input_size) for sample in samples]
-        images = np.stack([crop.cut(sample.image) for crop, sample in zip(crops, samples, strict=True)])
-        x, y = network(normalise(torch.from_numpy(images), network))
-        keypoints, _ = network.codec.decode(x.float().numpy(), y.float().numpy())
-        found += [crop.to_image(points).astype(np.float32) for crop, points in zip(crops, keypoints, strict=True)]
-    return found
-
-
-def fit(config: TrainConfig, out: str | os.PathLike[str], validation: list[Person] | None = None) -> RTMPose:
-    """Run a recipe to its end, from its last state in `out` if there is one.
-
-    Returns:
-        the network with the averaged weights.
-
-    Raises:
-        WholebodyError: the loss is not finite, or the state in `out` belongs to another recipe.
-    """
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    network = build(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ema = build(config)
-    has_heatmaps = isinstance(network, TwoScale)
-    heatmap = HeatmapHead(24, len(COCO_WHOLEBODY)) if config.heatmap and not has_heatmaps else None
-    optimizer = torch.optim.AdamW(parameter_groups(network, heatmap, config.optim), lr=config.optim.lr)
-    trained = nn.ModuleDict({"network": network, **({"heatmap": heatmap} if heatmap else {})})
-    first = resume(folder / "state.pt", config, trained, ema, optimizer)
-    if first == 0:
-        with replacing(folder / "recipe.json") as path:
-            path.write_text(json.dumps(dataclasses.asdict(config), indent=1))
-
-    data = crops(config, network.codec)
-    loader = DataLoader(
-        data,
-        batch_size=None,
-        sampler=range(first, config.steps),
-        num_workers=config.workers,
-        worker_init_fn=_one_thread,
-        prefetch_factor=4 if config.workers else None,
-        # A forked worker would inherit the locks of OpenCV's thread pool and wait for ever.
-        multiprocessing_context="forkserver" if config.workers else None,
-    )
-    if first == 0:
-        save_picture(folder / "first_batch.jpg", data[0])
-    saved, started = time.monotonic(), time.monotonic()
-    with progress(config, first) as step_done, (folder / "metrics.jsonl").open("a", buffering=1) as log:
-        for step, batch in enumerate(loader, first):
-            trained.train()
-            rate = learning_rate(step, config.steps, config.optim)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["factor"]
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.precision == "bf16"):
-                losses = terms(network, heatmap, Batch(*batch), config.heatmap)
-            loss = torch.stack(list(losses.values())).sum()
-            if not torch.isfinite(loss):
-                raise WholebodyError(
-                    f"{folder}: the loss is not finite at step {step}. The last good state is kept; "
-                    "lower optim.lr and run again."
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(trained.parameters(), config.optim.clip)
-            optimizer.step()
-            average(ema, network, step, config.optim)
-
-            row = {"step": step, "lr": rate, "norm": float(norm), **{k: float(v.detach()) for k, v in losses.items()}}
-            seconds = time.monotonic() - started
-            row["images_per_second"] = round((step - first + 1) * config.batch / seconds, 2)
-            log.write(json.dumps(row) + "\n")
-            step_done(row)
-            last = step + 1 == config.steps
-            if last or time.monotonic() - saved > config.checkpoint_minutes * 60:
-                if validation:
-                    figures = part_oks(validation, predict(ema, validation))
-                    log.write(json.dumps({"step": step, "validation": figures}) + "\n")
-                log.flush()
-                save_state(folder / "state.pt", config, step + 1, trained, ema, optimizer)
-                save_model(folder / "model.safetensors", ema)
-                saved = time.monotonic()
-    return ema.eval()
-
-
-@contextmanager
-def progress(config: TrainConfig, first: int) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """A bar with the loss, images a second and the time left."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(config.name, total=config.steps, completed=first, figures="")
-
-        def done(row: Mapping[str, float]) -> None:
-            bar.update(task, advance=1, figures=f"loss {row['ori']:.4f}  {row['images_per_second']:.1f} images/s")
-
-        yield done
-
-
-def crops(config: TrainConfig, codec: SimCC) -> Crops:
-    """The recipe's data, augmented and encoded."""
+def part_factors(config: TrainConfig) -> npt.NDArray[np.float32]:
+    """(K,) the recipe's factors on keypoints."""
     weights = np.ones(len(COCO_WHOLEBODY), dtype=np.float32)
     for part, factor in config.parts.items():
         weights[COCO_WHOLEBODY.parts[part]] = factor
+    return weights
+
+
+def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
+    """The recipe's data and the number of its steps."""
+    if config.sources[0].kind == "views":
+        views = Views(Path(config.sources[0].path), codec, config.seed)
+        return views, config.epochs * len(views) // config.batch or config.steps
+    mixture = load_mixture(config)
+    steps = config.epochs * sum(len(each) for each, _ in mixture.sets) // config.batch or config.steps
     strengths = config.augment
     early = aug.Augmentation(
         close_up=strengths.close_up,
@@ -366,7 +193,300 @@ def crops(config: TrainConfig, codec: SimCC) -> Crops:
         shrink=strengths.shrink,
     )
     late = dataclasses.replace(early, shift=0.0, scale=(0.75, 1.25), rotation=60.0, cutout=0.5)
-    return Crops(load_mixture(config), codec, config.batch, config.steps, weights, early, late, strengths.late)
+    late_from = math.ceil(strengths.late * steps) * config.batch
+    return Crops(mixture, codec, part_factors(config), early, late, late_from), steps
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+def build(config: TrainConfig) -> RTMPose:
+    """The recipe's network with its starting weights."""
+    torch.manual_seed(config.seed)
+    if config.network == "thunder" or config.network == "thunder-fine":
+        return _thunder(config)
+    network = rtmpose(config.network, config.input_size)
+    if config.calm:
+        _calm(network.head)
+    if config.init:
+        whole = any(name.startswith("head.") for name in read_weights(config.init))
+        source: nn.Module = load_pose(config.init) if whole else load_backbone(config.init)
+        target = network if whole else network.backbone
+        try:
+            target.load_state_dict(source.state_dict())
+        except RuntimeError as error:
+            raise WholebodyError(f"{config.init}: not for a network of size {config.network}.") from error
+    return network
+
+
+def _thunder(config: TrainConfig) -> RTMPose:
+    tflite = config.init.endswith(".tflite")
+    backbone = Thunder.from_tflite(config.init) if tflite else Thunder()
+    codec = simcc(config.input_size)
+    w, h = config.input_size
+    if config.network == "thunder-fine":
+        bodies = Bodies.from_tflite(config.init) if tflite else Bodies()
+        network: RTMPose = TwoScale(backbone, bodies, TwoScaleHead(codec))
+    else:
+        head = RTMPoseHead(backbone.channels, (w // 32, h // 32), codec.bins)
+        network = RTMPose(backbone, head, codec, backbone.mean, backbone.std)
+    if config.calm:
+        _calm(network.head)
+    if config.init and not tflite:
+        network.load_state_dict(load_pose(config.init).state_dict())
+    return network
+
+
+@torch.no_grad()
+def _calm(head: nn.Module) -> None:
+    """Smaller first values of the attention, which else needs the thousand steps of the published warm-up."""
+    attention = cast(RTMPoseHead, head).gau
+    attention.gamma.mul_(0.3)
+    attention.beta.mul_(0.1)
+
+
+def build_lesson(config: TrainConfig, data: Crops | Views) -> Lesson:
+    """What the recipe's steps follow."""
+    distill = config.distill
+    if distill is None:
+        return Labels(build(config), config.heatmap)
+    if distill.stage == 2:
+        if len(distill.teachers) != 1:
+            raise WholebodyError(f"recipe {config.name}: stage 2 needs one trained network as distill.teachers.")
+        trained = load_pose(distill.teachers[0])
+        return StageTwo(trained, cast(RTMPoseHead, build(dataclasses.replace(config, init="")).head), distill)
+    student = build(config)
+    if isinstance(data, Views):
+        teacher, channels = None, data.channels
+        if "x" not in data.arrays and (distill.alpha or distill.beta):
+            raise WholebodyError(f"{data.folder}: has no teacher's outputs. Write the views with a teacher.")
+    elif distill.teachers:
+        teacher = from_files(distill.teachers, student.codec, distill.faithful)
+        channels = teacher.channels
+    else:
+        raise WholebodyError(f"recipe {config.name}: name the teacher's file as distill.teachers.")
+    if distill.alpha and not channels:
+        raise WholebodyError(f"recipe {config.name}: the teacher has no features. Set distill.alpha to 0.")
+    return StageOne(student, teacher, distill, channels, part_factors(config), config.epochs)
+
+
+def learning_rate(step: int, steps: int, optim: Optim) -> float:
+    """Linear warm-up, flat, then a cosine to `lr_end`."""
+    start = max(optim.warmup, int(optim.flat * steps))
+    phase = min(1.0, max(0.0, (step - start) / max(1, steps - start)))
+    rate = optim.lr_end + (optim.lr - optim.lr_end) * 0.5 * (1 + math.cos(math.pi * phase))
+    warm = min(1.0, step / max(1, optim.warmup - 1)) if optim.warmup else 1.0
+    return rate * (1e-5 + (1 - 1e-5) * warm)
+
+
+def parameter_groups(lesson: nn.Module, optim: Optim, batch: int = 0) -> list[dict[str, Any]]:
+    """Backbone and the rest at their own rates; no weight decay on norms, biases and other vectors."""
+    backbone = cast(Any, lesson.network).backbone
+    frozen = list(backbone.blocks[: optim.freeze]) if optim.freeze else []
+    if frozen:
+        frozen.append(backbone.stem)
+    if optim.backbone == 0:
+        frozen = [backbone]
+    for module in frozen:
+        module.requires_grad_(False)
+    of_backbone = {id(p) for p in backbone.parameters()}
+    grown = batch / optim.lr_batch if batch and optim.lr_batch else 1.0
+    groups: list[dict[str, Any]] = []
+    for mine, factor in ((True, optim.backbone), (False, 1.0)):
+        parameters = [p for p in lesson.parameters() if p.requires_grad and (id(p) in of_backbone) == mine]
+        for decays in (True, False):
+            chosen = [p for p in parameters if (p.ndim > 1) == decays]
+            decay = optim.weight_decay if decays else 0.0
+            if chosen:
+                groups.append({"params": chosen, "factor": factor * grown, "weight_decay": decay})
+    return groups
+
+
+@torch.no_grad()
+def average(ema: nn.Module, network: nn.Module, step: int, optim: Optim) -> None:
+    """Move the averaged weights and buffers towards the network's; the first step copies them."""
+    momentum = optim.ema_momentum + (1 - optim.ema_momentum) * math.exp(-(step + 1) / optim.ema_gamma)
+    for kept, now in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.dtype.is_floating_point and step:
+            kept.lerp_(now, momentum)
+        else:
+            kept.copy_(now)
+
+
+@torch.no_grad()
+def predict(network: RTMPose, people: list[Person], batch: int = 16) -> list[npt.NDArray[np.float32]]:
+    """Keypoints (K, 2) of each person in image pixels, from the labelled boxes, without flip test."""
+    network.eval()
+    device = next(network.parameters()).device
+    found = []
+    for start in range(0, len(people), batch):
+        samples = [person.load() for person in people[start : start + batch]]
+        crops = [Crop.from_box(sample.box, network.codec.input_size) for sample in samples]
+        images = np.stack([crop.cut(sample.image) for crop, sample in zip(crops, samples, strict=True)])
+        x, y = network(network.normalise(torch.from_numpy(images).to(device)))
+        keypoints, _ = network.codec.decode(x.float().cpu().numpy(), y.float().cpu().numpy())
+        found += [crop.to_image(points).astype(np.float32) for crop, points in zip(crops, keypoints, strict=True)]
+    return found
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+def fit(config: TrainConfig, out: str | os.PathLike[str]) -> RTMPose:
+    """Run a recipe to its end, from its last state in `out` if there is one.
+
+    Returns:
+        the network with the averaged weights.
+
+    Raises:
+        WholebodyError: the loss is not finite, a picture cannot be read, the disk is full, or the state in `out`
+            belongs to another recipe. The last good state stays.
+    """
+    with processes() as process:
+        return _fit(config, Path(out), process)
+
+
+def _fit(config: TrainConfig, folder: Path, process: Process) -> RTMPose:
+    shared = process.world * config.accumulate
+    if config.batch % shared:
+        raise WholebodyError(f"a batch of {config.batch} cannot be shared by {shared} parts. Choose a multiple.")
+    folder.mkdir(parents=True, exist_ok=True)
+    device = process.device
+    codec = simcc(config.input_size)
+    data, steps = load_data(config, codec)
+    lesson = cast(nn.Module, build_lesson(config, data)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = cast(RTMPose, lesson.network)
+    if network.codec != codec:
+        raise WholebodyError(f"the network takes {network.codec.input_size}, the recipe is for {codec.input_size}.")
+    ema = copy.deepcopy(network)
+    groups = parameter_groups(lesson, config.optim, config.batch)
+    optimizer = torch.optim.AdamW(groups, lr=config.optim.lr)
+    first = resume(folder / "state.pt", config, lesson, ema, optimizer)
+    together = distributed(lesson, process)
+    learnt = [p for group in groups for p in group["params"]]
+    validation = validation_people(config) if process.first else []
+
+    batches = Batches(data, config.batch, config.accumulate, process.rank, process.world)
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(first * config.accumulate, steps * config.accumulate),
+        num_workers=config.workers,
+        worker_init_fn=_one_thread,
+        prefetch_factor=4 if config.workers else None,
+        pin_memory=device.type == "cuda",
+        # A forked worker would inherit the locks of OpenCV's thread pool and wait for ever.
+        multiprocessing_context="forkserver" if config.workers else None,
+    )
+    if process.first and first == 0:
+        with replacing(folder / "recipe.json") as path:
+            path.write_text(json.dumps(dataclasses.asdict(config), indent=1))
+        save_picture(folder / "first_batch.jpg", _read(batches[0], folder))
+    parts = iter(loader)
+    saved = started = time.monotonic()
+    with figures(folder, config, first, steps, process) as note:
+        for step in range(first, steps):
+            together.train()
+            rate = learning_rate(step, steps, config.optim)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["factor"]
+            optimizer.zero_grad(set_to_none=True)
+            terms: dict[str, float] = {}
+            for part in range(config.accumulate):
+                batch = _read(next(parts), folder).to(device)
+                # Gradients are exchanged once a step, with the last part.
+                wait = process.world > 1 and part + 1 < config.accumulate
+                with together.no_sync() if wait else nullcontext():  # type: ignore[operator]
+                    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
+                        losses = together(batch, step / steps)
+                    loss = torch.stack(list(losses.values())).sum() / config.accumulate
+                    loss.backward()  # type: ignore[no-untyped-call]
+                for name, term in losses.items():
+                    value = mean_of(float(term.detach()), process) / config.accumulate
+                    terms[name] = terms.get(name, 0.0) + value
+            norm = nn.utils.clip_grad_norm_(learnt, config.optim.clip)
+            if not math.isfinite(sum(terms.values())) or not torch.isfinite(norm):
+                raise WholebodyError(
+                    f"{folder}: the loss is not finite at step {step}. The last good state is kept; "
+                    "lower optim.lr and run again."
+                )
+            optimizer.step()
+            average(ema, network, step, config.optim)
+
+            seconds = time.monotonic() - started
+            speed = round((step - first + 1) * config.batch / seconds, 2)
+            note({"step": step, "lr": rate, "norm": float(norm), **terms, "images_per_second": speed})
+            last = step + 1 == steps
+            if not process.first:
+                continue
+            if validation and (last or (step + 1) % config.validate == 0):
+                note({"step": step, "validation": part_oks(validation, predict(ema, validation))})
+            if last or time.monotonic() - saved > config.checkpoint_minutes * 60:
+                save_state(folder / "state.pt", config, step + 1, lesson, ema, optimizer)
+                save_pose(ema, folder / "model.safetensors")
+                saved = time.monotonic()
+    return ema.eval()
+
+
+def _read(item: Batch | str, folder: Path) -> Batch:
+    if isinstance(item, str):
+        raise WholebodyError(f"{item} The run in {folder} can then go on from its last state.")
+    return Batch(*item)
+
+
+@contextmanager
+def figures(
+    folder: Path, config: TrainConfig, first: int, steps: int, process: Process
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function that notes a row: in metrics.jsonl, for TensorBoard, and on a bar with the time left."""
+    if not process.first:
+        yield lambda row: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    path = folder / "metrics.jsonl"
+    if path.exists():
+        # Steps that a killed run took after its last state are taken again.
+        rows = [line for line in path.read_text().splitlines() if _step(line) < first]
+        with replacing(path) as partial:
+            partial.write_text("".join(f"{line}\n" for line in rows))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+    )
+    writer = SummaryWriter(str(folder), purge_step=first)
+    with Progress(*columns, console=Console(stderr=True)) as bar, path.open("a", buffering=1) as log:
+        task = bar.add_task(config.name, total=steps, completed=first, figures="")
+        if first == 0 and (picture := cv2.imread(str(folder / "first_batch.jpg"))) is not None:
+            writer.add_image("first_batch", picture[..., ::-1].copy(), 0, dataformats="HWC")
+
+        def note(row: Mapping[str, Any]) -> None:
+            log.write(json.dumps(row) + "\n")
+            step = row["step"]
+            for name, value in (row.get("validation") or row).items():
+                if isinstance(value, float) and (step % 10 == 0 or "validation" in row):
+                    prefix = "validation/" if "validation" in row else ""
+                    writer.add_scalar(prefix + name, value, step)
+            if "validation" not in row:
+                shown = [f"{name} {row[name]:.4g}" for name in ("ori", "fea", "logit", "heatmap") if name in row]
+                speed = f"{row['images_per_second']:.1f} images/s"
+                bar.update(task, completed=step + 1, figures="  ".join([*shown, speed]))
+
+        try:
+            yield note
+        finally:
+            writer.close()
+
+
+def _step(line: str) -> int:
+    """The step of a row; a row cut short by a kill counts as after all."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 1 << 62
 
 
 def _one_thread(_: int) -> None:
@@ -374,40 +494,34 @@ def _one_thread(_: int) -> None:
 
 
 def save_state(
-    path: Path, config: TrainConfig, step: int, trained: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path, config: TrainConfig, step: int, lesson: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     """Everything a run needs to go on."""
-    state = {
-        "recipe": json.dumps(dataclasses.asdict(config)),
-        "step": step,
-        "trained": trained.state_dict(),
-        "ema": ema.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    with replacing(path) as partial:
-        torch.save(state, partial)
+    recipe = json.dumps(dataclasses.asdict(config))
+    state.save(
+        path,
+        {
+            "recipe": recipe,
+            "step": step,
+            "trained": lesson.state_dict(),
+            "ema": ema.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        },
+    )
 
 
-def resume(
-    path: Path, config: TrainConfig, trained: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer
-) -> int:
+def resume(path: Path, config: TrainConfig, lesson: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Load a state if there is one; the step to go on with."""
-    if not path.exists():
+    found = state.load(path)
+    if found is None:
         return 0
-    state = torch.load(path, weights_only=True)
-    before = json.loads(state["recipe"])
+    before = json.loads(found["recipe"])
     if before["name"] != config.name or before["network"] != config.network:
         raise WholebodyError(f"{path}: belongs to recipe {before['name']}. Choose another --out or remove the folder.")
-    trained.load_state_dict(state["trained"])
-    ema.load_state_dict(state["ema"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
-
-
-def save_model(path: Path, network: nn.Module) -> None:
-    """The weights alone, as safetensors."""
-    with replacing(path) as partial:
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, partial)
+    lesson.load_state_dict(found["trained"])
+    ema.load_state_dict(found["ema"])
+    optimizer.load_state_dict(found["optimizer"])
+    return int(found["step"])
 
 
 def save_picture(path: Path, batch: Batch, columns: int = 8) -> None:

@@ -1,7 +1,9 @@
-"""The losses, as functions of logits.
+"""The losses, as functions of logits and features, with the letters of DWPose (Yang et al. 2023, arXiv:2307.15880).
 
-Reductions differ between the released terms and decide their balance, so each docstring states its own. Notation: N
-people, K keypoints, X and Y bins; `beta` here is the factor on logits before a softmax (the temperature's inverse).
+Reductions differ between the released terms and decide their balance, so each docstring states its own; docs/
+distillation.md walks from the equations to these lines. Notation: N people, K keypoints, X and Y bins. `sharpness` is
+the factor on logits before a softmax, the temperature's inverse, 10 in the released code; alpha, beta, gamma and r are
+the paper's.
 """
 
 import torch
@@ -9,13 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def divergence(label: Tensor, logits: Tensor, beta: float = 10.0) -> Tensor:
-    """KL(softmax(beta label) || softmax(beta logits)), summed over bins: (N, K, bins) twice -> (N, K)."""
-    log_p, log_q = F.log_softmax(label * beta, dim=-1), F.log_softmax(logits * beta, dim=-1)
+def divergence(label: Tensor, logits: Tensor, sharpness: float = 10.0) -> Tensor:
+    """KL(softmax(sharpness label) || softmax(sharpness logits)), summed over bins: (N, K, bins) twice -> (N, K)."""
+    log_p, log_q = F.log_softmax(label * sharpness, dim=-1), F.log_softmax(logits * sharpness, dim=-1)
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
 
 
-def label_loss(x: Tensor, y: Tensor, label_x: Tensor, label_y: Tensor, weight: Tensor, beta: float = 10.0) -> Tensor:
+def label_loss(
+    x: Tensor, y: Tensor, label_x: Tensor, label_y: Tensor, weight: Tensor, sharpness: float = 10.0
+) -> Tensor:
     """The loss against labels, L_ori: per axis the mean over bins, weighted; mean over keypoints, SUM over people.
 
     The sum over people is the released code's; divide by N for a loss that does not grow with the batch.
@@ -25,8 +29,51 @@ def label_loss(x: Tensor, y: Tensor, label_x: Tensor, label_y: Tensor, weight: T
         label_x, label_y: encoded keypoints of the same shapes (`SimCC.encode`).
         weight: (N, K).
     """
-    per_axis = (divergence(label, logits, beta) / label.shape[-1] for label, logits in ((label_x, x), (label_y, y)))
+    per_axis = (
+        divergence(label, logits, sharpness) / label.shape[-1] for label, logits in ((label_x, x), (label_y, y))
+    )
     return sum((term * weight).sum() for term in per_axis) / torch.as_tensor(x.shape[1])
+
+
+def logit_loss(
+    x: Tensor,
+    y: Tensor,
+    teacher_x: Tensor,
+    teacher_y: Tensor,
+    weight: Tensor | None = None,
+    sharpness: float = 10.0,
+) -> Tensor:
+    """The loss against a teacher's logits, L_logit (equation 2): SUM over bins, mean over keypoints and over people.
+
+    The paper writes a cross entropy; this is the KL divergence of the released code, smaller by the teacher's entropy
+    and with the same gradient.
+
+    Args:
+        x, y: (N, K, X) and (N, K, Y) logits of the student.
+        teacher_x, teacher_y: of the same shapes.
+        weight: (N, K). None counts every keypoint, also those without a label: the paper found that to be better.
+    """
+    per_axis = (divergence(taught, own, sharpness) for taught, own in ((teacher_x, x), (teacher_y, y)))
+    terms = sum(term if weight is None else term * weight for term in per_axis)
+    return torch.as_tensor(terms).mean()
+
+
+def feature_loss(feature: Tensor, teacher_feature: Tensor) -> Tensor:
+    """The loss against a teacher's feature map, L_fea (equation 1): squared differences, SUM over channels and places,
+    mean over people.
+
+    The paper divides by C H W too; the released code, whose alpha is 7e-5, does not.
+
+    Args:
+        feature: (N, C, h, w), the student's after the adaptor f.
+        teacher_feature: (N, C, h, w).
+    """
+    return (feature - teacher_feature).square().sum() / len(feature)
+
+
+def decay(t: float, t_max: float) -> float:
+    """The weight of what a teacher says, r(t) = 1 - (t - 1) / t_max (equation 4), for epochs t from 1 to t_max."""
+    return 1 - (t - 1) / t_max
 
 
 def heatmap_loss(logits: Tensor, keypoints: Tensor, weight: Tensor, stride: int, sigma: float = 1.0) -> Tensor:

@@ -1,13 +1,20 @@
 """Recipes: functions that return a frozen description of a training run. No torch here.
 
 A variant is a `dataclasses.replace`; the command line overrides single fields; the resolved recipe is saved beside the
-weights.
+weights. `RECIPES` are single runs (`wholebody train`), `DISTILLATIONS` are pairs of runs, stage 1 and stage 2
+(`wholebody distill`).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Annotated, Literal
 
+import tyro
+
+from wholebody.errors import WholebodyError
+
+Size = Literal["t", "s", "m", "l", "x"]
 Network = Literal["thunder", "thunder-fine", "t", "s", "m", "l", "x"]
 
 
@@ -16,16 +23,21 @@ class Optim:
     """AdamW with a linear warm-up and a cosine.
 
     Attributes:
-        lr, lr_end: at the top and at the end of the cosine.
-        flat: share of the steps before the cosine starts.
-        backbone: factor on the backbone's learning rate.
+        lr: learning rate at the top.
+        lr_end: at the end of the cosine.
+        lr_batch: the batch that `lr` and `lr_end` are for; both grow in proportion to the real one. 0: for any.
+        warmup: steps of the linear rise.
+        flat: share of the steps before the cosine starts; 1 never starts it.
+        backbone: factor on the backbone's learning rate; 0 keeps it as it is.
         freeze: how many of the backbone's first blocks stay as they are.
         clip: greatest gradient norm.
-        ema_momentum, ema_gamma: the average's momentum is momentum + (1 - momentum) exp(-(step + 1) / gamma).
+        ema_momentum: of the averaged weights in the end: m = momentum + (1 - momentum) exp(-(step + 1) / gamma).
+        ema_gamma: steps in which it gets there.
     """
 
     lr: float = 4e-3
     lr_end: float = 2e-4
+    lr_batch: int = 0
     flat: float = 0.5
     warmup: int = 1000
     weight_decay: float = 0.05
@@ -38,8 +50,16 @@ class Optim:
 
 @dataclass(frozen=True)
 class Augment:
-    """Strengths of the augmentations; see `wholebody.train.augment.Augmentation`. `late` is the share of the run
-    after which the weaker late augmentation is used."""
+    """Strengths of the augmentations; see `wholebody.train.augment.Augmentation`.
+
+    Attributes:
+        close_up: chance of a crop around the head or one hand.
+        scale: factors on the crop's extent.
+        rotation: degrees to either side.
+        cutout: chance of a black rectangle.
+        shrink: chance of a crop as of somebody far away.
+        late: share of the run after which the weaker late augmentation is used.
+    """
 
     close_up: float = 0.0
     scale: tuple[float, float] = (0.6, 1.4)
@@ -54,18 +74,56 @@ class Source:
     """A data set and its share of the draws.
 
     Attributes:
-        kind: "coco" reads annotations and images in COCO-WholeBody's layout; "pool" a folder of freely licensed photos
-            with pseudo-labels (`wholebody.train.pool`); "shards" a folder of tar shards.
+        kind: "coco" reads annotations and images in COCO-WholeBody's layout; "ubody" the folder of UBody; "pool" a
+            folder of freely licensed photos with pseudo-labels (`wholebody.train.pool`); "shards" a folder of tar
+            shards; "views" crops that were cut beforehand, with what a teacher says of them (`wholebody.train.views`).
         path: the annotation file or the folder.
-        images: folder of the pictures, for "coco".
+        images: folder of the pictures, for "coco" and "ubody".
+        share: of the draws; 0 draws each person equally often, whatever the set, as a concatenation of sets does.
         groups: share of each group of a pool; groups not named have 1.
     """
 
-    kind: Literal["coco", "pool", "shards"]
+    kind: Literal["coco", "ubody", "pool", "shards", "views"]
     path: str
     images: str = ""
-    share: float = 1.0
+    share: float = 0.0
     groups: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Distill:
+    """What a teacher adds to a run, in the paper's letters (`wholebody.train.distill`).
+
+    Attributes:
+        stage: 1: a larger teacher guides features and logits beside the labels. 2: the trained network itself
+            teaches a fresh head on its frozen backbone, with logits alone.
+        teachers: files, each a checkpoint or an ONNX file; several are averaged. Stage 2 takes one, its own network.
+            Empty for "views", which bring what the teacher said.
+        ori: factor on the label loss; 0 leaves labels out.
+        alpha: weight of the feature loss; 0 leaves it out.
+        beta: weight of the logit loss in stage 1; 0 leaves it out.
+        gamma: weight of the logit loss in stage 2.
+        decay: r(t) falls "linear" as published, by "cosine", or stays 1 ("none").
+        masked: count only labelled keypoints in the logit loss; the paper found that to be worse.
+        parts: use the recipe's factors on parts in the logit loss too.
+        sharpness: factor on logits before the softmax of the logit loss.
+        faithful: as the released code does it and against its own description: the teacher's batch norms (in stage 2
+            the frozen backbone's) use and update batch statistics, and the label loss is a sum over the batch of one
+            process, so that the balance of the terms depends on it. The default is a teacher in evaluation mode and
+            the balance that the released code has at 64 people, at any batch.
+    """
+
+    stage: Literal[1, 2] = 1
+    teachers: tuple[str, ...] = ()
+    ori: float = 1.0
+    alpha: float = 7e-5
+    beta: float = 0.1
+    gamma: float = 1.0
+    decay: Literal["linear", "cosine", "none"] = "linear"
+    masked: bool = False
+    parts: bool = False
+    sharpness: float = 10.0
+    faithful: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,36 +131,102 @@ class TrainConfig:
     """One training run.
 
     Attributes:
+        name: of the run; a folder holds one.
         network: "thunder" is MoveNet Thunder's encoder with an RTMPose head; the letters are RTMPose's sizes.
         init: weights to start from: a .tflite file for "thunder", a backbone or whole network otherwise.
         input_size: (w, h).
-        batch: crops per step.
+        epochs: passes over the data; the decay of a distillation is constant within one. 0: `steps` says how long.
+        steps: where there are no epochs.
+        batch: crops per step, over all processes.
+        sources: the data; on the command line they are given with --data.
+        accumulate: parts in which a process computes its share of the batch, where memory is short.
+        seed: of first weights, draws and augmentations.
         parts: factors on the loss of each part's keypoints.
         heatmap: factor on the training-only heat-map loss; 0 leaves it out. Needs a backbone with a pyramid.
+        distill: what a teacher adds; None trains on labels alone.
+        calm: start the attention with smaller values, so that a short warm-up will do; not so published.
         precision: "bf16" only where the processor computes in it; elsewhere it is many times slower.
+        workers: processes that prepare crops; 0: none but the training itself.
+        checkpoint_minutes: from one saved state to the next.
+        validation: sets of people never trained on; `validate` steps lie between two evaluations.
     """
 
     name: str
     network: Network
-    sources: tuple[Source, ...]
+    sources: Annotated[tuple[Source, ...], tyro.conf.Suppress]
     init: str = ""
     input_size: tuple[int, int] = (192, 256)
+    epochs: int = 0
     steps: int = 10_000
     batch: int = 64
+    accumulate: int = 1
     seed: int = 21
     optim: Optim = Optim()
     augment: Augment = Augment()
     parts: Mapping[str, float] = field(default_factory=dict)
     heatmap: float = 0.0
+    distill: Distill | None = None
+    calm: bool = True
     precision: Literal["fp32", "bf16"] = "fp32"
     workers: int = 1
     checkpoint_minutes: float = 4.0
+    validation: Annotated[tuple[Source, ...], tyro.conf.Suppress] = ()
+    validate: int = 1000
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError(f"recipe {self.name}: name at least one data source")
         if any(side % 32 for side in self.input_size):
             raise ValueError(f"recipe {self.name}: input_size must be multiples of 32, not {self.input_size}")
+        if self.accumulate < 1 or self.batch % self.accumulate:
+            raise ValueError(f"recipe {self.name}: a batch of {self.batch} cannot be cut into {self.accumulate} parts")
+        views = [source.kind == "views" for source in self.sources]
+        if any(views) and len(views) > 1:
+            raise ValueError(f"recipe {self.name}: views cannot be mixed with other data; write them from a mixture")
+        if self.distill and self.distill.stage == 2 and self.network.startswith("thunder"):
+            raise ValueError(f"recipe {self.name}: stage 2 is for the networks of RTMPose's sizes")
+
+
+def parse_source(text: str) -> Source:
+    """A set as it is named on the command line: KIND:PATH[:IMAGES][=SHARE].
+
+        pool:photos=0.5   shards:work/synth/train=0.5   coco:labels.json:pictures   ubody:UBody   views:work/views
+
+    Raises:
+        WholebodyError: another kind, or a share that is no number.
+    """
+    named, _, share = text.rpartition("=") if "=" in text else (text, "", "0")
+    kind, _, where = named.partition(":")
+    path, _, images = where.partition(":")
+    try:
+        if kind not in ("coco", "ubody", "pool", "shards", "views") or not path or float(share) < 0:
+            raise ValueError
+        return Source(kind, path, images, float(share))  # type: ignore[arg-type]
+    except ValueError:
+        raise WholebodyError(
+            f"{text!r} is not a data set. Write KIND:PATH[:IMAGES][=SHARE], with coco, ubody, pool, shards or views."
+        ) from None
+
+
+@dataclass(frozen=True)
+class TwoStages:
+    """A distillation: stage 1, then stage 2 on its result."""
+
+    first: TrainConfig
+    second: TrainConfig
+
+
+# --- the bundled networks ---------------------------------------------------------------------------------------------
+
+POOL = Source(
+    "pool",
+    "../shared/real",
+    share=0.5,
+    groups={"coco_train2017": 8.0, "davis": 3.0, "video_frames": 1.0, "hagrid": 0.6},
+)
+SYNTHETIC = Source("shards", "work/synth/train", share=0.5)
+# Pseudo-labels are less exact on faces than labels are, and bodies are what is looked at first.
+PARTS = {"body": 3.0, "feet": 2.0, "face": 0.7, "left_hand": 1.0, "right_hand": 1.0}
 
 
 def teacher() -> TrainConfig:
@@ -111,24 +235,118 @@ def teacher() -> TrainConfig:
         name="teacher",
         network="thunder",
         init="../shared/mediapipe/models/movenet_thunder_fp16.tflite",
-        sources=(
-            Source(
-                "pool",
-                "../shared/real",
-                share=0.5,
-                groups={"coco_train2017": 8.0, "davis": 3.0, "video_frames": 1.0, "hagrid": 0.6},
-            ),
-            Source("shards", "work/synth/train", share=0.5),
-        ),
+        sources=(POOL, SYNTHETIC),
         steps=1_750,
         batch=16,
         optim=Optim(
             lr=1.5e-3, lr_end=1e-5, flat=0.05, warmup=100, backbone=0.15, freeze=6, ema_momentum=2e-3, ema_gamma=100
         ),
         augment=Augment(scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
-        parts={"body": 3.0, "feet": 2.0, "face": 0.7, "left_hand": 1.0, "right_hand": 1.0},
+        parts=PARTS,
         heatmap=1.0,
     )
+
+
+def small_teacher() -> TrainConfig:
+    """The same at 128x96, for ablations that fit two cores."""
+    return replace(
+        teacher(),
+        name="small-teacher",
+        input_size=(96, 128),
+        steps=900,
+        batch=32,
+        precision="bf16",
+        optim=replace(teacher().optim, lr=2e-3, warmup=60),
+    )
+
+
+def warm_start(size: Size = "t") -> TrainConfig:
+    """A backbone for students, from random weights: it learns the teacher's features and nothing else.
+
+    The published students start from backbones pretrained on bodies, whose data are not free.
+    """
+    return TrainConfig(
+        name=f"warm-{size}",
+        network=size,
+        sources=(POOL, SYNTHETIC),
+        steps=1_500,
+        batch=32,
+        optim=Optim(lr=2e-3, lr_end=1e-4, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
+        augment=Augment(close_up=0.1, scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
+        distill=Distill(teachers=("work/teacher/model.safetensors",), ori=0.0, beta=0.0, decay="none"),
+        precision="bf16",
+    )
+
+
+def student(size: Size = "t") -> TwoStages:
+    """The bundled students: both stages from the bundled teacher, on the pool and on synthetic people."""
+    first = replace(
+        warm_start(size),
+        name=f"student-{size}",
+        init=f"work/warm-{size}/model.safetensors",
+        steps=3_000,
+        optim=Optim(lr=2e-3, lr_end=5e-5, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
+        distill=Distill(teachers=("work/teacher/model.safetensors",)),
+        parts=PARTS,
+    )
+    return TwoStages(first, second_stage(first, 0.2))
+
+
+def second_stage(first: TrainConfig, part: float) -> TrainConfig:
+    """Stage 2 of a run: the same data for a part of its length, a fresh head on the frozen backbone."""
+    return replace(
+        first,
+        name=f"{first.name}-2",
+        init="",
+        epochs=round(first.epochs * part),
+        steps=max(1, round(first.steps * part)),
+        heatmap=0.0,
+        distill=Distill(stage=2, faithful=first.distill is not None and first.distill.faithful),
+    )
+
+
+# --- the published runs -----------------------------------------------------------------------------------------------
+
+COCO = Source("coco", "data/coco/annotations/coco_wholebody_train_v1.0.json", "data/coco/train2017")
+COCO_VAL = Source("coco", "data/coco/annotations/coco_wholebody_val_v1.0.json", "data/coco/val2017")
+UBODY = Source("ubody", "data/UBody", "data/UBody/images")
+# Released files, by size and input: the student's start and the teacher of a pair. Put them, or links, under work/.
+BACKBONES: Mapping[str, str] = {
+    "t": "cspnext-tiny_udp-aic-coco_210e-256x192.pth",
+    "s": "cspnext-s_udp-aic-coco_210e-256x192.pth",
+    "m": "cspnext-m_udp-aic-coco_210e-256x192.pth",
+    "l": "cspnext-l_udp-aic-coco_210e-256x192.pth",
+}
+
+
+def published(size: Size, taught_by: Size, large: bool = False) -> TwoStages:
+    """A published pair on COCO-WholeBody and UBody: eight processes, 270 epochs and 60.
+
+    Deviates where the paper and its code disagree only if `distill.faithful` is set; see `Distill`.
+    """
+    batch, per_process = (256, 32) if large else (512, 64)
+    name = f"dwpose-{size}" + ("-384" if large else "")
+    side = "384x288" if large else "256x192"
+    first = TrainConfig(
+        name=name,
+        network=size,
+        init=f"work/{BACKBONES[size]}",
+        sources=(COCO, UBODY),
+        input_size=(288, 384) if large else (192, 256),
+        epochs=270,
+        batch=batch,
+        optim=Optim(lr_batch=batch),
+        distill=Distill(teachers=(f"work/rtmpose-{taught_by}_coco-ubody-{side}.pth",)),
+        calm=False,
+        workers=per_process // 8,
+        validation=(COCO_VAL,),
+        validate=10_000,
+    )
+    # Stage 2 inherits the schedules of 270 epochs: its 60 see neither the cosine nor the late augmentation.
+    second = replace(
+        second_stage(first, 60 / 270), optim=replace(first.optim, flat=1.0), augment=replace(first.augment, late=1.0)
+    )
+    return TwoStages(first, second)
 
 
 def debug() -> TrainConfig:
@@ -145,4 +363,20 @@ def debug() -> TrainConfig:
     )
 
 
-RECIPES: Mapping[str, Callable[[], TrainConfig]] = {"teacher": teacher, "debug": debug}
+RECIPES: Mapping[str, Callable[[], TrainConfig]] = {
+    "teacher": teacher,
+    "small-teacher": small_teacher,
+    "warm-t": partial(warm_start, "t"),
+    "warm-s": partial(warm_start, "s"),
+    "debug": debug,
+}
+
+DISTILLATIONS: Mapping[str, Callable[[], TwoStages]] = {
+    "student-t": partial(student, "t"),
+    "student-s": partial(student, "s"),
+    "dwpose-t": partial(published, "t", "l"),
+    "dwpose-s": partial(published, "s", "l"),
+    "dwpose-m": partial(published, "m", "l"),
+    "dwpose-l": partial(published, "l", "x"),
+    "dwpose-l-384": partial(published, "l", "x", large=True),
+}

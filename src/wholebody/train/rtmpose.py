@@ -149,10 +149,21 @@ class RTMPose(nn.Module):
         self.mean = mean
         self.std = std
 
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 BGR (B, h, w, 3) -> normalised RGB (B, 3, h, w), channels last in memory."""
+        mean, std = (torch.tensor(values, device=images.device) for values in (self.mean, self.std))
+        return ((images.flip(-1).float() - mean) / std).permute(0, 3, 1, 2)
+
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, h, w) -> (B, C, h / 32, w / 32)."""
         feature: Tensor = self.backbone(images)
         return feature
+
+    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, h, w) -> what a distillation compares: the feature (B, C, h / 32, w / 32), logits x and y."""
+        feature = self.features(images)
+        x, y = self.head(feature)
+        return feature, x, y
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, h, w) -> logits x (B, K, X) and y (B, K, Y)."""

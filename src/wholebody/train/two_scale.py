@@ -114,11 +114,18 @@ class TwoScale(RTMPose):
 
     def both(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, h, w) -> logits x, y and heat maps (B, K, h / 4, w / 4)."""
+        return self._look(images)[1:]
+
+    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `RTMPose.outputs`."""
+        return self._look(images)[:3]
+
+    def _look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         assert isinstance(self.backbone, Thunder) and isinstance(self.head, TwoScaleHead)
         stages = self.backbone.stages(images)
         with torch.no_grad():
             answer = self.bodies(self.backbone.mix(stages).stride4)
-        return self.head.both(stages, answer)
+        return stages.stride32, *self.head.both(stages, answer)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x, y, _ = self.both(images)

@@ -1,0 +1,127 @@
+"""One run in several processes, on one machine or many, started by torchrun.
+
+    torchrun --nproc-per-node 8 -m wholebody.cli train dwpose-m --out work/dwpose-m
+
+A recipe's batch is that of all processes together, and draw n is the same picture whoever draws it; with batch norms
+that see the whole batch, a run in two processes follows the loss curve of a run in one, within rounding. GPUs are used
+where there are any; that path could not be run where this was written.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from wholebody.train.thunder import Thunder
+
+
+@dataclass(frozen=True)
+class Process:
+    """Which of `world` processes this is, and what it computes on."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+
+@contextmanager
+def processes() -> Iterator[Process]:
+    """Join the processes that torchrun started; alone where it did not."""
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if "RANK" not in os.environ:
+        yield Process(0, 1, device)
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Process(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
+
+
+def distributed(lesson: nn.Module, process: Process) -> nn.Module:
+    """The module whose gradients are averaged over all processes; alone, the lesson itself."""
+    if process.world == 1:
+        return lesson
+    synchronise(lesson)
+    ids = [process.device.index] if process.device.type == "cuda" else None
+    # Thunder's pyramid is there for heat maps, which not every run has.
+    unused = any(isinstance(module, Thunder) for module in lesson.modules())
+    # Batch norms agree by themselves; sending their buffers round would cost and change nothing.
+    return DistributedDataParallel(lesson, device_ids=ids, broadcast_buffers=False, find_unused_parameters=unused)
+
+
+def synchronise(module: nn.Module) -> None:
+    """Let the batch norms of a module that are trained see the batches of all processes, in place."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            if next(child.parameters()).device.type == "cuda":
+                setattr(module, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))  # type: ignore[no-untyped-call]
+            else:
+                child.__class__ = _SyncBatchNorm
+        else:
+            synchronise(child)
+
+
+class _SyncBatchNorm(nn.BatchNorm2d):
+    """What nn.SyncBatchNorm does on GPUs only: mean and variance over the batches of all processes, of equal size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        mean = _shared_mean(x.float().mean(dim=(0, 2, 3)))
+        square = _shared_mean(x.float().square().mean(dim=(0, 2, 3)))
+        variance = (square - mean.square()).clamp(min=0)
+        with torch.no_grad():
+            count = x.numel() // x.shape[1] * dist.get_world_size()
+            running_mean, running_var = cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
+            running_mean.lerp_(mean, cast(float, self.momentum))
+            running_var.lerp_(variance * count / max(count - 1, 1), cast(float, self.momentum))
+            cast(Tensor, self.num_batches_tracked).add_(1)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        normal: Tensor = x * scale[:, None, None] + shift[:, None, None]
+        return normal.to(x.dtype)
+
+
+class _Mean(torch.autograd.Function):
+    """The mean of a tensor over all processes; so is its gradient, as every process has a part of the loss."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _mean(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _mean(gradients[0])
+
+
+def _shared_mean(x: Tensor) -> Tensor:
+    shared: Tensor = _Mean.apply(x)  # type: ignore[no-untyped-call]
+    return shared
+
+
+def _mean(x: Tensor) -> Tensor:
+    x = x.clone()
+    dist.all_reduce(x)
+    return x / dist.get_world_size()
+
+
+def mean_of(value: float, process: Process) -> float:
+    """The mean of a number over all processes, for the log."""
+    if process.world == 1:
+        return value
+    return float(_mean(torch.tensor(value, dtype=torch.float64, device=process.device)))

@@ -1,0 +1,57 @@
+"""The state of a run on disk: whole or not at all, and known to be what was written.
+
+The first line of the file is the SHA-256 of the rest, which torch wrote. The state before stays beside it as
+`state.previous.pt`: should the last one be damaged, a run goes on from there.
+"""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wholebody.errors import WholebodyError
+from wholebody.files import replacing
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a state; the one before becomes `*.previous.pt`.
+
+    Raises:
+        WholebodyError: the disk is full or cannot be written; what was there stays as it was.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    data = buffer.getvalue()
+    with replacing(path) as partial:
+        with partial.open("wb") as file:
+            file.write(hashlib.sha256(data).hexdigest().encode() + b"\n")
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            path.replace(previous(path))
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """The last state that is whole, or None if there is none.
+
+    Raises:
+        WholebodyError: there are states, and all of them are damaged.
+    """
+    found = [each for each in (path, previous(path)) if each.exists()]
+    for each in found:
+        checksum, _, data = each.read_bytes().partition(b"\n")
+        if hashlib.sha256(data).hexdigest().encode() == checksum:
+            state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+            return state
+    if found:
+        raise WholebodyError(f"{path}: damaged, and so is the one before. Remove the folder and start again.")
+    return None
+
+
+def previous(path: Path) -> Path:
+    """Where the state before the last one is."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")

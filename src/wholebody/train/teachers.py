@@ -1,0 +1,259 @@
+"""Teachers: callables from crops to what they see in them.
+
+    teacher = from_file("rtmpose-l.pth", student.codec)            # a checkpoint: features and logits
+    teacher = from_file("vitpose.onnx", student.codec)             # any ONNX pose network: logits, through its codec
+    teacher = Average((one, other))
+    teacher = Points(ask, BLAZEPOSE_33, student.codec)             # any function that finds other landmarks
+
+A teacher gets the student's crops, uint8 BGR, and does what its own network needs: another input size, colour order or
+normalisation, another number of bins. It is frozen: it is asked without gradients, never trained, never saved. Labels
+that teachers wrote to a file, with confidences, are not a teacher but a data set (`data.read_coco_wholebody`).
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from wholebody.annotations import HALPE_136
+from wholebody.codec import SimCC
+from wholebody.errors import WholebodyError
+from wholebody.estimate import TopDown
+from wholebody.runtime import open_session
+from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.checkpoints import load_pose
+from wholebody.train.rtmpose import RTMPose
+from wholebody.weights import find
+
+Floats = npt.NDArray[np.float32]
+K = len(COCO_WHOLEBODY)
+
+
+class Taught(NamedTuple):
+    """What a teacher says of N crops, in the student's bins."""
+
+    x: Tensor  # (N, K, X) logits
+    y: Tensor  # (N, K, Y)
+    feature: Tensor | None = None  # (N, C, h / 32, w / 32) of the crops' size, where it has one
+    weight: Tensor | None = None  # (N, K) how much it knows of each keypoint; None: all of all
+
+
+class Teacher(Protocol):
+    """Crops (N, h, w, 3) uint8 BGR of the student's input size -> what it sees.
+
+    Attributes:
+        channels: of its feature map; 0 if it gives none.
+    """
+
+    @property
+    def channels(self) -> int: ...
+
+    def __call__(self, images: Tensor) -> Taught: ...
+
+
+# --- other landmarks --------------------------------------------------------------------------------------------------
+
+# For each of the 133 keypoints the landmarks of another network whose mean it is; keypoints not named it does not know.
+Landmarks = Mapping[int, tuple[int, ...]]
+
+MOVENET_17: Landmarks = MappingProxyType({i: (i,) for i in range(17)})
+# MediaPipe Pose. Its eyes are the middle ones of three; its foot index is near the big toe, and there is no small one.
+_BLAZEPOSE = (0, 2, 5, 7, 8, *range(11, 17), *range(23, 29), 31, -1, 29, 32, -1, 30)
+BLAZEPOSE_33: Landmarks = MappingProxyType({i: (row,) for i, row in enumerate(_BLAZEPOSE) if row >= 0})
+# MediaPipe Face Mesh: the jaw is that of a mesh, which does not follow the visible contour of a turned head.
+_JAW = (127, 234, 93, (132, 58), (58, 172), 136, 150, 176, 152, 400, 379, 365, (397, 288), 361, 323, 454, 356)
+_BROWS = (
+    (70, 46),
+    (63, 53),
+    (105, 52),
+    (66, 65),
+    (107, 55),
+    (336, 285),
+    (296, 295),
+    (334, 282),
+    (293, 283),
+    (300, 276),
+)
+_NOSE = ((168, 6), (197, 195), 5, 4, 75, 97, 2, 326, 305)
+_EYES = (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)
+_MOUTH = (61, 39, 37, 0, 267, 269, 291, 321, 314, 17, 84, 91, 78, 82, 13, 312, 308, 317, 14, 87)
+FACE_MESH_468: Landmarks = MappingProxyType(
+    {
+        23 + i: rows if isinstance(rows, tuple) else (rows,)
+        for i, rows in enumerate((*_JAW, *_BROWS, *_NOSE, *_EYES, *_MOUTH))
+    }
+)
+HALPE: Landmarks = MappingProxyType({int(row): (i,) for i, row in enumerate(HALPE_136) if row >= 0})
+
+
+def to_wholebody(points: Floats, scores: Floats, landmarks: Landmarks) -> tuple[Floats, Floats]:
+    """Landmarks of another network as the 133 keypoints.
+
+    Args:
+        points: (N, L, 2); scores: (N, L).
+
+    Returns:
+        keypoints (N, 133, 2) and scores (N, 133), 0 where the network knows no such keypoint.
+    """
+    n = len(points)
+    keypoints, known = np.zeros((n, K, 2), np.float32), np.zeros((n, K), np.float32)
+    for row, chosen in landmarks.items():
+        keypoints[:, row] = points[:, list(chosen)].mean(axis=1)
+        known[:, row] = scores[:, list(chosen)].min(axis=1)
+    return keypoints, known
+
+
+# --- teachers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network of this package, from a checkpoint: features and logits.
+
+    Attributes:
+        trains: leave it in training mode, as the released code does by mistake: its batch norms then use the batch's
+            statistics and their running ones drift.
+    """
+
+    network: RTMPose
+    codec: SimCC
+    trains: bool = False
+    channels: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.network.requires_grad_(False).train(self.trains)
+        object.__setattr__(self, "channels", int(self.network.backbone.channels))  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Taught:
+        network = self.network.to(images.device)
+        own = network.codec.input_size
+        feature, x, y = network.outputs(network.normalise(resized(images, own)))
+        w, h = self.codec.input_size
+        if own != self.codec.input_size:
+            feature = F.adaptive_avg_pool2d(feature, (h // 32, w // 32))
+        return Taught(*rebinned(x, y, self.codec), feature)
+
+
+@dataclass(frozen=True, eq=False)
+class Onnx:
+    """Any pose network as ONNX; see `wholebody.estimate.TopDown` for what can be read.
+
+    SimCC's logits are taken as they are. Heatmaps and coordinates are decoded, and encoded again as labels are, the
+    lower the less sure the network is.
+    """
+
+    model: TopDown
+    codec: SimCC
+    landmarks: Landmarks | None = None
+    channels = 0
+
+    def __call__(self, images: Tensor) -> Taught:
+        model = self.model
+        crops = resized(images, model.codec.input_size).round().to(torch.uint8).cpu().numpy()
+        if isinstance(model.codec, SimCC) and self.landmarks is None and len(model.schema) == K:
+            x, y = (torch.from_numpy(each).to(images.device) for each in model.logits(crops))
+            return Taught(*rebinned(x, y, self.codec))
+        keypoints, scores = model.predict(crops)
+        keypoints = keypoints * np.divide(self.codec.input_size, model.codec.input_size).astype(np.float32)
+        table = self.landmarks or {row: (row,) for row in range(len(model.schema))}
+        return spread(*to_wholebody(keypoints, scores, table), self.codec, images.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Any function from crops (N, h, w, 3) uint8 BGR to landmarks (N, L, 2) in crop pixels and scores (N, L)."""
+
+    ask: Callable[[npt.NDArray[np.uint8]], tuple[Floats, Floats]]
+    landmarks: Landmarks
+    codec: SimCC
+    channels = 0
+
+    def __call__(self, images: Tensor) -> Taught:
+        points, scores = self.ask(images.cpu().numpy())
+        return spread(*to_wholebody(points, scores, self.landmarks), self.codec, images.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """Several teachers: the mean of their logits, of each keypoint over those who know it. The features are the
+    first's that has any."""
+
+    teachers: Sequence[Teacher]
+
+    @property
+    def channels(self) -> int:
+        return next((teacher.channels for teacher in self.teachers if teacher.channels), 0)
+
+    def __call__(self, images: Tensor) -> Taught:
+        taught = [teacher(images) for teacher in self.teachers]
+        ones = torch.ones(taught[0].x.shape[:2], device=images.device)
+        weights = [ones if each.weight is None else each.weight for each in taught]
+        known = torch.stack(weights).sum(dim=0)
+        share = [(weight / known.clamp(min=1e-6))[..., None] for weight in weights]
+        x = torch.stack([part * each.x for part, each in zip(share, taught, strict=True)]).sum(dim=0)
+        y = torch.stack([part * each.y for part, each in zip(share, taught, strict=True)]).sum(dim=0)
+        feature = next((each.feature for each in taught if each.feature is not None), None)
+        return Taught(x, y, feature, known / len(taught))
+
+
+def from_file(path: str | os.PathLike[str], codec: SimCC, trains: bool = False) -> Teacher:
+    """The teacher in a file, or behind a name of `wholebody models`: a checkpoint (.pth, .safetensors) or an ONNX file.
+
+    Args:
+        codec: the student's.
+        trains: see `Network`.
+
+    Raises:
+        WholebodyError: no such file, or not a pose network.
+    """
+    if Path(path).suffix in (".pth", ".pt", ".safetensors"):
+        return Network(load_pose(path), codec, trains)
+    try:
+        return Onnx(TopDown(open_session(find(path, kind="pose"))), codec)
+    except WholebodyError as error:
+        raise WholebodyError(f"{path}: {error}") from error
+
+
+def from_files(paths: Sequence[str], codec: SimCC, trains: bool = False) -> Teacher:
+    """One teacher, or the average of several."""
+    teachers = [from_file(path, codec, trains) for path in paths]
+    return teachers[0] if len(teachers) == 1 else Average(teachers)
+
+
+def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Crops (N, h, w, 3) at the size (w, h), as they are or as floats."""
+    w, h = size
+    if images.shape[1:3] == (h, w):
+        return images
+    planes = images.permute(0, 3, 1, 2).float()
+    return F.interpolate(planes, size=(h, w), mode="bilinear", align_corners=False, antialias=True).permute(0, 2, 3, 1)
+
+
+def rebinned(x: Tensor, y: Tensor, codec: SimCC) -> tuple[Tensor, Tensor]:
+    """Logits with as many bins as the codec has, by linear interpolation."""
+    along = [
+        each if each.shape[-1] == bins else F.interpolate(each.float(), size=bins, mode="linear", align_corners=False)
+        for each, bins in zip((x, y), codec.bins, strict=True)
+    ]
+    return along[0], along[1]
+
+
+def spread(keypoints: Floats, scores: Floats, codec: SimCC, device: torch.device) -> Taught:
+    """Keypoints (N, 133, 2) in input pixels and scores (N, 133) as a teacher's logits and weights.
+
+    Each becomes the Gaussian of a label, of the height of its score up to 1: softmax makes a lower one flatter.
+    """
+    scores = scores.clip(0, 1)
+    x, y, weight = codec.encode(keypoints, scores > 0)
+    height = scores[..., None].astype(np.float32)
+    known = torch.from_numpy((weight * scores).astype(np.float32)).to(device)
+    return Taught(torch.from_numpy(x * height).to(device), torch.from_numpy(y * height).to(device), weight=known)

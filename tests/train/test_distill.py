@@ -1,0 +1,271 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import oracle as reference
+from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train import distill, loop
+from wholebody.train.distill import Batch, StageOne, StageTwo
+from wholebody.train.recipes import DISTILLATIONS, RECIPES, Distill, Optim
+from wholebody.train.rtmpose import rtmpose
+from wholebody.train.teachers import Network
+
+# Run of the golden file: sizes of teacher and student, stage, feature channels.
+RUNS = {"s1_l_to_t": ("l", "t", 1), "s1_x_to_l_small_batch": ("x", "l", 1), "s2_t_t": ("t", "t", 2)}
+MODES = ("official_train_mode", "teacher_eval_mode", "all_eval_mode")
+
+
+def cases():
+    """The large pair in one mode only: its networks take seconds."""
+    return [(run, mode) for run in RUNS for mode in MODES if run != "s1_x_to_l_small_batch" or mode == MODES[0]]
+
+
+def filled(module: nn.Module, prefix: str) -> nn.Module:
+    shapes = {prefix + name: value.shape for name, value in module.state_dict().items()}
+    values = reference.state_dict(shapes)
+    module.load_state_dict({name.removeprefix(prefix): torch.from_numpy(v) for name, v in values.items()})
+    return module
+
+
+@pytest.fixture(scope="module")
+def golden(oracle):
+    return json.loads((oracle / "05_distiller.json").read_text()), np.load(oracle / "05_distiller.npz")
+
+
+def build(run, mode, epochs):
+    """The lesson of a golden run, and the official names of what it trains."""
+    teacher_size, student_size, stage = RUNS[run]
+    faithful = mode == "official_train_mode"
+    teacher, student = filled(rtmpose(teacher_size), "teacher."), filled(rtmpose(student_size), "student.")
+    if stage == 2:
+        lesson = StageTwo(teacher, student.head, Distill(stage=2, faithful=faithful))
+    else:
+        config = Distill(faithful=True)
+        lesson = StageOne(
+            student, Network(teacher, student.codec, trains=faithful), config, teacher.backbone.channels, epochs=epochs
+        )
+        filled(lesson.align, "distill_losses.loss_fea.align.")
+    lesson.train(mode != "all_eval_mode")
+    named = {}
+    for name, parameter in lesson.named_parameters():
+        official = name.replace("network.", "student.").replace("align.", "distill_losses.loss_fea.align.")
+        named[official] = parameter
+    return lesson, named, teacher
+
+
+@pytest.mark.parametrize(("run", "mode"), cases())
+def test_a_distillers_step_golden(golden, run, mode):
+    facts, arrays = golden
+    expected = facts["runs"][f"{run}/{mode}"]
+    n, epoch, epochs = expected["N"], expected["epoch0"], expected["max_epochs"]
+    lesson, named, teacher = build(run, mode, epochs)
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    keypoints, visible = arrays[f"{run}|keypoints"], arrays[f"{run}|visible"]
+    x, y, weight = lesson.network.codec.encode(keypoints, visible)
+    images = np.stack([reference.image(256, 192, i, facts["image_salt"]) for i in range(n)])
+    batch = Batch(*map(torch.from_numpy, (images, keypoints.astype(np.float32), x, y, weight * visible)))
+    terms = lesson(batch, epoch / epochs)
+    names = {"loss_kpt": "ori", "loss_fea": "fea", "loss_logit": "logit"}
+    for official, ours in names.items():
+        if official in expected["losses"]:
+            assert terms[ours].item() == pytest.approx(expected["losses"][official], rel=2e-4), official
+    assert terms.keys() == {names[each] for each in expected["losses"] if each in names}
+    loss = torch.stack(list(terms.values())).sum()
+    assert loss.item() == pytest.approx(expected["loss_total"], rel=2e-4)
+    loss.backward()
+    norms = {name: float(p.grad.norm()) for name, p in named.items() if p.grad is not None}
+    assert norms.keys() == expected["grad_norms"].keys()
+    largest = max(expected["grad_norms"].values())
+    for name, norm in expected["grad_norms"].items():
+        assert norms[name] == pytest.approx(norm, rel=5e-3, abs=1e-5 * largest), name
+    for key in arrays.files:
+        where, _, name = key.rpartition("|")
+        if where == f"{run}|{mode}|grad":
+            grad = named[name].grad.numpy()[:64]
+            np.testing.assert_allclose(
+                grad.reshape(arrays[key].shape), arrays[key], atol=2e-3 * np.abs(arrays[key]).max()
+            )
+    changed = [
+        name
+        for name, value in teacher.state_dict().items()
+        if "running" in name or "num_batches" in name
+        if not torch.equal(value, before[name])
+    ]
+    assert len(changed) == expected["teacher_bn_buffers_changed"]
+
+
+def test_schedules_golden(oracle):
+    facts = json.loads((oracle / "05_schedules.json").read_text())
+    published = DISTILLATIONS["dwpose-t"]()
+    for key, rates in facts.items():
+        if not key.startswith("s"):
+            continue
+        epochs, per_epoch = int(key.split("_")[1]), int(key.rpartition("L")[2])
+        optim = (published.first if key.startswith("s1") else published.second).optim
+        for step, rate in rates.items():
+            found = loop.learning_rate(int(step), epochs * per_epoch, optim)
+            assert found == pytest.approx(rate, rel=1e-6), (key, step)
+
+
+def test_average_golden(oracle):
+    records = {
+        row["update_index"]: row for row in json.loads((oracle / "05_schedules.json").read_text())["ema"]["records"]
+    }
+    draws, source, kept = np.random.RandomState(4), nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    for step in range(max(records) + 1):
+        with torch.no_grad():
+            source.weight.copy_(torch.from_numpy(draws.standard_normal(2)).float())
+            source.running_mean.copy_(2 * source.weight)
+        loop.average(kept, source, step, Optim())
+        if step in records:
+            np.testing.assert_allclose(kept.weight.detach(), records[step]["param"], atol=2e-6)
+            np.testing.assert_allclose(kept.running_mean, records[step]["running_mean"], atol=4e-6)
+
+
+# --- beyond the golden numbers ----------------------------------------------------------------------------------------
+
+SIZE = (64, 64)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return filled(rtmpose("s", SIZE), "teacher.").eval(), filled(rtmpose("t", SIZE), "student.")
+
+
+def batch_of(network, n, seed=0):
+    rng = np.random.default_rng(seed)
+    keypoints = rng.uniform(0, 64, (n, len(COCO_WHOLEBODY), 2)).astype(np.float32)
+    visible = (rng.random(keypoints.shape[:2]) > 0.3).astype(np.float32)
+    x, y, weight = network.codec.encode(keypoints, visible)
+    images = rng.integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
+    return Batch(*map(torch.from_numpy, (images, keypoints, x, y, weight * visible)))
+
+
+def stage_one(networks, **changes):
+    teacher, student = networks
+    config = replace(Distill(), **changes)
+    lesson = StageOne(student, Network(teacher, student.codec), config, teacher.backbone.channels)
+    return lesson.eval()
+
+
+def test_the_balance_does_not_depend_on_the_batch(networks):
+    lesson = stage_one(networks)
+    batch = batch_of(lesson.network, 2)
+    twice = Batch(*(torch.cat([each, each]) for each in batch if each is not None))
+    once, doubled = lesson(batch, 0.2), lesson(twice, 0.2)
+    for name in once:
+        assert float(doubled[name]) == pytest.approx(float(once[name]), rel=1e-4)
+    faithful = stage_one(networks, faithful=True)
+    assert float(faithful(twice, 0.2)["ori"]) == pytest.approx(2 * float(faithful(batch, 0.2)["ori"]), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, {"ori", "fea", "logit"}),
+        ({"alpha": 0.0}, {"ori", "logit"}),
+        ({"ori": 0.0, "beta": 0.0}, {"fea"}),
+        ({"ori": 0.0, "alpha": 0.0}, {"logit"}),
+    ],
+)
+def test_terms_are_left_out_by_a_factor_of_zero(networks, changes, names):
+    lesson = stage_one(networks, **changes)
+    assert lesson(batch_of(lesson.network, 1), 0.0).keys() == names
+    lesson.network.head.requires_grad_(True)
+
+
+@pytest.mark.parametrize(
+    ("form", "epochs", "done", "r"),
+    [
+        ("linear", 0, 0.0, 1.0),
+        ("linear", 0, 0.25, 0.75),
+        ("linear", 10, 0.29, 0.8),
+        ("linear", 270, 27 / 270, 0.9),
+        ("cosine", 0, 0.5, 0.5),
+        ("none", 10, 0.9, 1.0),
+    ],
+)
+def test_decay(networks, form, epochs, done, r):
+    teacher, student = networks
+    lesson = StageOne(student, None, Distill(decay=form), teacher.backbone.channels, epochs=epochs)
+    assert lesson.decay(done) == pytest.approx(r)
+
+
+def test_labels_do_not_reach_the_logit_loss_unless_masked(networks):
+    free, masked = stage_one(networks), stage_one(networks, masked=True)
+    batch = batch_of(free.network, 2)
+    unlabelled = batch._replace(weight=torch.zeros_like(batch.weight))
+    assert float(free(unlabelled, 0.0)["logit"]) == pytest.approx(float(free(batch, 0.0)["logit"]), rel=1e-5)
+    assert float(masked(unlabelled, 0.0)["logit"]) == 0
+    assert 0 < float(masked(batch, 0.0)["logit"]) < float(free(batch, 0.0)["logit"])
+
+
+def test_what_a_teacher_said_beforehand_is_what_it_says_now(networks):
+    lesson = stage_one(networks)
+    batch = batch_of(lesson.network, 2)
+    taught = lesson.teacher(batch.images)
+    known = batch._replace(teacher_x=taught.x, teacher_y=taught.y, teacher_feature=taught.feature)
+    live, lesson.teacher = lesson(batch, 0.1), None
+    for name, term in lesson(known, 0.1).items():
+        assert float(term) == pytest.approx(float(live[name]), rel=1e-6)
+
+
+def test_a_teacher_is_neither_trained_nor_saved(networks):
+    lesson = stage_one(networks)
+    assert all(name.startswith(("network.", "align.")) for name in lesson.state_dict())
+    assert not any(p.requires_grad for p in lesson.teacher.network.parameters())
+
+
+@pytest.mark.parametrize("faithful", [False, True])
+def test_stage_two_keeps_the_backbone_unless_faithful(faithful):
+    trained, fresh = filled(rtmpose("t", SIZE), "teacher."), filled(rtmpose("t", SIZE), "student.")
+    before = {name: value.clone() for name, value in trained.backbone.state_dict().items()}
+    lesson = StageTwo(trained, fresh.head, Distill(stage=2, faithful=faithful))
+    optimizer = torch.optim.Adam([p for p in lesson.parameters() if p.requires_grad], 1e-3)
+    lesson.train()
+    losses = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = lesson(batch_of(trained, 2))["logit"]
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
+    after = lesson.network.backbone.state_dict()
+    parameters = {name for name, _ in lesson.network.backbone.named_parameters()}
+    same = {name for name, value in after.items() if torch.equal(value, before[name])}
+    assert parameters <= same
+    assert (same == set(after)) != faithful
+    assert lesson.network.head is not trained.head
+
+
+def test_every_published_pair_has_a_recipe(oracle):
+    facts = json.loads((oracle / "05_hyperparameters.json").read_text())
+    first, second = facts["stage1"], facts["stage2"]
+    for name, recipe in DISTILLATIONS.items():
+        if not name.startswith("dwpose"):
+            continue
+        one, two = recipe().first, recipe().second
+        assert (one.epochs, one.distill.alpha, one.distill.beta) == (
+            first["epochs"], first["alpha_fea_code"], first["beta_kd_weight_code"]
+        )  # fmt: skip
+        assert (two.epochs, two.distill.gamma) == (second["epochs"], second["gamma_kd_weight"])
+        assert one.augment.late == first["pipeline_switch_epoch"] / first["epochs"]
+    published = {(p["teacher"], p["student"]) for p in facts["summary_pairs_coco_ubody"] if p["stage"] == 1}
+    assert len(published) == sum(name.startswith("dwpose") for name in DISTILLATIONS)
+
+
+def test_recipes_build_without_torch_objects():
+    for make in RECIPES.values():
+        json.dumps(loop.dataclasses.asdict(make()))
+    for make in DISTILLATIONS.values():
+        json.dumps(loop.dataclasses.asdict(make()))
+
+
+def test_said_needs_somebody_who_says_it(networks):
+    with pytest.raises(ValueError, match="neither a teacher"):
+        distill.said(None, batch_of(networks[1], 1))
