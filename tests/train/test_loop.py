@@ -1,6 +1,4 @@
-import io
 import json
-import tarfile
 from dataclasses import replace
 
 import cv2
@@ -9,31 +7,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from people import shards_of_people
 from wholebody.errors import WholebodyError
 from wholebody.train import distill, loop
 from wholebody.train.data import Mixture, Shards, read_coco_wholebody
 from wholebody.train.recipes import Optim, Source, TrainConfig, debug
 
 
-def person(seed: int) -> tuple[np.ndarray, dict]:
-    rng = np.random.default_rng(seed)
-    points = np.column_stack([rng.uniform(20, 80, 133), rng.uniform(20, 140, 133), rng.integers(0, 3, 133)])
-    image = cv2.resize(rng.integers(0, 256, (10, 8, 3), dtype=np.uint8), (100, 160))
-    return image, {"keypoints": points.tolist(), "box": [10, 10, 90, 150]}
-
-
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
-    with tarfile.open(folder / "00000.tar", "w") as archive:
-        for i in range(6):
-            image, label = person(i)
-            parts = (("jpg", cv2.imencode(".jpg", image)[1].tobytes()), ("json", json.dumps(label).encode()))
-            for suffix, content in parts:
-                member = tarfile.TarInfo(f"{i:06}.{suffix}")
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    return folder
+    return shards_of_people(tmp_path_factory.mktemp("shards"))
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 A run on views costs neither warping nor a teacher, so that many runs can be compared on the same pictures, and steps
 are as fast as the student alone. What it gives up is fresh augmentation: a view is always the same crop.
 
-    write_views("work/views", crops, teacher, count=12_000)
-    views = Views("work/views", codec, batch=64)
+    write_views("work/views", crops.draw, 12_000, teacher=teacher)
+    views = Views("work/views", codec)
 
 The folder holds `images.npy` uint8 (V, h, w, 3) BGR, `keypoints.npy` (V, K, 2), `weights.npy` (V, K), and from a
 teacher `x.npy`, `y.npy` and `feature.npy` in float16. It appears under its name when it is complete.
@@ -34,17 +34,19 @@ _TAUGHT = ("x", "y", "feature")
 
 def write_views(
     folder: str | os.PathLike[str],
-    batches: Dataset[Batch],
+    draw: Callable[[range], Batch],
     count: int,
+    batch: int = 32,
     teacher: Teacher | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Cut `count` crops from a data set of batches, ask the teacher, and keep both.
+    """Cut `count` crops, ask the teacher about a batch at a time, and keep both.
 
     A teacher's weights are not kept: it should know all keypoints.
 
     Args:
-        batches: item i is a batch, all of the same size.
+        draw: the batch of some draws, as `loop.Crops.draw`.
+        batch: crops that the teacher sees together.
         progress: called with the number of views written.
 
     Raises:
@@ -58,14 +60,13 @@ def write_views(
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     try:
         partial.mkdir(parents=True)
-        start = item = 0
-        while start < count:
-            batch = batches[item]
-            taught = teacher(batch.images) if teacher else None
+        for start in range(0, count, batch):
+            crops = draw(range(start, min(start + batch, count)))
+            taught = teacher(crops.images) if teacher else None
             columns: dict[str, Tensor | None] = {
-                "images": batch.images,
-                "keypoints": batch.keypoints,
-                "weights": batch.weight,
+                "images": crops.images,
+                "keypoints": crops.keypoints,
+                "weights": crops.weight,
             }
             if taught is not None:
                 columns |= {"x": taught.x, "y": taught.y, "feature": taught.feature}
@@ -78,10 +79,8 @@ def write_views(
                     arrays[name] = np.lib.format.open_memmap(
                         partial / f"{name}.npy", mode="w+", dtype=dtype, shape=(count, *rows.shape[1:])
                     )
-                part = rows[: count - start]
-                arrays[name][start : start + len(part)] = part
-            start, item = start + len(batch.images), item + 1
-            progress(min(start, count))
+                arrays[name][start : start + len(rows)] = rows
+            progress(start + len(crops.images))
         for array in arrays.values():
             array.flush()  # type: ignore[attr-defined]
         (partial / "views.json").write_text(json.dumps({"count": count}))

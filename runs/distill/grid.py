@@ -1,0 +1,156 @@
+"""The paper's ablations in miniature: many short runs on the same views, each with three seeds.
+
+    python runs/distill/grid.py work/grid POOL SYNTHETIC [--seeds 1 2 3] [--only NAME ...] [--share 0/2]
+
+`work/grid` holds what prepare.sh made: the student's start and the views with what two teachers say of them. A run that
+is there is not run again, so that the grid may be stopped at any time; `--share 0/2` does every second run, for one
+process on each core. Each run leaves NAME-SEED/ with figures.json: the OKS of every held-out person, on photos with
+COCO's labels, on photos labelled by teachers, and on synthetic people. table.py makes the tables of them.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wholebody.files import replacing
+from wholebody.geometry import oks
+from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.checkpoints import load_pose
+from wholebody.train.loop import fit, predict
+from wholebody.train.recipes import PARTS, Distill, Optim, Source, TrainConfig, second_stage
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "pose"))
+from evaluate import people_of  # the held-out people of every table
+
+STEPS, BATCH = 500, 32
+FIGURES = {**COCO_WHOLEBODY.parts, "all": slice(0, 133)}
+
+# Name of a row -> what its stage 1 follows; the views say which teacher spoke.
+FIRST = {
+    "label": Distill(alpha=0, beta=0),
+    "label+feature": Distill(beta=0, decay="none"),
+    "logit": Distill(ori=0, alpha=0, decay="none"),
+    "feature+logit": Distill(ori=0, decay="none"),
+    "all": Distill(decay="none"),
+    "all+decay": Distill(),
+    "logit, masked": Distill(ori=0, alpha=0, decay="none", masked=True),
+    "all+decay, teacher s": Distill(),
+    "all+decay, teacher s in train mode": Distill(),
+}
+# Name of a row -> the row whose result stage 2 starts from, and how.
+SECOND = {
+    "label, stage 2": ("label", Distill(stage=2)),
+    "all+decay, stage 2": ("all+decay", Distill(stage=2)),
+    "all+decay, stage 2 as released": ("all+decay", Distill(stage=2, faithful=True)),
+}
+
+
+def views_of(name: str) -> str:
+    return "views-s-train" if "train mode" in name else "views-s" if "teacher s" in name else "views"
+
+
+def recipe(folder: Path, name: str, seed: int) -> TrainConfig:
+    return TrainConfig(
+        name=name,
+        network="t",
+        init=str(folder / "start.safetensors"),
+        input_size=(96, 128),
+        sources=(Source("views", str(folder / views_of(name))),),
+        steps=STEPS,
+        batch=BATCH,
+        seed=seed,
+        optim=Optim(lr=2e-3, lr_end=4e-5, flat=0.3, warmup=50, ema_momentum=5e-3, ema_gamma=50),
+        parts=PARTS,
+        distill=FIRST[name],
+        precision="bf16",
+        workers=0,
+        checkpoint_minutes=2,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("synthetic", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--only", nargs="+", default=[*FIRST, *SECOND])
+    parser.add_argument("--share", default="0/1")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    mine, share = map(int, options.share.split("/"))
+    people = people_of(options.pool, options.synthetic)
+    # A second stage follows its first at once, so that shares do not wait for each other.
+    first = [(name, seed) for seed in options.seeds for name in FIRST if name in options.only]
+    for name, seed in first[mine::share]:
+        run(options.folder, name, recipe(options.folder, name, seed), people)
+        for second, (start, distill) in SECOND.items():
+            if start == name and second in options.only:
+                config = second_stage(recipe(options.folder, name, seed), 0.2)
+                result = str(options.folder / f"{name}-{seed}" / "model.safetensors")
+                config = replace(config, name=second, distill=replace(distill, teachers=(result,)))
+                run(options.folder, second, config, people)
+
+
+def run(folder: Path, name: str, config: TrainConfig, people: dict) -> None:
+    out = folder / f"{name}-{config.seed}"
+    if (out / "figures.json").exists():
+        return
+    fit(config, out)
+    figures = measure(out / "model.safetensors", people)
+    with replacing(out / "figures.json") as path:
+        path.write_text(json.dumps(figures))
+    for state in out.glob("state*.pt"):
+        state.unlink()
+    body = np.mean([row["body"] for row in figures["COCO"] if row["body"] is not None])
+    print(f"{name} {config.seed}: body {body:.3f}", flush=True)
+
+
+def measure(weights: Path, people: dict) -> dict:
+    """OKS of each part of each person, None where fewer than five (three of feet) of its points are labelled."""
+    network, figures = load_pose(weights), {}
+    for kind, pairs in people.items():
+        chosen = [person for person, _ in pairs]
+        found = predict(network, _Loaded.of(pairs), batch=32)
+        figures[kind] = [_rows(person, points) for person, points in zip(chosen, found, strict=True)]
+    return figures
+
+
+def _rows(person, points) -> dict:
+    row = {}
+    for part, rows in FIGURES.items():
+        labelled = int((person.visible[rows] > 0).sum())
+        value = None
+        if labelled >= min(5, rows.stop - rows.start - 3):
+            value = oks(
+                points[None, rows],
+                person.keypoints[None, rows],
+                person.visible[None, rows],
+                np.array([person.area]),
+                COCO_WHOLEBODY.sigmas[rows],
+            )[0, 0]
+        row[part] = None if value is None else round(float(value), 4)
+    return row
+
+
+class _Loaded:
+    """A person whose picture is in memory already."""
+
+    def __init__(self, person, image) -> None:
+        self.box, self.image = person.box, image
+
+    def load(self) -> "_Loaded":
+        return self
+
+    @classmethod
+    def of(cls, pairs) -> "list[_Loaded]":
+        return [cls(person, image) for person, image in pairs]
+
+
+if __name__ == "__main__":
+    main()

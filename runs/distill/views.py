@@ -1,0 +1,47 @@
+"""Write the views of the ablations: crops of a recipe's data, and what a teacher says of them.
+
+    python runs/distill/views.py RECIPE OUT --teacher FILE [--count 10000] [--trains] [--data ...]
+
+`--trains` asks the teacher in training mode, batch by batch, as the released distiller does by mistake.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+
+from wholebody.train.loop import load_data
+from wholebody.train.recipes import RECIPES, parse_source
+from wholebody.train.rtmpose import simcc
+from wholebody.train.teachers import from_file
+from wholebody.train.views import write_views
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", choices=RECIPES)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--trains", action="store_true")
+    parser.add_argument("--size", type=int, nargs=2, default=(96, 128))
+    parser.add_argument("--data", nargs="+", default=[])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    config = replace(RECIPES[options.recipe](), input_size=tuple(options.size), batch=32, seed=77)
+    if options.data:
+        config = replace(config, sources=tuple(map(parse_source, options.data)))
+    codec = simcc(config.input_size)
+    data, _ = load_data(config, codec)
+    teacher = from_file(options.teacher, codec, options.trains)
+    with Progress() as bar:
+        task = bar.add_task("views", total=options.count)
+        write_views(
+            options.out, data.draw, options.count, config.batch, teacher, lambda done: bar.update(task, completed=done)
+        )
+
+
+if __name__ == "__main__":
+    main()
