@@ -1,4 +1,10 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from dataclasses import replace
 
 import cv2
@@ -93,6 +99,61 @@ def test_a_killed_run_goes_on_as_if_unbroken(config, tmp_path, monkeypatch):
     assert [row["ori"] for row in rows(tmp_path / "broken")] == [row["ori"] for row in rows(tmp_path / "whole")]
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+RUN = """
+import sys, torch
+from dataclasses import replace
+from wholebody.train import loop
+from wholebody.train.recipes import Optim, Source, debug
+torch.set_num_threads(1)
+loop.fit(
+    replace(debug(), sources=(Source("shards", sys.argv[1]),), steps=12, batch=2, input_size=(64, 64),
+            checkpoint_minutes=0.0, optim=Optim(warmup=2), workers=int(sys.argv[3])), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_killed_anywhere_ends_as_an_unbroken_one(shards, tmp_path, workers):
+    """SIGKILL in the middle of a step or of a save, twice."""
+    script = tmp_path / "run.py"
+    script.write_text(f"if __name__ == '__main__':\n{textwrap.indent(RUN, '    ')}")
+
+    def start(out):
+        words = [sys.executable, str(script), str(shards), str(out), str(workers)]
+        return subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+
+    assert start(tmp_path / "whole").wait() == 0
+    log = tmp_path / "broken" / "metrics.jsonl"
+    for steps in (3, 8):
+        process = start(tmp_path / "broken")
+        while process.poll() is None and (not log.exists() or len(log.read_bytes().splitlines()) < steps):
+            time.sleep(0.005)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert start(tmp_path / "broken").wait() == 0
+    curves = [[(row["step"], row["ori"], row["norm"]) for row in rows(tmp_path / name)] for name in ("broken", "whole")]
+    assert curves[0] == curves[1] and len(curves[0]) == 12
+    broken, whole = (load_file(tmp_path / name / "model.safetensors") for name in ("broken", "whole"))
+    for name, value in whole.items():
+        assert torch.equal(value, broken[name]), name
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_cannot_be_read_stops_in_one_line(config, shards, tmp_path, workers):
+    loop.fit(replace(config, steps=2), tmp_path / "out")
+    before = (tmp_path / "out" / "state.pt").read_bytes()
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    data = bytearray((shards / "00000.tar").read_bytes())
+    for at in (i for i in range(len(data) - 1) if data[i : i + 2] == b"\xff\xd8"):
+        data[at : at + 20] = bytes(20)
+    (damaged / "00000.tar").write_bytes(data)
+    config = replace(config, sources=(Source("shards", str(damaged)),), workers=workers)
+    with pytest.raises(WholebodyError, match=r"00000\.tar: sample \d is damaged") as error:
+        loop.fit(config, tmp_path / "out")
+    assert "\n" not in str(error.value) and "last state" in str(error.value)
+    assert (tmp_path / "out" / "state.pt").read_bytes() == before
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(config, tmp_path, monkeypatch):
