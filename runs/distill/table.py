@@ -1,0 +1,122 @@
+"""The tables of docs/ablations.md from the runs of grid.py.
+
+    python runs/distill/table.py work/grid > docs/ablations.md
+
+Each figure is the mean OKS over people and seeds in per cent. Its interval holds 95 of 100 resamplings of people (all
+seeds of a person together) and of seeds. A difference to the row it is compared with is taken person by person and
+resampled in the same way, so it is known better than the two figures are.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+PARTS = ("body", "feet", "face", "left_hand", "right_hand", "all")
+SETS = {
+    "COCO": "photos, COCO's labels",
+    "teachers": "photos, agreement with MediaPipe and MoveNet",
+    "synthetic": "synthetic people, exact labels",
+}
+SHOWN = (("COCO", "body"), ("teachers", "body"), ("teachers", "all"), ("synthetic", "body"), ("synthetic", "all"))
+# Title, what the paper found (COCO-WholeBody AP), and rows with the row that each is compared with.
+TABLES = (
+    (
+        "Which terms",
+        "Paper: label 60.4; + feature 61.8; logit only 60.9; feature + logit 61.4; all 62.0; with decay 62.3.",
+        {
+            "label": None,
+            "label+feature": "label",
+            "logit": "label",
+            "feature+logit": "label",
+            "all": "label",
+            "all+decay": "all",
+        },
+    ),
+    (
+        "Does the logit loss look at labels",
+        "Paper: with the mask of labelled keypoints 59.8, without 60.9.",
+        {"logit": None, "logit, masked": "logit"},
+    ),
+    (
+        "Which stages",
+        "Paper, x to l: none 62.1, stage 1 62.9, stage 2 62.2, both 63.1.",
+        {
+            "label": None,
+            "all+decay": "label",
+            "label, stage 2": "label",
+            "all+decay, stage 2": "all+decay",
+        },
+    ),
+    (
+        "The teacher's batch norms",
+        "Not in the paper. An RTMPose-s, trained from the first teacher, in evaluation mode and, as the released "
+        "runner leaves it, in training mode.",
+        {"all+decay, teacher s": None, "all+decay, teacher s in train mode": "all+decay, teacher s"},
+    ),
+    (
+        "The batch norms of stage 2",
+        "Not in the paper. The backbone frozen, and with drifting statistics as released.",
+        {"all+decay, stage 2": None, "all+decay, stage 2 as released": "all+decay, stage 2"},
+    ),
+)
+DRAWS = 2000
+
+
+def load(folder: Path, name: str) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{name}-[0-9]*/figures.json"))]
+
+
+def people_by_seed(runs: list[dict], kind: str, part: str) -> np.ndarray:
+    """(seeds, people) OKS in per cent."""
+    rows = [[person[part] for person in run[kind]] for run in runs]
+    return 100 * np.array([[v for v in row if v is not None] for row in rows])
+
+
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean of (seeds, people), and the ends of its interval."""
+    rng = np.random.default_rng(0)
+    seeds, people = values.shape
+    means = np.empty(DRAWS)
+    for i in range(DRAWS):
+        chosen = values[rng.integers(seeds, size=seeds)].mean(axis=0)
+        means[i] = chosen[rng.integers(people, size=people)].mean()
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
+
+
+def cell(runs: list[dict], base: list[dict] | None, kind: str, part: str) -> str:
+    own = people_by_seed(runs, kind, part)
+    mean, low, high = interval(own)
+    text = f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+    if base:
+        shared = min(len(runs), len(base))
+        difference, low, high = interval(own[:shared] - people_by_seed(base, kind, part)[:shared])
+        sure = "**" if low > 0 or high < 0 else ""
+        text += f"<br>{sure}{difference:+.1f} [{low:+.1f}, {high:+.1f}]{sure}"
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    for title, about, rows in TABLES:
+        there = {name: load(options.folder, name) for name in rows}
+        print(f"## {title}\n\n{about}\n")
+        heads = [f"{part}, {SETS[kind]}" for kind, part in SHOWN]
+        print("| row | seeds |", " | ".join(heads), "|")
+        print("|---|---|", "---|" * len(heads), sep="")
+        for name, base in rows.items():
+            runs = there[name]
+            if not runs:
+                continue
+            cells = [cell(runs, there[base] if base else None, kind, part) for kind, part in SHOWN]
+            against = f" (against {base})" if base else ""
+            print(f"| {name}{against} | {len(runs)} |", " | ".join(cells), "|")
+        print()
+
+
+if __name__ == "__main__":
+    main()
