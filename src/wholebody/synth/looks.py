@@ -80,7 +80,7 @@ class Assets:
 
     pieces: dict[str, list[Piece]] = field(default_factory=dict)
     skins: list[tuple[str, Image]] = field(default_factory=list)
-    wallpapers: list[Image] = field(default_factory=list)
+    wallpapers: Sequence[Image] = ()
 
 
 # --- textures ------------------------------------------------------------

@@ -24,6 +24,7 @@ from wholebody.synth.body import (
     vertex_transforms,
 )
 from wholebody.synth.looks import Assets, Image, dress
+from wholebody.synth.material import shape_held_out
 from wholebody.synth.render import SUPERSAMPLING, Camera, Frame, Light, Mesh, assemble, join, render, visibility
 
 Array = npt.NDArray[np.float64]
@@ -61,17 +62,21 @@ class People:
         assets: optional clothes, skins, wallpapers.
         size: pixels of the longer side of a picture.
         quality: JPEG quality of the stored picture; the sampled camera's own JPEG comes before it.
+        views: pictures of the same person.
+        held_out: show the body shapes reserved for held-out sets, otherwise all others; see `material`.
     """
 
     body: Body
     assets: Assets = field(default_factory=Assets)
     size: int = 320
     quality: int = 92
+    views: int = VIEWS
+    held_out: bool = False
 
     def __call__(self, seed: int, index: int) -> Sample:
         """Picture number `index` of the set `seed`."""
         rng = np.random.default_rng([seed, index, 1])
-        person = self._person(seed, index // VIEWS)
+        person = self._person(seed, index // self.views)
         for attempt in range(6):
             sample = self._picture(rng, person, seed, index, strict=attempt < 5)
             if sample is not None:
@@ -80,7 +85,7 @@ class People:
 
     @lru_cache(maxsize=3)  # noqa: B019 - one generator lives as long as its process
     def _person(self, seed: int, group: int) -> Person:
-        return make_person(np.random.default_rng([seed, group, 0]), self.body, self.assets)
+        return make_person(np.random.default_rng([seed, group, 0]), self.body, self.assets, self.held_out)
 
     def _picture(self, rng: np.random.Generator, person: Person, seed: int, index: int, strict: bool) -> Sample | None:
         body = self.body
@@ -90,7 +95,7 @@ class People:
         others = 0
         if rng.random() < 0.25 and framing != "hand":
             # The person of the pictures before: already made, and seen from another side.
-            other = self._person(seed, abs(index // VIEWS - 1))
+            other = self._person(seed, abs(index // self.views - 1))
             meshes.append(_beside(rng, other.mesh, camera, person.size))
             others = 1
         light = sample_light(rng)
@@ -128,9 +133,11 @@ class People:
         return Sample(jpeg, record)
 
 
-def make_person(rng: np.random.Generator, body: Body, assets: Assets) -> Person:
+def make_person(rng: np.random.Generator, body: Body, assets: Assets, held_out: bool = False) -> Person:
     """Someone new: shape, expression, gaze, pose and clothes."""
     phenotype = sample_phenotype(rng)
+    while shape_held_out(phenotype) != held_out:
+        phenotype = sample_phenotype(rng)
     expression, changes = poses.sample_expression(rng, body)
     (gaze_left, gaze_down), lids = poses.sample_gaze(rng)
     for name, weight in lids.items():
@@ -390,7 +397,7 @@ def occluders(rng: np.random.Generator, size: tuple[int, int], assets: Assets) -
 
 @lru_cache(maxsize=1)
 def _grain() -> Floats:
-    return np.random.default_rng(7).normal(0, 1, (512, 512, 3)).astype(np.float32)
+    return np.random.default_rng(7).normal(0, 1, (768, 768, 3)).astype(np.float32)
 
 
 def photograph(
@@ -425,7 +432,7 @@ def photograph(
         image = cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.7:
         grain = _grain()
-        x, y = int(rng.integers(512 - w + 1)) if w < 512 else 0, int(rng.integers(512 - h + 1)) if h < 512 else 0
+        x, y = (int(rng.integers(max(len(grain) - side, 0) + 1)) for side in (w, h))
         patch = grain[y : y + h, x : x + w]
         if patch.shape[:2] == (h, w):
             image = image + float(rng.exponential(3.5)) * patch
