@@ -205,11 +205,12 @@ def place(rng: np.random.Generator, camera: Camera, meshes: Sequence[Mesh]) -> l
                     y = (rng.uniform(0.08, 0.92) * height - camera.center[1]) / camera.focal
                 spot = eye + depth * (forward + x * right + y * down)
                 shift = spot - turn @ (np.array([middle[0], middle[1], low[2]]) if standing else middle)
+            # Nobody's arm reaches behind the camera.
+            too_near = 0.2 + 0.5 * float(np.linalg.norm(high - low)) - forward @ (turn @ middle + shift - eye)
+            shift = shift + max(0.0, too_near) * forward
             base = turn @ middle + shift
-            free = all(np.linalg.norm((base - other)[:2]) > 0.3 * extent or abs(base - other)[2] > extent
-                       for other in taken)  # fmt: skip
-            ahead = forward @ (base - eye) > 0.6
-            if free and ahead:
+            apart = [base - other for other in taken]
+            if all(np.linalg.norm(gap[:2]) > 0.3 * extent or abs(gap[2]) > extent for gap in apart):
                 break
         taken.append(base)
         placed.append((mesh, (turn, shift)))

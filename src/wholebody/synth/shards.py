@@ -341,7 +341,9 @@ class Shards:
     @cached_property
     def keypoints(self) -> npt.NDArray[np.float32]:
         """(M, K, 3) x, y in pixels and the flag: 2 visible, 1 hidden, 0 outside the picture."""
-        return np.array([person["keypoints"] for _, person in self.people], np.float32).reshape(-1, len(COCO_WHOLEBODY), 3)
+        return np.array([person["keypoints"] for _, person in self.people], np.float32).reshape(
+            -1, len(COCO_WHOLEBODY), 3
+        )
 
     @cached_property
     def boxes(self) -> npt.NDArray[np.float32]:
