@@ -124,7 +124,7 @@ def write_shards(
     seed: int,
     workers: int = 0,
     people: Callable[[], Maker] | None = None,
-    per_shard: int = 1000,
+    per_shard: int = 500,
     progress: Callable[[int], None] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
