@@ -56,8 +56,9 @@ def main() -> int:
     people = read_shards(options.set).records
     shapes = {json.dumps(record["sampled"]["phenotype"]) for record in people}
     if len(people) != COUNT or len(shapes) != COUNT or not found["options"].get("held_out"):
-        print(f"{options.set}: {len(people)} pictures of {len(shapes)} people, held out: {found['options']['held_out']}; "
-              f"the benchmark is {COUNT} held-out people, each once", file=sys.stderr)  # fmt: skip
+        held = found["options"].get("held_out")
+        print(f"{options.set}: {len(people)} pictures of {len(shapes)} people, held out: {held}", file=sys.stderr)
+        print(f"the benchmark is {COUNT} held-out people, each once", file=sys.stderr)
         return 1
     if options.write:
         with replacing(FIXED) as partial:
