@@ -51,7 +51,7 @@ def test_held_out_backgrounds_are_no_others_and_stay_when_some_are_added(picture
 def test_large_backgrounds_are_shrunk(tmp_path):
     (tmp_path / "x").mkdir()
     cv2.imwrite(str(tmp_path / "x/wide.png"), np.zeros((700, 2000, 3), np.uint8))
-    assert open_backgrounds(tmp_path / "x")[0].shape == (252, 720, 3)
+    assert open_backgrounds(tmp_path / "x")[0].shape == (224, 640, 3)
 
 
 @pytest.mark.parametrize(

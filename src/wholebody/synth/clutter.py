@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.synth.body import Body, Floats, Ints, rest_shape, used_vertices, vertex_normals
-from wholebody.synth.looks import Image, Texture, fabric
+from wholebody.synth.looks import Image, Texture, fabric, recolored
 from wholebody.synth.render import Mesh, join
 
 Array = npt.NDArray[np.float64]
@@ -42,16 +42,9 @@ def image_of(rng: np.random.Generator, mesh: Mesh) -> Thing:
         flat = mesh.vertices * np.array([1, 0.03, 1], np.float32)
         return Thing("cutout", replace(mesh, vertices=flat), doubtful=True)
     material = _material(rng)
-    textures = tuple(replace(texture, image=_recolored(texture, material), gloss=material.gloss)
+    textures = tuple(replace(texture, image=recolored(texture.image, material.image[0, 0, :3]), gloss=material.gloss)
                      for texture in mesh.textures)  # fmt: skip
     return Thing("statue", replace(mesh, textures=textures), doubtful=True)
-
-
-def _recolored(texture: Texture, material: Texture) -> Image:
-    image = np.empty_like(texture.image)
-    image[..., :3] = material.image[0, 0, :3]
-    image[..., 3] = texture.image[..., 3]
-    return image
 
 
 def _material(rng: np.random.Generator) -> Texture:

@@ -248,6 +248,13 @@ def _through(image: Image, table: npt.NDArray[np.float64]) -> Image:
     return np.asarray(cv2.LUT(image, full[None]), np.uint8)
 
 
+def recolored(image: Image, color: npt.ArrayLike) -> Image:
+    """A BGRA image in one BGR colour, alpha kept. Whole pixels at a time: channel by channel takes ten times longer."""
+    word = np.array([*np.clip(color, 0, 255).astype(np.uint8), 0], np.uint8).view(np.uint32)
+    alpha = np.array([0, 0, 0, 255], np.uint8).view(np.uint32)
+    return np.asarray((np.ascontiguousarray(image).view(np.uint32) & alpha | word).view(np.uint8))
+
+
 @numba.njit(cache=True)
 def _within(mask: npt.NDArray[np.bool_], faces: Ints) -> npt.NDArray[np.bool_]:
     """(m,) faces all of whose vertices are in the mask."""
@@ -405,9 +412,7 @@ def dress(
             if pieces:
                 piece = pieces[int(rng.integers(len(pieces)))]
                 dark = hair * 0.7 if kind == "eyebrows" else np.full(3, 14.0)
-                image = piece.image.copy()
-                image[..., :3] = np.clip(dark, 0, 255).astype(np.uint8)
-                layers.append(_fitted(piece, rest, Texture(image, cut=True)))
+                layers.append(_fitted(piece, rest, Texture(recolored(piece.image, dark), cut=True)))
     return layers, kinds
 
 

@@ -30,9 +30,9 @@ KEYPOINT_MAP = Path(__file__).with_name("keypoints_133.json")
 RESERVE = 5
 # Steps of the phenotype space whose cells are reserved as a whole, so that a held-out shape has no twin in training.
 _STEPS = {"age": 4, "weight": 3, "muscle": 3, "height": 3, "gender": 2}
-# Pixels: no wallpaper needs more for a picture of 640.
-_LONGEST = 720
-_KEPT = 48
+# Pixels, as scenes have; and how many decoded ones a process keeps, of 0.8 MB each.
+_LONGEST = 640
+_KEPT = 100
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Backgrounds(Sequence[Image]):
-    """Pictures (h, w, 3) BGR of at most 720 pixels, read when they are asked for; the last ones stay in memory."""
+    """Pictures (h, w, 3) BGR of at most 640 pixels, read when they are asked for; the last ones stay in memory."""
 
     places: tuple[_Place, ...]
 

@@ -71,9 +71,9 @@ class Scenes:
         for i, person in enumerate(cast):
             if not np.isfinite(boxes[i]).all():
                 continue  # behind everything, or beside the picture
-            points = _place_points(person.keypoints, *placed[i][1])
-            flags = visibility(points, body.tolerances * person.size, camera, frame.depth, covered)
-            at = camera.project(points)[:, :2].astype(np.float64).round(2)
+            near = _from(camera, *placed[i][1])
+            flags = visibility(person.keypoints, body.tolerances * person.size, near, frame.depth, covered)
+            at = near.project(person.keypoints)[:, :2].astype(np.float64).round(2)
             inside, seen = shares(meshes[i].vertices[::16], camera, owner, i)
             people.append(
                 {
@@ -218,17 +218,20 @@ def place(rng: np.random.Generator, camera: Camera, meshes: Sequence[Mesh]) -> l
 
 
 def _moved(mesh: Mesh, turn: Array, shift: Array, owner: int) -> Mesh:
-    turn = turn.astype(np.float32)
+    turn, shift = turn.astype(np.float32), shift.astype(np.float32)
     return replace(
         mesh,
-        vertices=_place_points(mesh.vertices, turn, shift),
+        vertices=(mesh.vertices @ turn.T + shift).astype(np.float32),
         normals=(mesh.normals @ turn.T).astype(np.float32),
-        owners=np.full_like(mesh.owners, owner),
+        owners=np.where(mesh.owners == 0, owner, mesh.owners).astype(np.int32),
     )
 
 
-def _place_points(points: Floats, turn: Array, shift: Array) -> Floats:
-    return (points @ turn.astype(np.float32).T + shift.astype(np.float32)).astype(np.float32)
+def _from(camera: Camera, turn: Array, shift: Array) -> Camera:
+    """The camera in the frame of something that is turned and shifted: what stands still there looks the same."""
+    rotation, offset = camera.matrix[:, :3].astype(float), camera.matrix[:, 3].astype(float)
+    matrix = np.column_stack([rotation @ turn, rotation @ shift + offset])
+    return replace(camera, matrix=matrix.astype(np.float32))
 
 
 def _ground(rng: np.random.Generator, meshes: Sequence[Mesh], papers: Sequence[npt.NDArray[np.uint8]]) -> Mesh:
