@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.synth import poses
+from wholebody.synth import jaw, poses
 from wholebody.synth.body import (
     Body,
     Floats,
@@ -21,6 +21,7 @@ from wholebody.synth.body import (
     keypoints_of,
     rest_shape,
     transform,
+    vertex_normals,
     vertex_transforms,
 )
 from wholebody.synth.looks import Assets, Image, dress
@@ -43,13 +44,26 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """A posed and dressed person in the world: stands on z = 0 near the origin."""
+    """A posed and dressed person in the world: stands on z = 0 near the origin.
+
+    Attributes:
+        keypoints: (K, 3) on the body, whoever looks; a picture's label takes `keypoints_from` its camera.
+        jaw: (17, S, 3) paths of the jaw points over the cheeks, and the normals there.
+        regions: vertices that a framing must show, by its name. size: the body's height in units of 1.7 m.
+    """
 
     mesh: Mesh
     keypoints: Floats
+    jaw: tuple[Floats, Floats]
     regions: dict[str, Floats]
     size: float
     record: dict[str, Any]
+
+    def keypoints_from(self, camera: Camera) -> Floats:
+        """(K, 3) keypoints as an annotator of this camera's picture places them: the far jaw on the visible contour."""
+        keypoints = self.keypoints.copy()
+        keypoints[jaw.FIRST : jaw.FIRST + jaw.COUNT] = jaw.slide(*self.jaw, camera.eye)
+        return keypoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +114,8 @@ class People:
         mine = frame.owner == 0
         if covered is not None:
             mine &= ~covered
-        flags = visibility(person.keypoints, body.tolerances * person.size, camera, frame.depth, covered)
+        keypoints_3d = person.keypoints_from(camera)
+        flags = visibility(keypoints_3d, body.tolerances * person.size, camera, frame.depth, covered)
         rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
         total = camera.size[0] * camera.size[1] * SUPERSAMPLING**2
         enough = {"head": 20, "hand": 12}.get(framing, 8)
@@ -113,7 +128,7 @@ class People:
             limit = np.tile(np.array(camera.size), 2) - 0.5
             box = np.clip(edges + rng.normal(0, 0.02, 4) * extent, -0.5, limit)
         image = photograph(rng, frame, covered, cover, self.assets)
-        points = camera.project(person.keypoints)[:, :2].astype(np.float64).round(2)
+        points = camera.project(keypoints_3d)[:, :2].astype(np.float64).round(2)
         keypoints = [[float(x), float(y), int(v)] for (x, y), v in zip(points, flags, strict=True)]
         record = {
             "seed": seed,
@@ -132,20 +147,14 @@ def make_person(rng: np.random.Generator, body: Body, assets: Assets) -> Person:
     """Someone new: shape, expression, gaze, pose and clothes."""
     phenotype = sample_phenotype(rng)
     expression, changes = poses.sample_expression(rng, body)
-    (gaze_left, gaze_down), lids = poses.sample_gaze(rng)
-    for name, weight in lids.items():
+    for name, weight in poses.sample_gaze(rng).items():
         if name in body.shape_row:
             changes[name] = max(changes.get(name, 0.0), weight)
     for name, weight in face_changes(rng, body).items():
         changes[name] = weight
     rest, heads = rest_shape(body, phenotype, changes)
     pose = poses.sample_pose(rng, body, rest, heads)
-    rotations = pose.rotations.copy()
-    eye_turn = poses.turn((0, 0, 1), gaze_left) @ poses.turn((1, 0, 0), gaze_down)
-    for name in ("eye.L", "eye.R"):
-        if name in body.bone:
-            rotations[body.bone[name]] = eye_turn
-    transforms = bone_transforms(body.parents, heads, rotations)
+    transforms = bone_transforms(body.parents, heads, pose.rotations)
     matrices = vertex_transforms(transforms, body.skin_bones, body.skin_weights)
     posed = transform(matrices, rest)
     skin = body.skin
@@ -166,7 +175,16 @@ def make_person(rng: np.random.Generator, body: Body, assets: Assets) -> Person:
         **kinds,
     }
     regions = {name: posed[rows] for name, rows in _region_rows(body).items()}
-    return Person(mesh, keypoints_of(body, posed, posed_heads.astype(np.float32)), regions, size, record)
+    keypoints = keypoints_of(body, posed, posed_heads.astype(np.float32))
+    return Person(mesh, keypoints, _jaw(body, posed), regions, size, record)
+
+
+def _jaw(body: Body, posed: Floats) -> tuple[Floats, Floats]:
+    """Paths of the jaw points over the posed skin, and the normals there: (17, S, 3) each."""
+    vertices, weights = jaw.jaw_paths(body)
+    normals = vertex_normals(posed, body.faces[body.part("body")])
+    paths, facing = ((weights[..., None] * values[vertices]).sum(axis=2) for values in (posed, normals))
+    return paths, facing
 
 
 _ARMS = ("clavicle", "shoulder", "upperarm", "lowerarm", "wrist", "finger", "metacarpal")

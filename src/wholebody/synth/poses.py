@@ -105,14 +105,14 @@ def sample_expression(rng: np.random.Generator, body: Body) -> tuple[str, dict[s
     return kind, {name: weight for name, weight in weights.items() if name in body.shape_row}
 
 
-def sample_gaze(rng: np.random.Generator) -> tuple[tuple[float, float], dict[str, float]]:
-    """Turn of the eyes (to the person's left, down) in degrees and the lid actions that go with it."""
-    left, down = np.clip(rng.normal(0, 12), -28, 28), np.clip(rng.normal(3, 8), -16, 22)
-    lids = {}
+def sample_gaze(rng: np.random.Generator) -> dict[str, float]:
+    """Facial actions of a look to any side. They turn the eyes (25 degrees at 1 sideways) and move the lids along."""
+    left, down = np.clip(rng.normal(0, 0.4), -1, 1), np.clip(rng.normal(0.1, 0.4), -1, 1)
+    actions = {}
     for side, sign in (("Left", 1), ("Right", -1)):
-        lids["eyeLook" + ("Out" if left * sign > 0 else "In") + side] = abs(float(left)) / 35
-        lids["eyeLook" + ("Down" if down > 0 else "Up") + side] = abs(float(down)) / 25
-    return (float(left), float(down)), lids
+        actions["eyeLook" + ("Out" if left * sign > 0 else "In") + side] = abs(float(left))
+        actions["eyeLook" + ("Down" if down > 0 else "Up") + side] = abs(float(down))
+    return actions
 
 
 _ACTIONS = frozenset(

@@ -33,6 +33,12 @@ class Camera:
     center: tuple[float, float]
     size: tuple[int, int]
 
+    @property
+    def eye(self) -> Floats:
+        """(3,) where the camera is."""
+        place: Floats = -self.matrix[:, :3].T @ self.matrix[:, 3]
+        return place
+
     def project(self, points: Floats) -> Floats:
         """(N, 3) world -> (N, 3) x, y in pixels and depth in metres."""
         local = points @ self.matrix[:, :3].T + self.matrix[:, 3]
