@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.synth.body import Body, Floats, Ints
+from wholebody.synth.body import Body, Floats, Ints, outermost
 
 FIRST, COUNT = 23, 17  # rows of the jaw in COCO-WholeBody
 STEPS = 25
@@ -33,39 +33,17 @@ def jaw_paths(body: Body) -> tuple[Ints, Floats]:
     vertices = np.repeat(np.repeat(starts[:, None, None], STEPS, 1), 3, 2)
     weights = np.zeros((COUNT, STEPS, 3), np.float32)
     weights[..., 0] = 1
+    heights = body.template[faces, 2]
+    lowest, highest = heights.min(axis=1), heights.max(axis=1)
     for i, (x, y, z) in enumerate(points):
+        level = faces[(lowest <= z) & (highest >= z)]
         outwards = np.arctan2(x, axis_y - y)
         for step in range(1, STEPS):
             angle = outwards * (1 - step / (STEPS - 1))
-            hit = _outermost(body.template, faces, np.array([0, axis_y, z]), np.array([np.sin(angle), -np.cos(angle)]))
+            hit = outermost(body.template, level, (0, axis_y, z), (np.sin(angle), -np.cos(angle), 0))
             if hit is not None and i != COUNT // 2:
                 vertices[i, step], weights[i, step] = hit
     return vertices.astype(np.int32), weights
-
-
-def _outermost(
-    template: Floats, faces: Ints, origin: npt.NDArray[np.float64], direction: npt.NDArray[np.float64]
-) -> tuple[Ints, Floats] | None:
-    """Vertices and weights of the last point where a level ray along `direction` (x, y) leaves the faces."""
-    heights = template[faces, 2]
-    faces = faces[(heights.min(axis=1) <= origin[2]) & (heights.max(axis=1) >= origin[2])]
-    if not len(faces):
-        return None
-    a, b, c = (template[faces[:, k]].astype(np.float64) - origin for k in range(3))
-    ray = np.array([*direction, 0.0])
-    # Moeller-Trumbore, for all faces at once.
-    across = np.cross(ray, c - a)
-    area = ((b - a) * across).sum(axis=1)
-    area = np.where(np.abs(area) < 1e-15, np.inf, area)
-    v = -(a * across).sum(axis=1) / area
-    turned = np.cross(-a, b - a)
-    w = turned @ ray / area
-    distance = ((c - a) * turned).sum(axis=1) / area
-    inside = (v >= -1e-6) & (w >= -1e-6) & (v + w <= 1 + 1e-6) & (distance > 0)
-    if not inside.any():
-        return None
-    best = int(np.where(inside, distance, -1).argmax())
-    return faces[best], np.array([1 - v[best] - w[best], v[best], w[best]], np.float32)
 
 
 def slide(paths: Floats, normals: Floats, eye: npt.ArrayLike) -> Floats:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.synth import jaw, poses
+from wholebody.synth import jaw, poses, props
 from wholebody.synth.body import (
     Body,
     Floats,
@@ -48,12 +48,14 @@ class Person:
 
     Attributes:
         keypoints: (K, 3) on the body, whoever looks; a picture's label takes `keypoints_from` its camera.
+        tolerances: (K,) metres a keypoint may lie behind the surface and still count as visible.
         jaw: (17, S, 3) paths of the jaw points over the cheeks, and the normals there.
         regions: vertices that a framing must show, by its name. size: the body's height in units of 1.7 m.
     """
 
     mesh: Mesh
     keypoints: Floats
+    tolerances: Floats
     jaw: tuple[Floats, Floats]
     regions: dict[str, Floats]
     size: float
@@ -97,7 +99,6 @@ class People:
         return make_person(np.random.default_rng([seed, group, 0]), self.body, self.assets)
 
     def _picture(self, rng: np.random.Generator, person: Person, seed: int, index: int, strict: bool) -> Sample | None:
-        body = self.body
         framing = str(rng.choice(list(FRAMINGS), p=np.array(list(FRAMINGS.values())) / sum(FRAMINGS.values())))
         camera, view = aim(rng, person, framing, self.size)
         meshes = [person.mesh]
@@ -115,7 +116,7 @@ class People:
         if covered is not None:
             mine &= ~covered
         keypoints_3d = person.keypoints_from(camera)
-        flags = visibility(keypoints_3d, body.tolerances * person.size, camera, frame.depth, covered)
+        flags = visibility(keypoints_3d, person.tolerances, camera, frame.depth, covered)
         rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
         total = camera.size[0] * camera.size[1] * SUPERSAMPLING**2
         enough = {"head": 20, "hand": 12}.get(framing, 8)
@@ -153,7 +154,9 @@ def make_person(rng: np.random.Generator, body: Body, assets: Assets) -> Person:
     for name, weight in face_changes(rng, body).items():
         changes[name] = weight
     rest, heads = rest_shape(body, phenotype, changes)
-    pose = poses.sample_pose(rng, body, rest, heads)
+    plan = props.sample_plan(rng)
+    grips = tuple(props.GRIPS.get(kind, "") for kind in plan.held)
+    pose = poses.sample_pose(rng, body, rest, heads, grips=(grips[0], grips[1]))
     transforms = bone_transforms(body.parents, heads, pose.rotations)
     matrices = vertex_transforms(transforms, body.skin_bones, body.skin_weights)
     posed = transform(matrices, rest)
@@ -164,19 +167,29 @@ def make_person(rng: np.random.Generator, body: Body, assets: Assets) -> Person:
     transforms[:, :, 3] += shift
     matrices[:, :, 3] += shift
     posed = posed + shift
-    layers, kinds = dress(rng, body, rest, phenotype, assets)
-    mesh = assemble(layers, rest, matrices)
-    posed_heads = np.einsum("bij,bj->bi", transforms[:, :, :3], heads) + transforms[:, :, 3]
     size = float(np.ptp(rest[skin, 2])) / 1.7
+    layers, kinds = dress(rng, body, rest, phenotype, assets, plan.hat)
+    layers += props.skin_layers(rng, plan, body, rest, size)
+    mesh = assemble(layers, rest, matrices)
+    around, extra = props.things(
+        rng, plan, body, rest, heads, transforms, posed, keypoints_of(body, rest, heads), pose.kinds["stance"], size
+    )
+    if around is not None:
+        mesh = join([mesh, around])
+    posed_heads = np.einsum("bij,bj->bi", transforms[:, :, :3], heads) + transforms[:, :, 3]
     record = {
         "phenotype": {name: round(float(value), 3) for name, value in phenotype.items()},
         "expression": expression,
         **pose.kinds,
         **kinds,
+        **extra,
     }
     regions = {name: posed[rows] for name, rows in _region_rows(body).items()}
     keypoints = keypoints_of(body, posed, posed_heads.astype(np.float32))
-    return Person(mesh, keypoints, _jaw(body, posed), regions, size, record)
+    tolerances = body.tolerances * np.float32(size)
+    if "mask" in plan.worn:
+        tolerances[props.MASKED] = 0.003 * size
+    return Person(mesh, keypoints, tolerances, _jaw(body, posed), regions, size, record)
 
 
 def _jaw(body: Body, posed: Floats) -> tuple[Floats, Floats]:
@@ -314,7 +327,7 @@ def _beside(rng: np.random.Generator, mesh: Mesh, camera: Camera, size: float) -
         mesh,
         vertices=mesh.vertices @ rotation.T + shift,
         normals=mesh.normals @ rotation.T,
-        owners=np.ones_like(mesh.owners),
+        owners=np.where(mesh.owners == props.NO_ONE, mesh.owners, 1).astype(np.int32),
     )
 
 

@@ -78,7 +78,7 @@ class Frame:
     Attributes:
         color: (h, w, 4) float32, linear BGR premultiplied by coverage, and coverage 0..1.
         depth: (2h, 2w) float32 metres of the nearest surface, infinite where there is none.
-        owner: (2h, 2w) int32 owner of the nearest surface, -1 where there is none.
+        owner: (2h, 2w) int32 owner of the nearest surface, -1 where there is none or it is a thing of no one.
     """
 
     color: Floats
