@@ -4,6 +4,7 @@
 new one costs as much as a picture.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -77,12 +78,15 @@ class People:
         assets: optional clothes, skins, wallpapers.
         size: pixels of the longer side of a picture.
         quality: JPEG quality of the stored picture; the sampled camera's own JPEG comes before it.
+        bvh: poses of motion files (`poses.read_bvh`), taken for a share `bvh_share` of the people.
     """
 
     body: Body
     assets: Assets = field(default_factory=Assets)
     size: int = 320
     quality: int = 92
+    bvh: tuple[poses.Pose, ...] = ()
+    bvh_share: float = 0.3
 
     def __call__(self, seed: int, index: int) -> Sample:
         """Picture number `index` of the set `seed`."""
@@ -96,7 +100,7 @@ class People:
 
     @lru_cache(maxsize=3)  # noqa: B019 - one generator lives as long as its process
     def _person(self, seed: int, group: int) -> Person:
-        return make_person(np.random.default_rng([seed, group, 0]), self.body, self.assets)
+        return make_person(np.random.default_rng([seed, group, 0]), self.body, self.assets, self.bvh, self.bvh_share)
 
     def _picture(self, rng: np.random.Generator, person: Person, seed: int, index: int, strict: bool) -> Sample | None:
         framing = str(rng.choice(list(FRAMINGS), p=np.array(list(FRAMINGS.values())) / sum(FRAMINGS.values())))
@@ -144,8 +148,10 @@ class People:
         return Sample(jpeg, record)
 
 
-def make_person(rng: np.random.Generator, body: Body, assets: Assets) -> Person:
-    """Someone new: shape, expression, gaze, pose and clothes."""
+def make_person(
+    rng: np.random.Generator, body: Body, assets: Assets, bvh: Sequence[poses.Pose] = (), bvh_share: float = 0.3
+) -> Person:
+    """Someone new: shape, expression, gaze, pose (a share of them from `bvh`, when there are any), clothes, things."""
     phenotype = sample_phenotype(rng)
     expression, changes = poses.sample_expression(rng, body)
     for name, weight in poses.sample_gaze(rng).items():
@@ -156,7 +162,8 @@ def make_person(rng: np.random.Generator, body: Body, assets: Assets) -> Person:
     rest, heads = rest_shape(body, phenotype, changes)
     plan = props.sample_plan(rng)
     grips = tuple(props.GRIPS.get(kind, "") for kind in plan.held)
-    pose = poses.sample_pose(rng, body, rest, heads, grips=(grips[0], grips[1]))
+    given = bvh[int(rng.integers(len(bvh)))] if bvh and rng.random() < bvh_share else None
+    pose = poses.sample_pose(rng, body, rest, heads, grips=(grips[0], grips[1]), given=given)
     transforms = bone_transforms(body.parents, heads, pose.rotations)
     matrices = vertex_transforms(transforms, body.skin_bones, body.skin_weights)
     posed = transform(matrices, rest)
