@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -221,7 +222,7 @@ def read_bvh(path: str | os.PathLike[str], body: Body) -> tuple[Pose, ...]:
     thighs = [places[joints[f"upperleg01.{side}"]] for side in "LR"]
     up = _snapped(places[joints["head"]] - (thighs[0] + thighs[1]) / 2)
     left = _snapped(_across(thighs[0] - thighs[1], up))
-    axes = np.stack([left, np.cross(up, left), up])  # the file's axes to ours: x to the left, y to the back, z up
+    axes = np.stack([left, _cross(up, left), up])  # the file's axes to ours: x to the left, y to the back, z up
     places = places @ axes.T
     turned = np.einsum("ij,tnjk,lk->tnil", axes, motion.global_rotations(), axes)
     corrections = _corrections(body, joints, places)
@@ -264,7 +265,7 @@ def _corrections(body: Body, joints: Mapping[str, int], places: Array) -> Array:
         if name in joints and target in joints:
             ours = _unit((body.heads[body.bone[target]] - body.heads[row]).astype(np.float64))
             theirs = _unit(places[joints[target]] - places[joints[name]])
-            cross = np.cross(ours, theirs)
+            cross = _cross(ours, theirs)
             turns[row] = turn(cross, float(np.rad2deg(np.arctan2(np.linalg.norm(cross), ours @ theirs))))
         elif body.parents[row] >= 0 and (name not in joints or base.startswith(("finger", "wrist"))):
             turns[row] = turns[body.parents[row]]
@@ -338,7 +339,16 @@ _ACTIONS = frozenset(
 
 def turn(axis: npt.ArrayLike, degrees: float) -> Array:
     """(3, 3) rotation about an axis, right handed."""
-    x, y, z = np.asarray(axis, float) / (np.linalg.norm(axis) + 1e-12)
+    return np.asarray(_turn(np.asarray(axis, np.float64), float(degrees)))
+
+
+# A pose takes hundreds of these products of three numbers; NumPy's general ones cost more than all the rest.
+
+
+@numba.njit(cache=True)
+def _turn(axis: Array, degrees: float) -> Array:
+    axis = _unit(axis)
+    x, y, z = axis[0], axis[1], axis[2]
     angle = np.deg2rad(degrees)
     c, s, t = np.cos(angle), np.sin(angle), 1 - np.cos(angle)
     return np.array(
@@ -350,26 +360,38 @@ def turn(axis: npt.ArrayLike, degrees: float) -> Array:
     )
 
 
-_X, _Y, _Z = np.eye(3)
+@numba.njit(cache=True)
+def _cross(u: Array, v: Array) -> Array:
+    return np.array([u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]])
 
 
+@numba.njit(cache=True)
 def _unit(v: Array) -> Array:
-    return np.asarray(v / (np.linalg.norm(v) + 1e-12))
+    unit: Array = v / (np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) + 1e-12)
+    return unit
 
 
+@numba.njit(cache=True)
 def _across(v: Array, u: Array) -> Array:
     """The part of v at right angles to the unit vector u, as a unit vector."""
-    rest = v - (v @ u) * u
-    if np.linalg.norm(rest) < 1e-6:
-        rest = np.cross(u, [0.31, 0.53, 0.79])
+    rest = v - (v[0] * u[0] + v[1] * u[1] + v[2] * u[2]) * u
+    if rest[0] * rest[0] + rest[1] * rest[1] + rest[2] * rest[2] < 1e-12:
+        rest = _cross(u, np.array([0.31, 0.53, 0.79]))
     return _unit(rest)
 
 
+@numba.njit(cache=True)
 def _between(from_axis: Array, from_side: Array, to_axis: Array, to_side: Array) -> Array:
     """The rotation that takes one axis and its side vector to others."""
-    start = np.column_stack([from_axis, from_side, np.cross(from_axis, from_side)])
-    goal = np.column_stack([to_axis, to_side, np.cross(to_axis, to_side)])
-    return np.asarray(goal @ start.T)
+    from_third, to_third = _cross(from_axis, from_side), _cross(to_axis, to_side)
+    rotation = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):
+            rotation[i, j] = to_axis[i] * from_axis[j] + to_side[i] * from_side[j] + to_third[i] * from_third[j]
+    return rotation
+
+
+_X, _Y, _Z = np.eye(3)
 
 
 def _angle(rotation: Array) -> float:
@@ -380,11 +402,11 @@ def _angle(rotation: Array) -> float:
 def _twist(rotation: Array, axis: Array) -> tuple[float, Array]:
     """A rotation as a turn about an axis (degrees) after a turn about axes at right angles to it."""
     bent = rotation @ axis
-    cross, cosine = np.cross(axis, bent), float(axis @ bent)
+    cross, cosine = _cross(axis, bent), float(axis @ bent)
     swing = turn(cross, np.rad2deg(np.arctan2(np.linalg.norm(cross), cosine)))
     rest = swing.T @ rotation  # keeps the axis
     side = _across(np.array([0.31, 0.53, 0.79]), axis)
-    angle = float(np.rad2deg(np.arctan2(np.cross(side, rest @ side) @ axis, side @ rest @ side)))
+    angle = float(np.rad2deg(np.arctan2(_cross(side, rest @ side) @ axis, side @ rest @ side)))
     twist = turn(axis, angle)
     return angle, np.asarray(twist.T @ swing @ twist)
 
@@ -645,7 +667,7 @@ def _arm(
     shoulder, elbow, wrist = head("upperarm01.*"), head("lowerarm01.*"), head("wrist.*")
     upper, fore = float(np.linalg.norm(elbow - shoulder)), float(np.linalg.norm(wrist - elbow))
     u0, f0 = _unit(elbow - shoulder), _unit(wrist - elbow)
-    n0 = _across(np.cross(u0, f0), u0)
+    n0 = _across(_cross(u0, f0), u0)
 
     skull = head("head")
     size = upper + fore
@@ -731,16 +753,16 @@ def _arm(
         f = np.cos(np.deg2rad(bend)) * u + np.sin(np.deg2rad(bend)) * _across(to, u)
         if bend < 3:
             f = _unit(u + 0.05 * _across(to, u))
-    normal = _unit(np.cross(u, f))
+    normal = _unit(_cross(u, f))
 
     lift = float(np.clip(np.rad2deg(np.arcsin(u[2])) + 35, 0, 120))
     clavicle, blade = turn(_Y, -0.12 * lift), turn(_Y, -0.14 * lift)
     chest = clavicle @ blade
     upper_goal = _between(u0, n0, u, normal)
-    fore_goal = _between(f0, _across(np.cross(u0, f0), f0), f, normal)
+    fore_goal = _between(f0, _across(_cross(u0, f0), f0), f, normal)
     along, palm = (vector * mirror for vector in _palm(body, heads, side))
     if hand is None:
-        sideways = _unit(np.cross(f0, palm))
+        sideways = _unit(_cross(f0, palm))
         roll = float(np.clip(n(0, 45), -85, 80))
         bend, tilt = float(np.clip(n(0, 22), -60, 60)), float(np.clip(n(0, 9), -20, 25))
         wrist_turn = turn(sideways, bend) @ turn(palm, tilt)
@@ -778,7 +800,7 @@ def _palm(body: Body, heads: Floats, side: str) -> tuple[Array, Array]:
     tips = np.array([heads[body.bone[f"finger{i}-3.{side}"]] for i in (2, 3, 4, 5)], np.float64)
     along = _unit(knuckles.mean(0) - wrist)
     lateral = _unit(knuckles[0] - knuckles[3])
-    normal = np.cross(along, lateral)
+    normal = _cross(along, lateral)
     curled = (tips - knuckles).mean(0)
     return along, _unit(normal) * (1 if normal @ curled > 0 else -1)
 
@@ -804,11 +826,11 @@ def _hand(rng: np.random.Generator, put: _Put, body: Body, heads: Floats, side: 
         if finger == 1:
             inward = _unit(at[5][0] - at[1][0])
             towards, over, bend = np.array(shape.thumb) + rng.normal(0, 0.06, 3)
-            axis = _unit(np.cross(along, inward + 0.4 * palm))
-            root = turn(np.cross(along, inward), 40 * towards) @ turn(np.cross(along, palm), 45 * over)
+            axis = _unit(_cross(along, inward + 0.4 * palm))
+            root = turn(_cross(along, inward), 40 * towards) @ turn(_cross(along, palm), 45 * over)
             rotations = [root, turn(axis, 50 * bend + noise[1]), turn(axis, 70 * bend + noise[2])]
         else:
-            axis = _unit(np.cross(along, palm))
+            axis = _unit(_cross(along, palm))
             knuckle, middle = shape.knuckles[finger - 2], shape.middles[finger - 2]
             common = rng.normal(0, 0.05)
             angles = np.array([82 * (knuckle + common) - 8, 98 * (middle + common) - 6, 68 * (middle + common) - 4])
@@ -821,13 +843,13 @@ def _hand(rng: np.random.Generator, put: _Put, body: Body, heads: Floats, side: 
 def _fan_sign(at: dict[int, list[Array]], palm: Array) -> float:
     """+1 where a positive turn about the palm's normal moves the index finger away from the little finger."""
     along = _unit(at[3][2] - at[3][0])
-    return float(np.sign(np.cross(palm, along) @ (at[2][0] - at[5][0])))
+    return float(np.sign(_cross(palm, along) @ (at[2][0] - at[5][0])))
 
 
 def _fans(at: dict[int, list[Array]], palm: Array) -> Array:
     """(4,) degrees from the middle finger to each of the four fingers at rest, the index finger's side positive."""
     middle = _across(at[3][2] - at[3][0], palm)
-    beside = np.cross(palm, middle) * _fan_sign(at, palm)
+    beside = _cross(palm, middle) * _fan_sign(at, palm)
     flat = [_across(at[finger][2] - at[finger][0], palm) for finger in range(2, 6)]
     return np.array([np.rad2deg(np.arctan2(direction @ beside, direction @ middle)) for direction in flat])
 
