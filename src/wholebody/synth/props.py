@@ -51,13 +51,19 @@ class Shape:
 def grid(points: npt.ArrayLike) -> Shape:
     """The surface through a grid of points (R, C, 3); u runs along columns, v along rows, 0 to 1."""
     vertices = np.asarray(points, np.float32)
-    rows, columns = vertices.shape[:2]
+    faces, uvs = _quads(*vertices.shape[:2])
+    return Shape(vertices.reshape(-1, 3), faces, uvs)
+
+
+@lru_cache(maxsize=64)
+def _quads(rows: int, columns: int) -> tuple[Ints, Floats]:
+    """Faces of a grid, two a cell, and their texture coordinates."""
     at = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
     a, b, c, d = at[:-1, :-1].ravel(), at[:-1, 1:].ravel(), at[1:, 1:].ravel(), at[1:, :-1].ravel()
     faces = np.concatenate([np.column_stack([a, b, c]), np.column_stack([a, c, d])])
     v, u = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
     uv = np.stack([u.ravel(), v.ravel()], axis=1).astype(np.float32)
-    return Shape(vertices.reshape(-1, 3), faces, uv[faces])
+    return faces, uv[faces]
 
 
 def merge(shapes: Sequence[Shape]) -> Shape:
@@ -107,13 +113,15 @@ def tube(path: npt.ArrayLike, radius: float, sides: int = 6) -> Shape:
 
 def box(size: npt.ArrayLike) -> Shape:
     """A box about the origin with sharp edges; `size` (3,) are its full lengths."""
-    half = np.asarray(size, float) / 2
-    square = np.array([[[-1, -1, 1], [1, -1, 1]], [[-1, 1, 1], [1, 1, 1]]], float)
-    sides = []
-    for axes in ([0, 1, 2], [1, 2, 0], [2, 0, 1]):
-        for sign in (1, -1):
-            sides.append(grid((square * [1, 1, sign])[..., np.argsort(axes)] * half))
-    return merge(sides)
+    cube = _cube()
+    return Shape((cube.vertices * np.asarray(size, np.float32)).astype(np.float32), cube.faces, cube.uvs)
+
+
+@lru_cache(maxsize=1)
+def _cube() -> Shape:
+    square = np.array([[[-1, -1, 1], [1, -1, 1]], [[-1, 1, 1], [1, 1, 1]]]) / 2
+    orders = ([0, 1, 2], [2, 0, 1], [1, 2, 0])
+    return merge([grid((square * [1, 1, sign])[..., order]) for order in orders for sign in (1, -1)])
 
 
 def solid(shape: Shape, texture: Texture, transform: Floats | None = None) -> Mesh:
