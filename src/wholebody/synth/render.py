@@ -133,18 +133,20 @@ def render(mesh: Mesh, camera: Camera, light: Light, shadow_size: int = 320) -> 
     width, height = camera.size[0] * SUPERSAMPLING, camera.size[1] * SUPERSAMPLING
     points = camera.project(mesh.vertices)
     near = points[:, 2] < NEAR
-    screen = np.empty((len(points), 3), np.float32)
-    screen[:, :2] = (points[:, :2] + 0.5) * SUPERSAMPLING
-    screen[:, 2] = np.where(near, -1, 1 / np.maximum(points[:, 2], NEAR))
+    screen = ((points[:, :2] + 0.5) * SUPERSAMPLING).astype(np.float32)
+    closeness = np.where(near, -1, 1 / np.maximum(points[:, 2], NEAR)).astype(np.float32)
     pixels, places, settings = _pack(mesh.textures)
     buffer = np.zeros((height, width), np.float32)
     face = np.full((height, width), -1, np.int32)
-    _raster(screen, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, buffer, face)
+    _raster(screen, closeness, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, buffer, face)
 
     lit, extent = _light_space(mesh.vertices, light.direction, shadow_size)
     shadow = np.zeros((shadow_size, shadow_size), np.float32)
     hit = np.full((shadow_size, shadow_size), -1, np.int32)
-    _raster(lit, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, shadow, hit)
+    _raster(
+        np.ascontiguousarray(lit[:, :2]), np.ascontiguousarray(lit[:, 2]), mesh.faces, mesh.uvs, mesh.face_textures,
+        pixels, places, shadow, hit,
+    )  # fmt: skip
     color = np.zeros((camera.size[1], camera.size[0], 4), np.float32)
     direction, sun, sky, ground, view = (
         np.ascontiguousarray(vector, np.float32)
@@ -157,7 +159,7 @@ def render(mesh: Mesh, camera: Camera, light: Light, shadow_size: int = 320) -> 
         )
     )
     _shade(
-        screen, mesh.normals, lit, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, settings,
+        screen, closeness, mesh.normals, lit, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, settings,
         buffer, face, shadow, direction, sun, sky, ground, view, 0.012 * extent, color,
     )  # fmt: skip
     depth, owner = np.empty((height, width), np.float32), np.empty((height, width), np.int32)
@@ -253,33 +255,26 @@ def _resolve(buffer: Floats, face: Ints, owners: Ints, depth: Floats, owner: Int
 
 @numba.njit(cache=True, fastmath=True)
 def _raster(
-    screen: Floats, faces: Ints, uvs: Floats, face_textures: Ints, pixels: Image, places: npt.NDArray[np.int64],
-    buffer: Floats, face: Ints,
+    screen: Floats, closeness: Floats, faces: Ints, uvs: Floats, face_textures: Ints, pixels: Image,
+    places: npt.NDArray[np.int64], buffer: Floats, face: Ints,
 ) -> None:  # fmt: skip
-    """Keep the closest face of every pixel.
-
-    `screen` (n, 3) are x, y and closeness, which is positive, linear on the screen and larger when nearer.
-    """
+    """Keep the closest face of every pixel. `closeness` is positive, linear on the screen, larger when nearer."""
     height, width = buffer.shape
-    half = np.float32(0.5)
     for f in range(len(faces)):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        wa, wb, wc = screen[a, 2], screen[b, 2], screen[c, 2]
+        wa, wb, wc = closeness[a], closeness[b], closeness[c]
         if wa <= 0 or wb <= 0 or wc <= 0:
             continue
         ax, ay, bx, by, cx, cy = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1], screen[c, 0], screen[c, 1]
-        # Most triangles of a person lie between the pixels' centres: turn them away first.
-        x0 = max(0, int(np.ceil(min(ax, bx, cx) - half)))
-        x1 = min(width - 1, int(np.floor(max(ax, bx, cx) - half)))
-        if x0 > x1:
-            continue
-        y0 = max(0, int(np.ceil(min(ay, by, cy) - half)))
-        y1 = min(height - 1, int(np.floor(max(ay, by, cy) - half)))
-        if y0 > y1:
-            continue
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         # With y downwards a front face turns clockwise: its area is negative here.
         if abs(area) < 1e-9 or (area > 0 and places[face_textures[f], 4] != 0):
+            continue
+        x0 = max(0, int(np.ceil(min(ax, bx, cx) - 0.5)))
+        x1 = min(width - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
+        y0 = max(0, int(np.ceil(min(ay, by, cy) - 0.5)))
+        y1 = min(height - 1, int(np.floor(max(ay, by, cy) - 0.5)))
+        if x0 > x1 or y0 > y1:
             continue
         inverse = 1 / area
         texture = face_textures[f]
@@ -313,7 +308,7 @@ def _raster(
 
 @numba.njit(cache=True, fastmath=True)
 def _shade(
-    screen: Floats, normals: Floats, lit: Floats, faces: Ints, uvs: Floats, face_textures: Ints,
+    screen: Floats, closeness: Floats, normals: Floats, lit: Floats, faces: Ints, uvs: Floats, face_textures: Ints,
     pixels: Image, places: npt.NDArray[np.int64], settings: Floats, buffer: Floats, face: Ints, shadow: Floats,
     direction: Floats, sun: Floats, sky: Floats, ground: Floats, view: Floats, bias: float, color: Floats,
 ) -> None:  # fmt: skip
@@ -351,7 +346,7 @@ def _shade(
                 u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
                 v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
                 # Divide by depth again: what is linear on the screen is not linear on the surface.
-                u, v, t = u * screen[a, 2], v * screen[b, 2], (1 - u - v) * screen[c, 2]
+                u, v, t = u * closeness[a], v * closeness[b], (1 - u - v) * closeness[c]
                 w = 1 / (u + v + t)
                 u *= w
                 v *= w
