@@ -75,7 +75,7 @@ def test_shapes_of_held_out_people_are_in_no_training_set():
     shapes = [sample_phenotype(rng) for _ in range(2000)]
     assert 0.1 < np.mean([shape_held_out(shape) for shape in shapes]) < 0.32
     for held_out in (False, True):
-        found = [make_person(np.random.default_rng(i), toy_body(), Assets(), held_out) for i in range(12)]
+        found = [make_person(np.random.default_rng(i), toy_body(), Assets(), held_out=held_out) for i in range(12)]
         # The record is rounded: on the border of a cell that could turn a shape over.
         assert np.mean([shape_held_out(person.record["phenotype"]) == held_out for person in found]) > 0.9
 

@@ -284,6 +284,27 @@ def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
     return normals
 
 
+def outermost(vertices: Floats, faces: Ints, origin: npt.ArrayLike, ray: npt.ArrayLike) -> tuple[Ints, Floats] | None:
+    """Where a ray from `origin` (3,) leaves the last of some faces: its vertices (3,) and their weights, or None."""
+    if not len(faces):
+        return None
+    direction = np.asarray(ray, np.float64)
+    a, b, c = (vertices[faces[:, k]] - np.asarray(origin, np.float64) for k in range(3))
+    # Moeller and Trumbore's intersection, for all faces at once.
+    across = np.cross(direction, c - a)
+    area = ((b - a) * across).sum(axis=1)
+    area = np.where(np.abs(area) < 1e-15, np.inf, area)
+    v = -(a * across).sum(axis=1) / area
+    turned = np.cross(-a, b - a)
+    w = turned @ direction / area
+    distance = ((c - a) * turned).sum(axis=1) / area
+    hit = (v >= -1e-6) & (w >= -1e-6) & (v + w <= 1 + 1e-6) & (distance > 0)
+    if not hit.any():
+        return None
+    best = int(np.where(hit, distance, -1).argmax())
+    return faces[best], np.array([1 - v[best] - w[best], v[best], w[best]], np.float32)
+
+
 def keypoints_of(body: Body, vertices: Floats, heads: Floats) -> Floats:
     """(K, 3) keypoints of a posed mesh; `heads` (J, 3) are the posed bone heads."""
     points = np.zeros((len(body.tolerances), 3), np.float32)

@@ -33,6 +33,12 @@ class Camera:
     center: tuple[float, float]
     size: tuple[int, int]
 
+    @property
+    def eye(self) -> Floats:
+        """(3,) where the camera is."""
+        place: Floats = -self.matrix[:, :3].T @ self.matrix[:, 3]
+        return place
+
     def project(self, points: Floats) -> Floats:
         """(N, 3) world -> (N, 3) x, y in pixels and depth in metres."""
         local = points @ self.matrix[:, :3].T + self.matrix[:, 3]
@@ -72,7 +78,7 @@ class Frame:
     Attributes:
         color: (h, w, 4) float32, linear BGR premultiplied by coverage, and coverage 0..1.
         depth: (2h, 2w) float32 metres of the nearest surface, infinite where there is none.
-        owner: (2h, 2w) int32 owner of the nearest surface, -1 where there is none.
+        owner: (2h, 2w) int32 owner of the nearest surface, -1 where there is none or it is a thing of no one.
     """
 
     color: Floats

@@ -67,13 +67,14 @@ class Scenes:
 
         owner = frame.owner if covered is None else np.where(covered, -1, frame.owner)
         boxes = owner_boxes(owner, len(meshes))
-        body, people = self.people.body, []
+        people = []
         for i, person in enumerate(cast):
             if not np.isfinite(boxes[i]).all():
                 continue  # behind everything, or beside the picture
             near = _from(camera, *placed[i][1])
-            flags = visibility(person.keypoints, body.tolerances * person.size, near, frame.depth, covered)
-            at = near.project(person.keypoints)[:, :2].astype(np.float64).round(2)
+            points = person.keypoints_from(near.eye)
+            flags = visibility(points, person.tolerances, near, frame.depth, covered)
+            at = near.project(points)[:, :2].astype(np.float64).round(2)
             inside, seen = shares(meshes[i].vertices[::16], camera, owner, i)
             people.append(
                 {
@@ -108,7 +109,8 @@ class Scenes:
     @lru_cache(maxsize=2 * CAST)  # noqa: B019 - one generator lives as long as its process
     def _person(self, seed: int, group: int, number: int) -> Person:
         rng = np.random.default_rng([seed, group, number, 3])
-        return make_person(rng, self.people.body, self.people.assets, self.people.held_out)
+        made = self.people
+        return make_person(rng, made.body, made.assets, bvh=made.bvh, bvh_share=made.bvh_share, held_out=made.held_out)
 
 
 def detector_row(record: Mapping[str, Any]) -> tuple[list[list[float]], list[list[float]]]:
