@@ -13,7 +13,7 @@ SOURCE = Path(wholebody.__file__).parent
 LEVELS = {
     0: "errors files poses schema geometry",
     1: "codec runtime weights images draw formats annotations plots",
-    2: "detect estimate track smooth video parts evaluate datacheck frames",
+    2: "detect estimate track smooth video parts evaluate datacheck frames sheets",
     3: "wholebody export batch serve demo bench doctor measure report compare pipeline jobs camera",
     4: "cli __main__",
 }

@@ -1,14 +1,17 @@
-"""Synthetic people as examples for the detector: shards of `wholebody.synth` -> pictures and a list of boxes.
+"""Synthetic people as examples for the detector: shards of `wholebody synth` -> pictures and a list of boxes.
 
     python runs/detector/synthetic.py SHARDS OUT [--count 500]
 
-Takes the pictures that show one person, with more of it than a hand; writes OUT/*.jpg and OUT/labels.json.
+Takes scenes (`--size scenes`), with people and without, and of crops those that show one person, with more of it than a
+hand. Writes OUT/*.jpg and OUT/labels.json, which `runs/detector/train.py` reads.
 """
 
 import argparse
 import json
-import tarfile
 from pathlib import Path
+
+from wholebody.synth.scenes import detector_row
+from wholebody.synth.shards import read_shards
 
 
 def main() -> None:
@@ -18,23 +21,18 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=500)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    found = []
-    for shard in sorted(options.shards.glob("[0-9]*.tar")):
-        with tarfile.open(shard) as archive:
-            files = {entry.name: archive.extractfile(entry).read() for entry in archive}
-        for name in (name for name in files if name.endswith(".json")):
-            record = json.loads(files[name])
-            if not record["sampled"]["others"] and record["sampled"]["framing"] != "hand":
-                found.append((record, name.replace(".json", ".jpg"), files[name.replace(".json", ".jpg")]))
+    shards = read_shards(options.shards)
+    found = [(n, *detector_row(record)) for n, record in enumerate(shards.records)]
+    # A scene without people teaches what is none; a crop without a sure box only fills the list.
+    found = [row for row in found if row[1] or "people" in shards.records[row[0]]]
     rows = []
-    # A person is shown two or three times in a row: spread the choice over all.
-    for record, file, jpeg in found[:: max(len(found) // options.count, 1)][: options.count]:
-        (options.out / file).write_bytes(jpeg)
-        x0, y0, x1, y1 = record["box"]
-        box = [max(x0, 0), max(y0, 0), min(x1, record["width"]), min(y1, record["height"])]
-        rows.append({"file": file, "boxes": [box], "ignore": []})
+    # A person is shown several times in a row: spread the choice over all.
+    for n, boxes, ignore in found[:: max(len(found) // options.count, 1)][: options.count]:
+        file = f"{shards.records[n]['index']:06d}.jpg"
+        (options.out / file).write_bytes(shards.jpeg(n))
+        rows.append({"file": file, "boxes": boxes, "ignore": ignore})
     (options.out / "labels.json").write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
-    print(len(rows), "pictures ->", options.out / "labels.json")
+    print(len(rows), "pictures,", sum(len(row["boxes"]) for row in rows), "boxes ->", options.out / "labels.json")
 
 
 if __name__ == "__main__":

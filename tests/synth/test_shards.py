@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,14 +13,15 @@ import pytest
 from toy_body import Toys
 
 from wholebody.errors import WholebodyError
-from wholebody.synth.shards import read_shards, write_shards
+from wholebody.synth.shards import read_manifest, read_shards, sha256, write_shards
 
 
 @dataclass(frozen=True)
 class Plain:
-    """A maker without a body: a grey picture, and points that name their index. Dies at `dies`."""
+    """A maker without a body: a grey picture, and points that name their index. Dies at `dies`; takes `seconds`."""
 
     dies: int = -1
+    seconds: float = 0.0
 
     def __call__(self):
         return self._make
@@ -23,6 +29,7 @@ class Plain:
     def _make(self, seed, index):
         if index == self.dies:
             raise KeyboardInterrupt
+        time.sleep(self.seconds)
         image = np.full((8, 10, 3), (seed * 50 + index) % 256, np.uint8)
         jpeg = cv2.imencode(".jpg", image)[1].tobytes()
         return Made(jpeg, {"keypoints": [[index, seed, 2]] * 133, "box": [0, 0, index, 1], "index": index})
@@ -67,20 +74,145 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
 
 def test_workers_do_not_change_a_byte(tmp_path):
     write_shards(tmp_path / "one", count=8, seed=2, people=Toys(64), per_shard=5)
-    write_shards(tmp_path / "two", count=8, seed=2, people=Toys(64), per_shard=5, workers=2)
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    write_shards(tmp_path / "two", count=8, seed=2, people=Toys(64), per_shard=5, workers=1)
+    write_shards(tmp_path / "three", count=8, seed=2, people=Toys(64), per_shard=5, workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "three")
 
 
-def test_a_set_can_grow(tmp_path):
-    write_shards(tmp_path, count=4, seed=1, people=Plain(), per_shard=2)
-    write_shards(tmp_path, count=6, seed=1, people=Plain(), per_shard=2)
-    assert [record["index"] for record in read_shards(tmp_path).records] == list(range(6))
+def test_a_run_killed_at_any_moment_goes_on(tmp_path):
+    """kill -9 in the middle, again and again: at the end every picture is there once, with the bytes of a whole run."""
+    code = (
+        "from test_shards import Plain; from wholebody.synth.shards import write_shards\n"
+        "if __name__ == '__main__':\n"
+        f"    write_shards({str(tmp_path / 'broken')!r}, 60, 1, workers=2, people=Plain(seconds=0.01), per_shard=7)"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+
+    def pictures():
+        return sum(shard["count"] for shard in read_manifest(tmp_path / "broken")["shards"].values())
+
+    killed = 0
+    for wanted in (1, 20, 40):
+        run = subprocess.Popen([sys.executable, str(script)], env=environment, start_new_session=True)
+        limit = time.monotonic() + 60
+        while run.poll() is None and not ((tmp_path / "broken/manifest.json").exists() and pictures() >= wanted):
+            assert time.monotonic() < limit
+            time.sleep(0.005)
+        if run.poll() is None:
+            os.kill(run.pid, signal.SIGKILL)
+            run.wait()
+            killed += 1
+            # Its workers end by themselves.
+            while any_left(run.pid):
+                assert time.monotonic() < limit
+                time.sleep(0.05)
+    assert killed >= 2
+    subprocess.run([sys.executable, str(script)], env=environment, check=True)
+    write_shards(tmp_path / "whole", count=60, seed=1, people=Plain(), per_shard=7)
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+    assert [record["index"] for record in read_shards(tmp_path / "broken").records] == list(range(60))
 
 
-def test_two_sets_do_not_mix(tmp_path):
+def any_left(session):
+    """Whether processes of a session are alive, zombies aside."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(words[3]) == session and words[0] != "Z":
+            return True
+    return False
+
+
+def test_the_manifest_says_what_is_there(tmp_path):
+    paths = write_shards(tmp_path, count=5, seed=3, people=Plain(), per_shard=3, options={"size": 320})
+    manifest = read_manifest(tmp_path)
+    assert manifest["seed"] == 3 and manifest["count"] == 5 and manifest["options"] == {"size": 320}
+    assert set(manifest["versions"]) >= {"wholebody", "numpy", "numba"}
+    assert manifest["shards"] == {
+        "00000.tar": {"count": 3, "sha256": sha256(paths[0])},
+        "00001.tar": {"count": 2, "sha256": sha256(paths[1])},
+    }
+
+
+def test_a_damaged_or_lost_shard_is_made_again(tmp_path):
+    paths = write_shards(tmp_path, count=6, seed=1, people=Plain(), per_shard=2)
+    before = contents(tmp_path)
+    data = bytearray(paths[1].read_bytes())
+    data[600] ^= 1
+    paths[1].write_bytes(data)
+    paths[2].unlink()
+    done = []
+    write_shards(tmp_path, count=6, seed=1, people=Plain(), per_shard=2, progress=done.append)
+    assert contents(tmp_path) == before
+    assert done == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("first", [4, 5])
+def test_a_set_can_grow(tmp_path, first):
+    write_shards(tmp_path / "grown", count=first, seed=1, people=Plain(), per_shard=2)
+    write_shards(tmp_path / "grown", count=7, seed=1, people=Plain(), per_shard=2)
+    assert [record["index"] for record in read_shards(tmp_path / "grown").records] == list(range(7))
+    write_shards(tmp_path / "whole", count=7, seed=1, people=Plain(), per_shard=2)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 2}, "its seed is 1, not 2"),
+        ({"per_shard": 3}, "its per_shard is 2, not 3"),
+        ({"options": {"size": 64}}, "its size is 320, not 64"),
+        ({"count": 3}, "is a set of 4 pictures, more than 3"),
+    ],
+)
+def test_two_sets_do_not_mix(tmp_path, change, message):
+    settings = {"count": 4, "seed": 1, "people": Plain(), "per_shard": 2, "options": {"size": 320}}
+    write_shards(tmp_path, **settings)
+    before = contents(tmp_path)
+    with pytest.raises(WholebodyError, match=message):
+        write_shards(tmp_path, **settings | change)
+    assert contents(tmp_path) == before
+
+
+def test_another_generator_does_not_go_on(tmp_path):
     write_shards(tmp_path, count=2, seed=1, people=Plain(), per_shard=2)
-    with pytest.raises(WholebodyError, match="another set"):
-        write_shards(tmp_path, count=4, seed=2, people=Plain(), per_shard=2)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"generator": "other"}))
+    with pytest.raises(WholebodyError, match="its generator is other"):
+        write_shards(tmp_path, count=4, seed=1, people=Plain(), per_shard=2)
+    manifest.write_text("[]")
+    with pytest.raises(WholebodyError, match="not the manifest of a set"):
+        write_shards(tmp_path, count=4, seed=1, people=Plain(), per_shard=2)
+
+
+@dataclass(frozen=True)
+class Failing:
+    """Cannot be started, or its process dies at picture 3."""
+
+    how: str
+
+    def __call__(self):
+        if self.how == "refuses":
+            raise WholebodyError("no body. Build one.")
+        return self._make
+
+    def _make(self, seed, index):
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Plain()()(seed, index)
+
+
+@pytest.mark.parametrize(("how", "message"), [("refuses", "no body"), ("dies", "a worker process died")])
+def test_trouble_in_a_worker_is_one_clear_error(tmp_path, how, message):
+    with pytest.raises(WholebodyError, match=message):
+        write_shards(tmp_path, count=6, seed=1, people=Failing(how), per_shard=3, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    write_shards(tmp_path, count=6, seed=1, people=Plain(), per_shard=3)
+    assert len(read_shards(tmp_path)) == 6
 
 
 def test_shards_follow_the_webdataset_convention(tmp_path):

@@ -66,7 +66,9 @@ def _face_points() -> np.ndarray:
     points = np.zeros((68, 3), np.float32)
     for i, j in enumerate(flip):
         x = 0.0 if i == j else (0.01 + 0.001 * min(i, j)) * (-1 if i < j else 1)
-        points[i] = x, -0.15, 0.63 + 0.0015 * min(i, j)
+        # The jaw runs from the middle of the head's sides to its front.
+        y = -0.12 + 0.0125 * abs(8 - i) if i < 17 else -0.15
+        points[i] = x, y, 0.63 + 0.0015 * min(i, j)
     return points
 
 

@@ -4,6 +4,7 @@
 new one costs as much as a picture.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.synth import poses
+from wholebody.synth import jaw, poses, props
 from wholebody.synth.body import (
     Body,
     Floats,
@@ -21,9 +22,11 @@ from wholebody.synth.body import (
     keypoints_of,
     rest_shape,
     transform,
+    vertex_normals,
     vertex_transforms,
 )
 from wholebody.synth.looks import Assets, Image, dress
+from wholebody.synth.material import shape_held_out
 from wholebody.synth.render import SUPERSAMPLING, Camera, Frame, Light, Mesh, assemble, join, render, visibility
 
 Array = npt.NDArray[np.float64]
@@ -43,13 +46,31 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """A posed and dressed person in the world: stands on z = 0 near the origin."""
+    """A posed and dressed person in the world: stands on z = 0 near the origin.
+
+    Attributes:
+        keypoints: (K, 3) on the body, whoever looks; a picture's label takes `keypoints_from` its camera's eye.
+        tolerances: (K,) metres a keypoint may lie behind the surface and still count as visible.
+        jaw: (17, S, 3) paths of the jaw points over the cheeks, and the normals there.
+        regions: vertices that a framing must show, by its name. size: the body's height in units of 1.7 m.
+    """
 
     mesh: Mesh
     keypoints: Floats
+    tolerances: Floats
+    jaw: tuple[Floats, Floats]
     regions: dict[str, Floats]
     size: float
     record: dict[str, Any]
+
+    def keypoints_from(self, eye: npt.ArrayLike) -> Floats:
+        """(K, 3) keypoints as an annotator places them who sees the person from `eye` (3,), a place in its own frame.
+
+        They are `keypoints` but for the far jaw, which is on the visible contour.
+        """
+        keypoints = self.keypoints.copy()
+        keypoints[jaw.FIRST : jaw.FIRST + jaw.COUNT] = jaw.slide(*self.jaw, eye)
+        return keypoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +82,24 @@ class People:
         assets: optional clothes, skins, wallpapers.
         size: pixels of the longer side of a picture.
         quality: JPEG quality of the stored picture; the sampled camera's own JPEG comes before it.
+        views: pictures of the same person.
+        held_out: show the body shapes reserved for held-out sets, otherwise all others; see `material`.
+        bvh: poses of motion files (`poses.read_bvh`), taken for a share `bvh_share` of the people.
     """
 
     body: Body
     assets: Assets = field(default_factory=Assets)
     size: int = 320
     quality: int = 92
+    views: int = VIEWS
+    held_out: bool = False
+    bvh: tuple[poses.Pose, ...] = ()
+    bvh_share: float = 0.3
 
     def __call__(self, seed: int, index: int) -> Sample:
         """Picture number `index` of the set `seed`."""
         rng = np.random.default_rng([seed, index, 1])
-        person = self._person(seed, index // VIEWS)
+        person = self._person(seed, index // self.views)
         for attempt in range(6):
             sample = self._picture(rng, person, seed, index, strict=attempt < 5)
             if sample is not None:
@@ -80,19 +108,20 @@ class People:
 
     @lru_cache(maxsize=3)  # noqa: B019 - one generator lives as long as its process
     def _person(self, seed: int, group: int) -> Person:
-        return make_person(np.random.default_rng([seed, group, 0]), self.body, self.assets)
+        rng = np.random.default_rng([seed, group, 0])
+        return make_person(rng, self.body, self.assets, bvh=self.bvh, bvh_share=self.bvh_share, held_out=self.held_out)
 
     def _picture(self, rng: np.random.Generator, person: Person, seed: int, index: int, strict: bool) -> Sample | None:
-        body = self.body
         framing = str(rng.choice(list(FRAMINGS), p=np.array(list(FRAMINGS.values())) / sum(FRAMINGS.values())))
         camera, view = aim(rng, person, framing, self.size)
         meshes = [person.mesh]
         others = 0
-        if rng.random() < 0.25 and framing != "hand":
-            # The person of the pictures before: already made, and seen from another side.
-            other = self._person(seed, abs(index // VIEWS - 1))
-            meshes.append(_beside(rng, other.mesh, camera, person.size))
-            others = 1
+        if rng.random() < 0.28 and framing != "hand":
+            # The people of the pictures before: already made, and seen from another side.
+            others = 1 + int(rng.random() < 0.25)
+            for back in range(1, others + 1):
+                other = self._person(seed, abs(index // self.views - back))
+                meshes.append(_beside(rng, other.mesh, camera, person.size))
         light = sample_light(rng)
         frame = render(join(meshes), camera, light)
         covered, cover = occluders(rng, camera.size, self.assets) if rng.random() < 0.22 else (None, None)
@@ -100,7 +129,8 @@ class People:
         mine = frame.owner == 0
         if covered is not None:
             mine &= ~covered
-        flags = visibility(person.keypoints, body.tolerances * person.size, camera, frame.depth, covered)
+        keypoints_3d = person.keypoints_from(camera.eye)
+        flags = visibility(keypoints_3d, person.tolerances, camera, frame.depth, covered)
         rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
         total = camera.size[0] * camera.size[1] * SUPERSAMPLING**2
         enough = {"head": 20, "hand": 12}.get(framing, 8)
@@ -113,7 +143,7 @@ class People:
             limit = np.tile(np.array(camera.size), 2) - 0.5
             box = np.clip(edges + rng.normal(0, 0.02, 4) * extent, -0.5, limit)
         image = photograph(rng, frame, covered, cover, self.assets)
-        points = camera.project(person.keypoints)[:, :2].astype(np.float64).round(2)
+        points = camera.project(keypoints_3d)[:, :2].astype(np.float64).round(2)
         keypoints = [[float(x), float(y), int(v)] for (x, y), v in zip(points, flags, strict=True)]
         record = {
             "seed": seed,
@@ -128,24 +158,31 @@ class People:
         return Sample(jpeg, record)
 
 
-def make_person(rng: np.random.Generator, body: Body, assets: Assets) -> Person:
-    """Someone new: shape, expression, gaze, pose and clothes."""
+def make_person(
+    rng: np.random.Generator,
+    body: Body,
+    assets: Assets,
+    *,
+    bvh: Sequence[poses.Pose] = (),
+    bvh_share: float = 0.3,
+    held_out: bool = False,
+) -> Person:
+    """Someone new: shape, expression, gaze, pose (a share of them from `bvh`, when there are any), clothes, things."""
     phenotype = sample_phenotype(rng)
+    while shape_held_out(phenotype) != held_out:
+        phenotype = sample_phenotype(rng)
     expression, changes = poses.sample_expression(rng, body)
-    (gaze_left, gaze_down), lids = poses.sample_gaze(rng)
-    for name, weight in lids.items():
+    for name, weight in poses.sample_gaze(rng).items():
         if name in body.shape_row:
             changes[name] = max(changes.get(name, 0.0), weight)
     for name, weight in face_changes(rng, body).items():
         changes[name] = weight
     rest, heads = rest_shape(body, phenotype, changes)
-    pose = poses.sample_pose(rng, body, rest, heads)
-    rotations = pose.rotations.copy()
-    eye_turn = poses.turn((0, 0, 1), gaze_left) @ poses.turn((1, 0, 0), gaze_down)
-    for name in ("eye.L", "eye.R"):
-        if name in body.bone:
-            rotations[body.bone[name]] = eye_turn
-    transforms = bone_transforms(body.parents, heads, rotations)
+    plan = props.sample_plan(rng)
+    grips = tuple(props.GRIPS.get(kind, "") for kind in plan.held)
+    given = bvh[int(rng.integers(len(bvh)))] if bvh and rng.random() < bvh_share else None
+    pose = poses.sample_pose(rng, body, rest, heads, grips=(grips[0], grips[1]), given=given)
+    transforms = bone_transforms(body.parents, heads, pose.rotations)
     matrices = vertex_transforms(transforms, body.skin_bones, body.skin_weights)
     posed = transform(matrices, rest)
     skin = body.skin
@@ -155,18 +192,37 @@ def make_person(rng: np.random.Generator, body: Body, assets: Assets) -> Person:
     transforms[:, :, 3] += shift
     matrices[:, :, 3] += shift
     posed = posed + shift
-    layers, kinds = dress(rng, body, rest, phenotype, assets)
-    mesh = assemble(layers, rest, matrices)
-    posed_heads = np.einsum("bij,bj->bi", transforms[:, :, :3], heads) + transforms[:, :, 3]
     size = float(np.ptp(rest[skin, 2])) / 1.7
+    layers, kinds = dress(rng, body, rest, phenotype, assets, plan.hat)
+    layers += props.skin_layers(rng, plan, body, rest, size)
+    mesh = assemble(layers, rest, matrices)
+    around, extra = props.things(
+        rng, plan, body, rest, heads, transforms, posed, keypoints_of(body, rest, heads), pose.kinds["stance"], size
+    )
+    if around is not None:
+        mesh = join([mesh, around])
+    posed_heads = np.einsum("bij,bj->bi", transforms[:, :, :3], heads) + transforms[:, :, 3]
     record = {
         "phenotype": {name: round(float(value), 3) for name, value in phenotype.items()},
         "expression": expression,
         **pose.kinds,
         **kinds,
+        **extra,
     }
     regions = {name: posed[rows] for name, rows in _region_rows(body).items()}
-    return Person(mesh, keypoints_of(body, posed, posed_heads.astype(np.float32)), regions, size, record)
+    keypoints = keypoints_of(body, posed, posed_heads.astype(np.float32))
+    tolerances = body.tolerances * np.float32(size)
+    if "mask" in plan.worn:
+        tolerances[props.MASKED] = 0.003 * size
+    return Person(mesh, keypoints, tolerances, _jaw(body, posed), regions, size, record)
+
+
+def _jaw(body: Body, posed: Floats) -> tuple[Floats, Floats]:
+    """Paths of the jaw points over the posed skin, and the normals there: (17, S, 3) each."""
+    vertices, weights = jaw.jaw_paths(body)
+    normals = vertex_normals(posed, body.faces[body.part("body")])
+    paths, facing = ((weights[..., None] * values[vertices]).sum(axis=2) for values in (posed, normals))
+    return paths, facing
 
 
 _ARMS = ("clavicle", "shoulder", "upperarm", "lowerarm", "wrist", "finger", "metacarpal")
@@ -241,11 +297,16 @@ def aim(rng: np.random.Generator, person: Person, framing: str, size: int) -> tu
     extent = float(np.linalg.norm(np.ptp(region, axis=0)))
     choice = rng.random()
     yaw = rng.normal(0, 35) if choice < 0.6 else rng.uniform(-180, 180)
-    lying = person.record.get("stance") in ("lie", "free")
+    lying = person.record.get("stance") in ("lie", "free", "swim")
     pitch = float(np.clip(rng.normal(8, 13), -30, 60)) if not lying else float(rng.uniform(-5, 75))
     roll = rng.normal(0, 4) if not lying else rng.uniform(-180, 180) * (rng.random() < 0.5)
-    nearest = 0.75 if framing in ("full", "random", "knees") else 0.9
-    distance = extent * float(np.exp(rng.uniform(np.log(nearest + 0.35), np.log(6.5))))
+    if rng.random() < 0.12:  # from the floor, from a balcony
+        pitch = float(rng.uniform(-40, 80))
+    if rng.random() < 0.08:  # a tilted or a turned camera
+        roll = float(rng.normal(0, 25) if rng.random() < 0.8 else rng.choice([-90, 90]) + rng.normal(0, 4))
+    # From a phone's wide lens at arm's length to a tele lens; the window then decides the focal length.
+    nearest = 0.8 if framing in ("full", "random", "knees") else 1.05
+    distance = extent * float(np.exp(rng.uniform(np.log(nearest), np.log(7.0))))
     rotation = poses.turn((0, 0, 1), yaw) @ poses.turn((1, 0, 0), -pitch)
     forward = rotation @ np.array([0, 1.0, 0])
     up = poses.turn(forward, roll) @ (rotation @ np.array([0, 0, 1.0]))
@@ -289,25 +350,28 @@ def _beside(rng: np.random.Generator, mesh: Mesh, camera: Camera, size: float) -
     right, forward = camera.matrix[0, :3].copy(), camera.matrix[2, :3].copy()
     right[2] = forward[2] = 0
     right, forward = right / (np.linalg.norm(right) + 1e-6), forward / (np.linalg.norm(forward) + 1e-6)
-    aside = rng.choice([-1, 1]) * rng.uniform(0.2, 0.75)
-    away = rng.choice([-1, 1], p=[0.35, 0.65]) * rng.uniform(0.25, 1.0)
+    aside = rng.choice([-1, 1]) * rng.uniform(0.0, 0.75)
+    away = rng.choice([-1, 1], p=[0.4, 0.6]) * rng.uniform(0.25, 1.0)
     shift = (size * (aside * right + away * forward)).astype(np.float32)
     return replace(
         mesh,
         vertices=mesh.vertices @ rotation.T + shift,
         normals=mesh.normals @ rotation.T,
-        owners=np.ones_like(mesh.owners),
+        owners=np.where(mesh.owners == props.NO_ONE, mesh.owners, 1).astype(np.int32),
     )
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """Daylight, shade, lamps: direction, strength and warmth."""
+    """Daylight, shade, lamps: direction, strength and warmth; in one of eight coloured, as on a stage."""
     azimuth, height = rng.uniform(-np.pi, np.pi), rng.uniform(0.15, 1.4)
     direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
     strength = rng.uniform(0.15, 1.2)
     warm = rng.normal(0, 0.09)
     tint = np.array([1 - warm, 1.0, 1 + warm])
     sky = rng.uniform(0.4, 0.9) * np.array([1 + warm * 0.5, 1.0, 1 - warm * 0.5])
+    if rng.random() < 0.12:
+        tint = rng.dirichlet([1.2, 1.2, 1.2]) * 3
+        sky = sky * (0.5 + 0.5 * rng.dirichlet([3, 3, 3]) * 3)
     return Light(
         direction.astype(np.float32),
         (strength * tint).astype(np.float32),
@@ -390,7 +454,26 @@ def occluders(rng: np.random.Generator, size: tuple[int, int], assets: Assets) -
 
 @lru_cache(maxsize=1)
 def _grain() -> Floats:
-    return np.random.default_rng(7).normal(0, 1, (512, 512, 3)).astype(np.float32)
+    return np.random.default_rng(7).normal(0, 1, (768, 768, 3)).astype(np.float32)
+
+
+def _motion(length: float, angle: float) -> Floats:
+    """A kernel that smears along a line of `length` pixels."""
+    side = 2 * int(np.ceil(length / 2)) + 1
+    kernel = np.zeros((side, side), np.float32)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
+    middle = np.full(2, side // 2)
+    a, b = np.round((middle - reach) * 16).astype(int), np.round((middle + reach) * 16).astype(int)
+    cv2.line(kernel, (int(a[0]), int(a[1])), (int(b[0]), int(b[1])), 1.0, 1, cv2.LINE_8, 4)
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+def _defocus(radius: float) -> Floats:
+    """A kernel as wide as a lens out of focus spreads a point: a disc with a soft edge."""
+    reach = int(np.ceil(radius))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    kernel = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1).astype(np.float32)
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def photograph(
@@ -404,28 +487,26 @@ def photograph(
         alpha = cv2.resize(covered.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)[..., None]
         image = image * (1 - alpha) + alpha * (cover.astype(np.float32) / 255) ** 2
     exposure = float(np.exp(rng.normal(0, 0.3)))
+    if rng.random() < 0.14:  # burnt out or nearly dark
+        exposure *= float(np.exp(rng.choice([rng.uniform(0.6, 1.4), -rng.uniform(0.7, 1.8)])))
     balance = np.exp(rng.normal(0, 0.05, 3)).astype(np.float32)
     image = np.sqrt(np.clip(image * (exposure * balance), 0, 1)) * 255
     contrast = float(np.clip(rng.normal(1, 0.1), 0.7, 1.3))
     image = (image - 128) * contrast + 128 + rng.normal(0, 6)
-    if rng.random() < 0.35:
+    if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6)))
-    elif rng.random() < 0.12:
-        length = int(rng.integers(3, 9))
-        kernel = np.zeros((length, length), np.float32)
-        angle = rng.uniform(0, np.pi)
-        reach = np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
-        middle = np.full(2, (length - 1) / 2)
-        a, b = np.round(middle - reach).astype(int), np.round(middle + reach).astype(int)
-        cv2.line(kernel, tuple(a), tuple(b), 1.0, 1)
-        image = cv2.filter2D(image, -1, kernel / kernel.sum())
-    elif rng.random() < 0.15:
-        part = rng.uniform(0.35, 0.8)
+    elif rng.random() < 0.2:
+        image = np.asarray(cv2.filter2D(image, -1, _defocus(float(rng.uniform(1, 4)))))
+    if rng.random() < 0.12:
+        image = np.asarray(cv2.filter2D(image, -1, _motion(rng.uniform(2, 14), rng.uniform(0, np.pi))))
+    if rng.random() < 0.2:
+        part = float(np.exp(rng.uniform(np.log(0.18), np.log(0.8))))
         small = cv2.resize(image, None, fx=part, fy=part, interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
+        method = cv2.INTER_LINEAR if rng.random() < 0.6 else cv2.INTER_CUBIC
+        image = np.asarray(cv2.resize(small, (w, h), interpolation=method))
     if rng.random() < 0.7:
         grain = _grain()
-        x, y = int(rng.integers(512 - w + 1)) if w < 512 else 0, int(rng.integers(512 - h + 1)) if h < 512 else 0
+        x, y = (int(rng.integers(max(len(grain) - side, 0) + 1)) for side in (w, h))
         patch = grain[y : y + h, x : x + w]
         if patch.shape[:2] == (h, w):
             image = image + float(rng.exponential(3.5)) * patch
@@ -433,6 +514,6 @@ def photograph(
         image = image.mean(axis=2, keepdims=True).repeat(3, axis=2)
     out: Image = np.clip(image, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
-        data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 85))])[1]
+        data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 88))])[1]
         out = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
     return out

@@ -33,6 +33,12 @@ class Camera:
     center: tuple[float, float]
     size: tuple[int, int]
 
+    @property
+    def eye(self) -> Floats:
+        """(3,) where the camera is."""
+        place: Floats = -self.matrix[:, :3].T @ self.matrix[:, 3]
+        return place
+
     def project(self, points: Floats) -> Floats:
         """(N, 3) world -> (N, 3) x, y in pixels and depth in metres."""
         local = points @ self.matrix[:, :3].T + self.matrix[:, 3]
@@ -72,7 +78,7 @@ class Frame:
     Attributes:
         color: (h, w, 4) float32, linear BGR premultiplied by coverage, and coverage 0..1.
         depth: (2h, 2w) float32 metres of the nearest surface, infinite where there is none.
-        owner: (2h, 2w) int32 owner of the nearest surface, -1 where there is none.
+        owner: (2h, 2w) int32 owner of the nearest surface, -1 where there is none or it is a thing of no one.
     """
 
     color: Floats
@@ -127,20 +133,17 @@ def render(mesh: Mesh, camera: Camera, light: Light, shadow_size: int = 320) -> 
     width, height = camera.size[0] * SUPERSAMPLING, camera.size[1] * SUPERSAMPLING
     points = camera.project(mesh.vertices)
     near = points[:, 2] < NEAR
-    screen = ((points[:, :2] + 0.5) * SUPERSAMPLING).astype(np.float32)
-    closeness = np.where(near, -1, 1 / np.maximum(points[:, 2], NEAR)).astype(np.float32)
+    points[:, :2] = (points[:, :2] + 0.5) * SUPERSAMPLING
+    points[:, 2] = np.where(near, -1, 1 / np.maximum(points[:, 2], NEAR))
     pixels, places, settings = _pack(mesh.textures)
     buffer = np.zeros((height, width), np.float32)
     face = np.full((height, width), -1, np.int32)
-    _raster(screen, closeness, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, buffer, face)
+    _raster(points, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, buffer, face)
 
     lit, extent = _light_space(mesh.vertices, light.direction, shadow_size)
     shadow = np.zeros((shadow_size, shadow_size), np.float32)
     hit = np.full((shadow_size, shadow_size), -1, np.int32)
-    _raster(
-        np.ascontiguousarray(lit[:, :2]), np.ascontiguousarray(lit[:, 2]), mesh.faces, mesh.uvs, mesh.face_textures,
-        pixels, places, shadow, hit,
-    )  # fmt: skip
+    _raster(lit, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, shadow, hit)
     color = np.zeros((camera.size[1], camera.size[0], 4), np.float32)
     direction, sun, sky, ground, view = (
         np.ascontiguousarray(vector, np.float32)
@@ -153,7 +156,7 @@ def render(mesh: Mesh, camera: Camera, light: Light, shadow_size: int = 320) -> 
         )
     )
     _shade(
-        screen, closeness, mesh.normals, lit, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, settings,
+        points, mesh.normals, lit, mesh.faces, mesh.uvs, mesh.face_textures, pixels, places, settings,
         buffer, face, shadow, direction, sun, sky, ground, view, 0.012 * extent, color,
     )  # fmt: skip
     depth, owner = np.empty((height, width), np.float32), np.empty((height, width), np.int32)
@@ -247,22 +250,23 @@ def _resolve(buffer: Floats, face: Ints, owners: Ints, depth: Floats, owner: Int
             owner[y, x] = owners[face[y, x]] if hit else -1
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _raster(
-    screen: Floats, closeness: Floats, faces: Ints, uvs: Floats, face_textures: Ints, pixels: Image,
-    places: npt.NDArray[np.int64], buffer: Floats, face: Ints,
+    points: Floats, faces: Ints, uvs: Floats, face_textures: Ints, pixels: Image, places: npt.NDArray[np.int64],
+    buffer: Floats, face: Ints,
 ) -> None:  # fmt: skip
-    """Keep the closest face of every pixel. `closeness` is positive, linear on the screen, larger when nearer."""
+    """Keep the closest face of every pixel.
+
+    `points` are x, y and closeness, which is positive, linear on the screen and larger when nearer.
+    """
     height, width = buffer.shape
     for f in range(len(faces)):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        wa, wb, wc = closeness[a], closeness[b], closeness[c]
-        if wa <= 0 or wb <= 0 or wc <= 0:
-            continue
-        ax, ay, bx, by, cx, cy = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1], screen[c, 0], screen[c, 1]
+        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        texture = face_textures[f]
         # With y downwards a front face turns clockwise: its area is negative here.
-        if abs(area) < 1e-9 or (area > 0 and places[face_textures[f], 4] != 0):
+        if abs(area) < 1e-9 or (area > 0 and places[texture, 4] != 0):
             continue
         x0 = max(0, int(np.ceil(min(ax, bx, cx) - 0.5)))
         x1 = min(width - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
@@ -270,39 +274,68 @@ def _raster(
         y1 = min(height - 1, int(np.floor(max(ay, by, cy) - 0.5)))
         if x0 > x1 or y0 > y1:
             continue
+        wa, wb, wc = points[a, 2], points[b, 2], points[c, 2]
+        if wa <= 0 or wb <= 0 or wc <= 0:
+            continue
         inverse = 1 / area
-        texture = face_textures[f]
         cut = places[texture, 3] != 0
-        # u and v are linear on the screen: one step to the right adds a constant.
+        # Barycentric u and v and closeness w are linear on the screen: one step right or down adds a constant.
         du, dv = (by - cy) * inverse, (cy - ay) * inverse
-        px = x0 + 0.5
+        eu, ev = (cx - bx) * inverse, (ax - cx) * inverse
+        dw, ew = du * wa + dv * wb - (du + dv) * wc, eu * wa + ev * wb - (eu + ev) * wc
+        px, py = x0 + 0.5, y0 + 0.5
+        u_first = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
+        v_first = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
+        w_first = u_first * wa + v_first * wb + (1 - u_first - v_first) * wc
+        long = x1 - x0 > 5
+        dt = -(du + dv)
+        across_u = 1 / du if du != 0 else 0.0
+        across_v = 1 / dv if dv != 0 else 0.0
+        across_t = 1 / dt if dt != 0 else 0.0
         for y in range(y0, y1 + 1):
-            py = y + 0.5
-            u_left = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
-            v_left = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
-            for x in range(x0, x1 + 1):
-                u, v = u_left + (x - x0) * du, v_left + (x - x0) * dv
-                t = 1 - u - v
-                if u < 0 or v < 0 or t < 0:
+            u_left, v_left = u_first + (y - y0) * eu, v_first + (y - y0) * ev
+            w_left = w_first + (y - y0) * ew
+            first, last = x0, x1
+            if long:
+                # Where the row enters and leaves the triangle; a pixel more, as the test below has the last word.
+                at_u, at_v, at_t = -u_left * across_u, -v_left * across_v, (u_left + v_left - 1) * across_t
+                low, high = 0.0, float(x1 - x0)
+                if du > 0:
+                    low = max(low, at_u)
+                elif du < 0:
+                    high = min(high, at_u)
+                if dv > 0:
+                    low = max(low, at_v)
+                elif dv < 0:
+                    high = min(high, at_v)
+                if dt > 0:
+                    low = max(low, at_t)
+                elif dt < 0:
+                    high = min(high, at_t)
+                if high < low - 1:
                     continue
-                w = u * wa + v * wb + t * wc
-                if w <= buffer[y, x]:
+                first, last = x0 + int(low), min(x1, x0 + int(high) + 1)
+            for x in range(first, last + 1):
+                u, v, w = u_left + (x - x0) * du, v_left + (x - x0) * dv, w_left + (x - x0) * dw
+                # One condition, one branch to guess wrong.
+                if not ((u >= 0) & (v >= 0) & (u + v <= 1) & (w > buffer[y, x])):
                     continue
                 if cut:
+                    t = 1 - u - v
                     s = u * uvs[f, 0, 0] + v * uvs[f, 1, 0] + t * uvs[f, 2, 0]
                     r = u * uvs[f, 0, 1] + v * uvs[f, 1, 1] + t * uvs[f, 2, 1]
                     h, wide = places[texture, 1], places[texture, 2]
-                    column = int((s - np.floor(s)) * wide) % wide
-                    row = int((1 - (r - np.floor(r))) * h) % h
+                    column = min(int((s - np.floor(s)) * wide), wide - 1)
+                    row = min(int((1 - (r - np.floor(r))) * h), h - 1)
                     if pixels[places[texture, 0] + row * wide + column, 3] < 110:
                         continue
                 buffer[y, x] = w
                 face[y, x] = f
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _shade(
-    screen: Floats, closeness: Floats, normals: Floats, lit: Floats, faces: Ints, uvs: Floats, face_textures: Ints,
+    points: Floats, normals: Floats, lit: Floats, faces: Ints, uvs: Floats, face_textures: Ints,
     pixels: Image, places: npt.NDArray[np.int64], settings: Floats, buffer: Floats, face: Ints, shadow: Floats,
     direction: Floats, sun: Floats, sky: Floats, ground: Floats, view: Floats, bias: float, color: Floats,
 ) -> None:  # fmt: skip
@@ -334,13 +367,13 @@ def _shade(
                 upper, lower = face[2 * y], face[2 * y + 1]
                 if f == upper[2 * x] == upper[2 * x + 1] == lower[2 * x] == lower[2 * x + 1]:
                     px, py = 2 * x + 1.0, 2 * y + 1.0
-                ax, ay, bx, by = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1]
-                cx, cy = screen[c, 0], screen[c, 1]
+                ax, ay, bx, by = points[a, 0], points[a, 1], points[b, 0], points[b, 1]
+                cx, cy = points[c, 0], points[c, 1]
                 inverse = 1 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
                 u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
                 v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
                 # Divide by depth again: what is linear on the screen is not linear on the surface.
-                u, v, t = u * closeness[a], v * closeness[b], (1 - u - v) * closeness[c]
+                u, v, t = u * points[a, 2], v * points[b, 2], (1 - u - v) * points[c, 2]
                 w = 1 / (u + v + t)
                 u *= w
                 v *= w
@@ -360,7 +393,9 @@ def _shade(
                 s, r = (s - np.floor(s)) * wide - 0.5, (1 - (r - np.floor(r))) * h - 0.5
                 column, row = int(np.floor(s)), int(np.floor(r))
                 fs, fr = s - column, r - row
-                c0, c1, r0, r1 = column % wide, (column + 1) % wide, row % h, (row + 1) % h
+                # Both lie between -1 and the last one; a remainder would take longer than all the rest.
+                c0, r0 = column + wide if column < 0 else column, row + h if row < 0 else row
+                c1, r1 = column + 1 if column + 1 < wide else 0, row + 1 if row + 1 < h else 0
                 i00, i01 = start + r0 * wide + c0, start + r0 * wide + c1
                 i10, i11 = start + r1 * wide + c0, start + r1 * wide + c1
 

@@ -1,24 +1,32 @@
 """Tar shards in the WebDataset convention: 000123.jpg beside 000123.json, and the way back to arrays.
 
 A shard appears under its name only when it is complete, so a killed run goes on where it stopped and a training may
-read while more is being written. The same seed gives the same bytes whatever the number of workers.
+read while more is being written. The same seed gives the same bytes whatever the number of workers. manifest.json says
+what the folder holds: seed, options, versions, and the SHA-256 of each shard.
 
-    write_shards("train", count=40_000, seed=1, people=Recipe("body.npz"))
+    write_shards("train", count=40_000, seed=1, people=Recipe("body.npz"), workers=2)
     shards = read_shards("train")
     image, keypoints, box = shards.image(0), shards.keypoints[0], shards.boxes[0]
 """
 
+import hashlib
 import io
 import json
 import multiprocessing
 import os
+import signal
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -26,12 +34,21 @@ import numpy.typing as npt
 
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
+from wholebody.schema import COCO_WHOLEBODY
 
 Image = npt.NDArray[np.uint8]
+Kind = Literal["crops", "scenes"]
+
+# Pictures that go to a worker together: neighbours share people, who cost as much as a picture.
+_TOGETHER = 24
+_PACKAGES = ("wholebody", "numpy", "numba", "opencv-python-headless")
 
 
 class Labelled(Protocol):
-    """What a maker of pictures returns: a JPEG and a label that JSON can hold ("keypoints" (K, 3), "box" (4,))."""
+    """What a maker of pictures returns: a JPEG and a label that JSON can hold.
+
+    The label is that of one person, "keypoints" (K, 3) and "box" (4,), or a list of such labels under "people".
+    """
 
     @property
     def jpeg(self) -> bytes: ...
@@ -44,124 +61,257 @@ Maker = Callable[[int, int], Labelled]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a worker process gets its generator: `Recipe(...)()` loads the files and returns a `people.People`.
+    """How a worker process gets its generator: `Recipe(...)()` loads the files and returns a function (seed, index).
 
     Attributes:
-        body: path of the body file. archive, wallpapers: see `looks.load_assets`.
-        papers: which wallpapers to use: every one whose number modulo 10 is in here. Held-out sets take others.
+        body: path of the body file.
+        assets: archive of clothes, see `looks.load_assets`. backgrounds: folder or tar, see
+            `material.open_backgrounds`.
+        kind: pictures of one person (`people.People`), or of any number (`scenes.Scenes`).
         size: pixels of the longer side.
+        held_out: show what is reserved for held-out sets, and each person once; otherwise everything else.
     """
 
     body: str
-    archive: str | None = None
-    wallpapers: str | None = None
-    papers: tuple[int, ...] = tuple(range(10))
+    assets: str | None = None
+    backgrounds: str | None = None
+    kind: Kind = "crops"
     size: int = 320
+    held_out: bool = False
 
     def __call__(self) -> Maker:
         from wholebody.synth.body import load_body
         from wholebody.synth.looks import Assets, load_assets
-        from wholebody.synth.people import People
+        from wholebody.synth.material import open_backgrounds, split
+        from wholebody.synth.people import VIEWS, People
+        from wholebody.synth.scenes import Scenes
 
         cv2.setNumThreads(1)
-        found = load_assets(self.archive, self.wallpapers)
-        kept = [image for i, image in enumerate(found.wallpapers) if i % 10 in self.papers]
-        return People(load_body(self.body), Assets(found.pieces, found.skins, kept), size=self.size)
+        found = split(load_assets(self.assets), self.held_out)
+        papers = open_backgrounds(self.backgrounds, self.held_out)
+        people = People(
+            load_body(self.body),
+            Assets(found.pieces, found.skins, papers),
+            size=self.size,
+            held_out=self.held_out,
+            views=1 if self.held_out else VIEWS,
+        )
+        return people if self.kind == "crops" else Scenes(people)
+
+    def about(self) -> dict[str, Any]:
+        """What decides the pictures, for the manifest: options, and the contents of files by SHA-256.
+
+        Raises:
+            WholebodyError: a file cannot be read.
+        """
+        from wholebody.synth.material import fingerprint
+
+        files = {name: fingerprint(getattr(self, name)) for name in ("body", "assets", "backgrounds")}
+        return {"kind": self.kind, "size": self.size, "held_out": self.held_out, **files}
+
+
+def generator_version() -> str:
+    """The start of the SHA-256 of the generator's source: whatever changes a picture changes this."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def write_shards(
     out: str | os.PathLike[str],
     count: int,
     seed: int,
-    workers: int = 1,
+    workers: int = 0,
     people: Callable[[], Maker] | None = None,
-    per_shard: int = 1000,
+    per_shard: int = 500,
     progress: Callable[[int], None] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write pictures 0..count of the set `seed` as shards of `per_shard`, skipping shards that exist.
+    """Write pictures 0..count of the set `seed` as shards of `per_shard`, going on after a run that was stopped.
+
+    A shard whose bytes are those of the manifest stays, any other is made again. A set may grow: name a larger count.
+    One run at a time writes to a folder.
 
     Args:
         out: folder; made when missing.
+        workers: processes that make pictures; 0 makes them here.
         people: called once in each worker, returns a function (seed, index) -> Labelled; `Recipe` is one.
-        progress: called with the number of pictures there after each shard.
+        progress: called with the number of pictures there, at the start and after each picture.
+        options: whatever else decides the pictures, for the manifest.
 
     Returns:
         The paths of all shards of the set.
 
     Raises:
-        WholebodyError: the folder holds shards of another seed or size, or cannot be written.
+        WholebodyError: the folder holds another set, cannot be written, or a worker died.
     """
     if people is None:
         raise WholebodyError("write_shards needs people: pass synth.shards.Recipe(body=...)")
     folder = Path(out)
-    _claim(folder, {"seed": seed, "per_shard": per_shard})
-    paths = [folder / f"{shard:05d}.tar" for shard in range((count + per_shard - 1) // per_shard)]
-    missing = [i for i, path in enumerate(paths) if not path.exists()]
-    if not missing:
-        return paths
-    with _makers(people, workers) as run:
-        for shard in missing:
-            for stale in folder.glob(f".{paths[shard].stem}.*.tar"):
-                stale.unlink()  # a killed run's unfinished shard; one run at a time writes to a folder
-            indices = range(shard * per_shard, min(count, (shard + 1) * per_shard))
-            with replacing(paths[shard]) as partial, tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
-                for index, (jpeg, record) in zip(indices, run(seed, indices), strict=True):
-                    for suffix, data in (("jpg", jpeg), ("json", record)):
-                        entry = tarfile.TarInfo(f"{index:06d}.{suffix}")
-                        entry.size, entry.mode = len(data), 0o644
-                        archive.addfile(entry, io.BytesIO(data))
-            if progress is not None:
-                progress(sum(path.exists() for path in paths) * per_shard)
-    return paths
+    manifest = _claim(folder, count, {"seed": seed, "per_shard": per_shard, "options": dict(options or {})})
+    ranges = {
+        f"{shard:05d}.tar": range(start, min(start + per_shard, count))
+        for shard, start in enumerate(range(0, count, per_shard))
+    }
+    for stale in (*folder.glob(".[0-9]*.tar"), *folder.glob(".manifest.*.json")):
+        stale.unlink()  # what a killed run had not finished
+    missing = {
+        name: indices
+        for name, indices in ranges.items()
+        if manifest["shards"].get(name) != {"count": len(indices), "sha256": sha256(folder / name)}
+    }
+    there = sum(len(indices) for name, indices in ranges.items() if name not in missing)
+    tell = progress or (lambda done: None)
+    tell(there)
+    with closing(_made(people, workers, seed, [i for indices in missing.values() for i in indices])) as made:
+        for name, indices in missing.items():
+            with replacing(folder / name) as partial:
+                with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
+                    for index in indices:
+                        for suffix, data in zip(("jpg", "json"), next(made), strict=True):
+                            entry = tarfile.TarInfo(f"{index:06d}.{suffix}")
+                            entry.size, entry.mode = len(data), 0o644
+                            archive.addfile(entry, io.BytesIO(data))
+                        there += 1
+                        tell(there)
+                # Noted before it has its name: a shard that is there is always in the manifest.
+                manifest["shards"][name] = {"count": len(indices), "sha256": sha256(partial)}
+                _note(folder, manifest)
+    return [folder / name for name in ranges]
 
 
-def _claim(folder: Path, settings: dict[str, int]) -> None:
-    """Note what the folder holds, or refuse to mix two sets in one folder."""
-    manifest = folder / "manifest.json"
-    if manifest.exists():
-        found = json.loads(manifest.read_text())
-        if any(found.get(name) != value for name, value in settings.items()):
-            raise WholebodyError(f"{folder} holds another set ({found}, not {settings}). Choose another folder.")
-        return
-    with replacing(manifest) as partial:
-        partial.write_text(json.dumps(settings | {"format": "webdataset jpg+json", "points": "coco_wholebody"}))
+def _claim(folder: Path, count: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """The folder's manifest, made when missing, grown to `count`; refuses to mix two sets in one folder."""
+    path = folder / "manifest.json"
+    wanted = {
+        "format": "webdataset jpg+json",
+        "points": "coco_wholebody",
+        "generator": generator_version(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        **settings,
+    }
+    manifest = {**wanted, "count": count, "shards": {}}
+    if path.exists():
+        manifest = read_manifest(folder)
+        for name, value in wanted.items():
+            if manifest.get(name) != value:
+                found = manifest.get(name)
+                if isinstance(value, dict) and isinstance(found, dict):
+                    name = next(key for key in {**value, **found} if value.get(key) != found.get(key))
+                    value, found = value.get(name), found.get(name)
+                raise WholebodyError(
+                    f"{folder} holds another set: its {name} is {found}, not {value}. Choose another folder."
+                )
+        if count < manifest["count"]:
+            raise WholebodyError(
+                f"{folder} is a set of {manifest['count']} pictures, more than {count}. Choose another folder."
+            )
+    manifest["count"] = count
+    _note(folder, manifest)
+    return manifest
 
+
+def _note(folder: Path, manifest: dict[str, Any]) -> None:
+    manifest["shards"] = dict(sorted(manifest["shards"].items()))
+    with replacing(folder / "manifest.json") as partial:
+        partial.write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a folder of shards says about itself: seed, options, versions, and count and SHA-256 of each shard.
+
+    Raises:
+        WholebodyError: there is no manifest, or it cannot be read.
+    """
+    path = Path(folder) / "manifest.json"
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found.get("shards"), dict) or not isinstance(found.get("count"), int):
+            raise ValueError("it has no count or no shards")
+    except (OSError, ValueError, AttributeError) as error:
+        raise WholebodyError(f"{path}: not the manifest of a set ({error}). Choose another folder.") from error
+    return dict(found)
+
+
+def sha256(path: Path) -> str | None:
+    """Of a file's bytes; None when there is no such file."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- workers ------------------------------------------------------------
 
 _maker: Maker | None = None
+_refusal: WholebodyError | None = None
 
 
 def _start(people: Callable[[], Maker]) -> None:
-    global _maker
-    _maker = people()
+    """Begin a worker process: Ctrl-C is the main process's business, and a worker does not outlive it."""
+    global _maker, _refusal
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    try:
+        _maker = people()
+    except WholebodyError as error:
+        _refusal = error
 
 
-def _make(task: tuple[int, int]) -> tuple[bytes, bytes]:
-    assert _maker is not None
-    return _pack(_maker(*task))
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _make(seed: int, indices: Sequence[int]) -> list[tuple[bytes, bytes]]:
+    if _maker is None:
+        raise _refusal or WholebodyError("a worker has no generator. Run the same command again.")
+    return [_pack(_maker(seed, index)) for index in indices]
 
 
 def _pack(sample: Labelled) -> tuple[bytes, bytes]:
     return sample.jpeg, json.dumps(sample.record, separators=(",", ":"), sort_keys=True).encode()
 
 
-_Run = Callable[[int, Iterable[int]], Iterator[tuple[bytes, bytes]]]
-
-
-@contextmanager
-def _makers(people: Callable[[], Maker], workers: int) -> Iterator[_Run]:
-    """A function (seed, indices) -> (jpeg, json) bytes in order, made here or by worker processes."""
-    if workers <= 1:
-        maker = people()
-        yield lambda seed, indices: (_pack(maker(seed, index)) for index in indices)
+def _made(
+    people: Callable[[], Maker], workers: int, seed: int, indices: Sequence[int]
+) -> Generator[tuple[bytes, bytes], None, None]:
+    """(jpeg, json) bytes of the pictures, in order."""
+    if not indices:
         return
-    # Neighbouring pictures share a person: hand them to one worker.
-    with multiprocessing.get_context("spawn").Pool(workers, _start, (people,)) as pool:
-        yield lambda seed, indices: pool.imap(_make, ((seed, index) for index in indices), chunksize=12)
+    if workers < 1:
+        maker = people()
+        yield from (_pack(maker(seed, index)) for index in indices)
+        return
+    # One thread a process: more would only get in each other's way, and sums would depend on their number.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (people,))
+    waiting: deque[Future[list[tuple[bytes, bytes]]]] = deque()
+    try:
+        for first in range(0, len(indices), _TOGETHER):
+            waiting.append(pool.submit(_make, seed, indices[first : first + _TOGETHER]))
+            if len(waiting) > 3 * workers:  # enough to keep them busy, few enough for memory
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise WholebodyError(
+            "a worker process died, perhaps for want of memory. Run this again with fewer workers to go on."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+# --- reading ------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Shards:
-    """All samples of a folder, in order. Pictures stay on disk, labels are arrays.
+    """All N pictures of a folder, in order, with their M people. Pictures stay on disk, labels are arrays.
 
     Attributes:
         files, starts, sizes: (N,) shard of each picture, and where its JPEG lies in it.
@@ -179,14 +329,26 @@ class Shards:
         return len(self.records)
 
     @cached_property
+    def people(self) -> list[tuple[int, dict[str, Any]]]:
+        """M rows: the picture, and the label of one person in it. A set of crops has a person in each picture."""
+        return [(n, person) for n, record in enumerate(self.records) for person in record.get("people", (record,))]
+
+    @cached_property
+    def pictures(self) -> npt.NDArray[np.int64]:
+        """(M,) the picture of each person."""
+        return np.array([n for n, _ in self.people], np.int64)
+
+    @cached_property
     def keypoints(self) -> npt.NDArray[np.float32]:
-        """(N, K, 3) x, y in pixels and the flag: 2 visible, 1 hidden, 0 outside the picture."""
-        return np.array([record["keypoints"] for record in self.records], np.float32)
+        """(M, K, 3) x, y in pixels and the flag: 2 visible, 1 hidden, 0 outside the picture."""
+        return np.array([person["keypoints"] for _, person in self.people], np.float32).reshape(
+            -1, len(COCO_WHOLEBODY), 3
+        )
 
     @cached_property
     def boxes(self) -> npt.NDArray[np.float32]:
-        """(N, 4) x0, y0, x1, y1."""
-        return np.array([record["box"] for record in self.records], np.float32).reshape(-1, 4)
+        """(M, 4) x0, y0, x1, y1."""
+        return np.array([person["box"] for _, person in self.people], np.float32).reshape(-1, 4)
 
     def jpeg(self, index: int) -> bytes:
         """The encoded picture."""

@@ -152,6 +152,8 @@ class Shards:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
         if image is None:
             raise WholebodyError(f"{shard}: sample {index} is damaged. Make the shard again.")
+        if "people" in label:
+            raise WholebodyError(f"{shard}: scenes of many people, for a detector. Name a folder of crops.")
         points = np.asarray(label["keypoints"], dtype=np.float64)
         visible = (points[:, 2] > 0).astype(np.float32)
         box = np.asarray(label["box"], dtype=np.float64)
