@@ -39,7 +39,7 @@ from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
 from wholebody.geometry import Image
 from wholebody.images import write_image
-from wholebody.plots import COLORS, Axes, text
+from wholebody.plots import COLORS, Axes, text, ticks
 from wholebody.poses import Floats, Poses
 from wholebody.runtime import Session, input_size, open_session
 from wholebody.schema import COCO_WHOLEBODY, HAND_EDGES
@@ -582,11 +582,9 @@ def plot(report: Report, threads: int) -> str:
         for task, side, _, _ in _LINES
     }
     most = 1.1 * max(value for points in lines.values() for _, value in points)
-    step = 10 ** np.floor(np.log10(most))
-    step = float(step / 5 if most / step < 2 else step / 2 if most / step < 5 else step)
     axes = Axes((people[0] - 0.3, people[-1] + 0.3), (0, most))
     title = f"milliseconds for a picture, {threads} thread{'s' * (threads > 1)}"
-    shapes = [axes.lines(np.arange(0, most, step).tolist(), people, label="people in the picture", title=title)]
+    shapes = [axes.lines(ticks(most), people, label="people in the picture", title=title)]
     for n, (task, side, color, dashed) in enumerate(_LINES):
         shapes += [axes.dot(x, y, color, 3) for x, y in lines[task, side]]
         shapes.append(axes.line(lines[task, side], color, dashed))

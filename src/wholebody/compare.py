@@ -453,9 +453,8 @@ def markdown(
 
 
 def _shown(reports: Mapping[str, Report]) -> list[str]:
-    """The parts that somebody is labelled with; the whole only if it is more than one part."""
-    there = [part for part in PARTS if any(report.people[part] for report in reports.values())]
-    return there if len(there) > 2 else [part for part in there if part != "whole"]
+    """The parts that somebody is labelled with: the same in every report."""
+    return [part for part in next(iter(reports.values())).parts if part in PARTS]
 
 
 def _words(part: str) -> str:

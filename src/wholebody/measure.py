@@ -349,7 +349,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
         measured = predict(estimator, labels, options.images, boxes, journal, about, advance)
     predictions = {number: as_wholebody(poses) for number, poses in measured.predictions.items()}
     report, people = evaluate(labels, predictions), match(labels, predictions)
-    parts = tuple(part for part in parts_of(estimator.schema) if report.people[part])
+    parts = tuple(part for part in parts_of(estimator.schema) if part in report.parts)
     results = json.loads(report.to_json())
     results["figures"] = {part: results["figures"][part] for part in parts}
     results["people"] = {part: results["people"][part] for part in parts}

@@ -74,6 +74,13 @@ class Axes:
         return svg(self.size, shapes)
 
 
+def ticks(most: float) -> list[float]:
+    """Round numbers from 0 up to `most`, about five to ten of them."""
+    step = 10 ** np.floor(np.log10(most))
+    step = float(step / 5 if most / step < 2 else step / 2 if most / step < 5 else step)
+    return [n * step for n in range(int(most / step + 1e-9) + 1)]
+
+
 def text(x: float, y: float, words: str, anchor: str = "start") -> str:
     """Words at a place."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
