@@ -296,7 +296,8 @@ def read_set(annotations: Path, mapping: Path | None = None) -> Labels:
     """The labels of a file, or of UBody's test videos where a folder is named.
 
     Raises:
-        WholebodyError: they cannot be read, or nobody is labelled.
+        WholebodyError: they cannot be read, nobody is labelled, or somebody with points has a box or an area of no
+            size, which no figure could be computed with.
     """
     from wholebody.annotations import read_labels, read_mapping, read_ubody
 
@@ -306,6 +307,17 @@ def read_set(annotations: Path, mapping: Path | None = None) -> Labels:
         labels = read_labels(annotations, read_mapping(mapping) if mapping else None)
     if not len(labels):
         raise WholebodyError(f"{annotations}: nobody is labelled. Choose a set with keypoints of people.")
+    w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T
+    counts = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
+    wrong = np.flatnonzero(counts & ((w <= 0) | (h <= 0) | (labels.areas <= 0)))
+    if len(wrong):
+        m = int(wrong[0])
+        flat = w[m] <= 0 or h[m] <= 0
+        what = f"bbox is {w[m]:g} x {h[m]:g}" if flat else f"area is {labels.areas[m]:g}"
+        more = f"{len(wrong) - 1} more: " if len(wrong) > 1 else ""
+        raise WholebodyError(
+            f"{annotations}: annotation {labels.ids[m]}: {what}. {more}`wholebody data check` lists all problems."
+        )
     return labels
 
 

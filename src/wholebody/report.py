@@ -89,8 +89,8 @@ def write_report(
         _table(report, FIGURES[5:10], parts),
         _table(report, FIGURES[10:], parts),
         "<h2>Error of each keypoint</h2><p>Distance from the label as a share of the diagonal of the person's box, of "
-        "people who were found: the bar is the median, the line reaches from the first to the third quartile. The mouse "
-        "on a bar shows its keypoint's name.</p>",
+        "people who were found: the bar is the median, the line reaches from the first to the third quartile. The mouse"
+        " on a bar shows its keypoint's name.</p>",
         error_bars(relative_errors(labels, people), rows),
         f"<h2>Person size</h2><p>OKS ({escape(judged)}) against the height of the person's box; the line is the mean "
         "of ten equal groups.</p>",
