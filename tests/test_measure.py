@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -85,6 +86,28 @@ def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
         np.testing.assert_array_equal(again.predictions[number].keypoints, poses.keypoints)
     third = run(labels, tmp_path, journal)
     assert third.people == 0 and len(third.predictions[1]) == 2
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("wholebody.measure.GROUP", 1)
+    labels, journal = photos(tmp_path), tmp_path / "predictions.jsonl"
+    whole = run(labels, tmp_path, tmp_path / "whole.jsonl")
+    open_file, written = Path.open, []
+
+    def full(path, mode="r", **options):
+        if mode == "a":
+            written.append(path)
+            if len(written) == 2:
+                raise OSError(28, "No space left on device")
+        return open_file(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(WholebodyError, match="No space left on device") as error:
+        run(labels, tmp_path, journal)
+    assert "\n" not in str(error.value) and str(journal) in str(error.value)
+    again = run(labels, tmp_path, journal)
+    assert again.people == 1  # image 1 was done
+    np.testing.assert_array_equal(again.predictions[2].keypoints, whole.predictions[2].keypoints)
 
 
 def test_predictions_of_something_else_are_not_gone_on_with(tmp_path):

@@ -32,16 +32,25 @@ import numpy.typing as npt
 
 from wholebody.annotations import Labels, picture_path, write_labels
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
 from wholebody.evaluate import Figure, Report, evaluate, match
 from wholebody.files import replacing
 from wholebody.formats import read_coco
 from wholebody.geometry import Array, Image
 from wholebody.images import read_image
-from wholebody.measure import Boxes, Estimator, Progress, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
+from wholebody.measure import (
+    Boxes,
+    Estimator,
+    Progress,
+    as_wholebody,
+    labelled_boxes,
+    open_estimator,
+    parts_of,
+    read_boxes,
+    read_set,
+)
 from wholebody.plots import COLORS, Axes, text
 from wholebody.poses import Floats, Poses
-from wholebody.runtime import Session, input_size, notes, open_session
+from wholebody.runtime import input_size, notes, open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
 from wholebody.weights import IMAGENET_RGB, find
 
@@ -208,7 +217,9 @@ def compare(options: Options, progress: Progress) -> int:
     entrants = []
     for name in options.models:
         for device in options.devices:
-            network = TopDown(_session(find(name, kind="pose"), device, options.threads))
+            network = open_estimator(name, device, options.threads)
+            if network.session.fallback:  # a row that says cuda and means the CPU would be a lie
+                raise WholebodyError(f"{network.session.fallback}. Leave {device} out of --devices.")
             title = f"{_title(name)}, {device}" if len(options.devices) > 1 else _title(name)
             entrants.append(Entrant(title, parts_of(network.schema), network))
     for name in options.rtmlib:
@@ -354,14 +365,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise WholebodyError(f"{text!r} is not NAME=VALUE. Write it as in `wholebody compare --help`.")
     return name, value
-
-
-def _session(path: Path, device: str, threads: int) -> Session:
-    """A session on that very device: a row that says cuda and means the CPU would be a lie."""
-    session = open_session(path, device, threads)
-    if session.fallback:
-        raise WholebodyError(f"{session.fallback}. Leave {device} out of --devices.")
-    return session
 
 
 def _title(name: str) -> str:

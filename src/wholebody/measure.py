@@ -21,12 +21,14 @@ import numpy.typing as npt
 
 from wholebody.annotations import Labels, picture_path
 from wholebody.errors import WholebodyError
-from wholebody.estimate import check_boxes
+from wholebody.estimate import TopDown, check_boxes
 from wholebody.files import replacing
 from wholebody.geometry import Image
 from wholebody.images import read_image
 from wholebody.poses import Floats, Poses
+from wholebody.runtime import open_session
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
+from wholebody.weights import find
 
 # Pictures that are read before their people are estimated together.
 GROUP = 8
@@ -153,15 +155,35 @@ def predict(
             advance()
         else:
             todo.append(number)
-    with journal.open("a", encoding="utf-8") as file:
-        for start in range(0, len(todo), GROUP):
-            for number, poses in _group(estimator, labels, images, boxes, todo[start : start + GROUP], done):
-                file.write(_line(number, poses))
-                done.predictions[number] = poses
-            file.flush()
-            for _ in todo[start : start + GROUP]:
-                advance()
+    for start in range(0, len(todo), GROUP):
+        found = _group(estimator, labels, images, boxes, todo[start : start + GROUP], done)
+        try:
+            with journal.open("a", encoding="utf-8") as file:
+                file.writelines(_line(number, poses) for number, poses in found)
+        except OSError as error:
+            raise WholebodyError(
+                f"{journal}: cannot write ({error.strerror or error}). Free some space and run it again: it goes on."
+            ) from error
+        done.predictions.update(found)
+        for _ in todo[start : start + GROUP]:
+            advance()
     return done
+
+
+def open_estimator(
+    name: str | Path, device: str = "auto", threads: int | None = None, flip: bool = False, batch: int = 32
+) -> TopDown:
+    """A pose network of ours by name or path.
+
+    Raises:
+        WholebodyError: it cannot be had, or is something else; the line names the file.
+    """
+    path = find(name, kind="pose")
+    session = open_session(path, device, threads)
+    try:
+        return TopDown(session, flip, batch)
+    except WholebodyError as error:
+        raise WholebodyError(f"{path}: {error}") from error
 
 
 def _group(
@@ -326,16 +348,13 @@ def evaluate_model(options: Options, progress: Progress) -> int:
     from rich.console import Console
 
     from wholebody.detect import YOLOX
-    from wholebody.estimate import TopDown
     from wholebody.evaluate import evaluate, match
     from wholebody.formats import write_coco
     from wholebody.report import write_report
-    from wholebody.runtime import open_session
-    from wholebody.weights import find
 
     labels = read_set(options.annotations, options.mapping)
     model = find(options.model, kind="pose")
-    estimator = TopDown(open_session(model, options.device, options.threads), options.flip, options.batch)
+    estimator = open_estimator(model, options.device, options.threads, options.flip, options.batch)
     about: dict[str, object] = {
         "model": options.model,
         "sha256": fingerprint(model),
