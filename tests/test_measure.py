@@ -188,12 +188,20 @@ def test_people_of_no_size_are_refused_in_one_line(tmp_path, field, value, messa
     written["annotations"][2][field] = value
     (tmp_path / "labels.json").write_text(json.dumps(written))
     with pytest.raises(WholebodyError, match=r"labels\.json") as error:
-        read_set(tmp_path / "labels.json")
+        read_set(tmp_path / "labels.json", tmp_path)
     assert message in str(error.value) and "\n" not in str(error.value)
     for name in ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts"):
         written["annotations"][2][name] = [0] * len(written["annotations"][2][name])
     (tmp_path / "labels.json").write_text(json.dumps(written))
-    assert len(read_set(tmp_path / "labels.json")) == 4  # nobody is measured there: what its box says is no matter
+    assert (
+        len(read_set(tmp_path / "labels.json", tmp_path)) == 4
+    )  # nobody is measured there: what its box says is no matter
+
+
+def test_a_missing_folder_of_pictures_is_one_line(tmp_path):
+    write_labels(tmp_path / "labels.json", photos(tmp_path))
+    with pytest.raises(WholebodyError, match="nowhere: no such folder"):
+        read_set(tmp_path / "labels.json", tmp_path / "nowhere")
 
 
 def test_plots_survive_nothing_and_one():

@@ -212,7 +212,7 @@ def compare(options: Options, progress: Progress) -> int:
     """
     from rich.console import Console
 
-    labels = read_set(options.annotations, options.mapping)
+    labels = read_set(options.annotations, options.images, options.mapping)
     boxes = labelled_boxes(labels) if options.boxes == "gt" else read_boxes(options.boxes)
     entrants = []
     for name in options.models:

@@ -314,15 +314,17 @@ class Options:
     threads: int | None = None
 
 
-def read_set(annotations: Path, mapping: Path | None = None) -> Labels:
+def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> Labels:
     """The labels of a file, or of UBody's test videos where a folder is named.
 
     Raises:
-        WholebodyError: they cannot be read, nobody is labelled, or somebody with points has a box or an area of no
-            size, which no figure could be computed with.
+        WholebodyError: they cannot be read, there is no folder of pictures, nobody is labelled, or somebody with points
+            has a box or an area of no size, which no figure could be computed with.
     """
     from wholebody.annotations import read_labels, read_mapping, read_ubody
 
+    if not images.is_dir():
+        raise WholebodyError(f"{images}: no such folder. Name the folder that the pictures of {annotations} are in.")
     if annotations.is_dir():
         labels = read_ubody(annotations, split="test")
     else:
@@ -352,7 +354,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
     from wholebody.formats import write_coco
     from wholebody.report import write_report
 
-    labels = read_set(options.annotations, options.mapping)
+    labels = read_set(options.annotations, options.images, options.mapping)
     model = find(options.model, kind="pose")
     estimator = open_estimator(model, options.device, options.threads, options.flip, options.batch)
     about: dict[str, object] = {
