@@ -16,11 +16,13 @@ from typing import Any
 HEAD = """# Beside other systems
 
 How exact and how fast the bundled pose network is beside other estimators that run offline, measured in one go on the
-same pictures, the same boxes and one thread each. Three sets of people that no network of this project was trained on:
+same pictures, the same boxes and one thread each (MediaPipe, which has no option for that, is kept on one core). Three
+sets of people that no network of this project was trained on:
 
 * **COCO**: photos of COCO with COCO's own labels of the body, by people. The only independent truth here, and small.
-* **Teachers**: held-out photos and video frames, labelled by MoveNet Thunder and MediaPipe. *Agreement with these
-  networks, not truth*: the composite below is nearly the same networks, and our network learned from such labels.
+* **Teachers**: held-out photos and video frames, labelled by MoveNet Thunder and MediaPipe (COCO's photos: the body by
+  COCO, where it did). *Agreement with these networks, not truth*: the composite below is nearly the same networks, and
+  our network learned from such labels.
 * **Rendered**: synthetic people with exact labels of all 133 points, hidden ones included. Our network was trained on
   other people of the same generator; the others never saw any.
 
@@ -36,7 +38,8 @@ What takes part:
 
 Figures are mean OKS (object keypoint similarity in per cent; COCO counts a person as found from 50 on), in brackets the
 interval that 95 of 100 resamplings of the pictures fall into. Nobody used a flip test. Times are for one person in a
-box that is given. The machine was shared with other work, so compare the processor's time: {machine}.
+box that is given; `x` says how many times the processor's time of the first line it is. The machine was shared with
+other work, so compare the processor's time and not the clock's. {machine}.
 """
 
 SETS = {
@@ -49,8 +52,8 @@ LIMITS = """## What they do not say
 
 * Nothing about the released DWPose or RTMPose weights, nor about any row of the table below that has no measurement:
   their files could not be had where this was run. `wholebody compare --models dwpose-l-384` measures them beside ours.
-* AP on the whole of COCO-WholeBody val. The COCO set here is {people} people of {pictures} pictures with labels of the
-  body only, and its intervals are wide: trust a difference only if its own interval leaves out 0.
+* What AP on COCO-WholeBody val would be. The COCO set here is {people} people of {pictures} pictures with labels of
+  the body only, and its intervals are wide: trust a difference only if its own interval leaves out 0.
 * That anything is right about faces, hands and feet on real photos: nobody labelled those by hand here. The teachers'
   labels say whether a network learned its teachers, the rendered ones whether it learned the renderer.
 * MoveNet and MediaPipe may have been trained on these COCO photos; ours was not, but its encoder began as MoveNet's.
@@ -82,10 +85,10 @@ def said(name: str, rows: Mapping[str, Any]) -> list[str]:
         for above in (True, False):
             there = [f"{part.replace('_', ' ')} ({100 * d[0]:+.1f})" for part, d in sure.items() if (d[0] > 0) is above]
             if there:
-                lines.append(f"{other} is {MARGIN[above]} {first} in {', '.join(there)}")
+                lines.append(f"  * {other} is {MARGIN[above]} {first}: {', '.join(there)}.")
         if not sure:
-            lines.append(f"{other} and {first} cannot be told apart")
-    return [f"* {name}: " + "; ".join(lines) + "."]
+            lines.append(f"  * {other} and {first} cannot be told apart.")
+    return [f"* {name}", *lines]
 
 
 def main() -> None:
@@ -99,16 +102,22 @@ def main() -> None:
         "first": first,
         "ours": "".join(f" **{name}**: the same there." for name in others),
         "rtmlib": version("rtmlib"),
-        "machine": f"{os.cpu_count()} cores of {processor()}; onnxruntime {version('onnxruntime')}",
+        "machine": f"{os.cpu_count()} cores of {processor()}, onnxruntime {version('onnxruntime')}",
     }
     parts = [HEAD.format(**facts)]
     for name, title in SETS.items():
         shutil.copy(measured / name / "compare.svg", docs / f"compare_{name}.svg")
         table, picture = pages[name][0].split("\n![")
+        sentence, rest = table.split(". Mean OKS", 1)  # what the figures are was said above
+        table = sentence + "." + rest[rest.index("\n") :]
         shown = "![" + picture.replace("compare.svg", f"compare_{name}.svg").strip()
         parts.append(f"## {title}\n\n{shown}\n\n{table.strip()}\n")
     verdicts = [line for name, title in SETS.items() for line in said(title.split(",")[0], rows[name])]
-    parts.append("## What the numbers say\n\nBeyond the intervals of the differences:\n\n" + "\n".join(verdicts) + "\n")
+    parts.append(
+        "## What the numbers say\n\nIn points of OKS, where the interval of the difference leaves out 0:\n\n"
+        + "\n".join(verdicts)
+        + "\n"
+    )
     counts = {"people": rows["coco"][first]["people"]["body"], "pictures": rows["coco"][first]["images"]}
     parts.append(LIMITS.format(**counts))
     parts.append("## Published figures of other systems\n" + pages["synthetic"][1])

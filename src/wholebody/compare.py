@@ -48,7 +48,7 @@ from wholebody.measure import (
     read_boxes,
     read_set,
 )
-from wholebody.plots import COLORS, Axes, text
+from wholebody.plots import COLORS, GRID, Axes, text
 from wholebody.poses import Floats, Poses
 from wholebody.runtime import input_size, notes, open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
@@ -225,7 +225,7 @@ def compare(options: Options, progress: Progress) -> int:
     for name in options.rtmlib:
         theirs = Rtmlib.open(find(name, kind="pose"), options.threads)
         for other, title in ((theirs, "rtmlib"), (replace(theirs, rgb=True), "rtmlib given RGB")):
-            entrants.append(Entrant(f"{title}, {_title(name)}", parts_of(theirs.schema), other))
+            entrants.append(Entrant(f"{title} on {_title(name)}", parts_of(theirs.schema), other))
     named = [(_pair(text), True) for text in options.runs] + [(_pair(text), False) for text in options.results]
     with progress(len(boxes) + len(options.runs)) as advance:
         side_by_side(entrants, labels, options.images, boxes, advance, options.threads)
@@ -530,29 +530,32 @@ def plot(entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> str:
     # Whole tenths around everything: dots are compared, not lengths, so that nothing has to begin at 0.
     low, high = int(10 * min(ends)), min(int(10 * max(ends)) + 1, 10)
     shares = [share / 10 for share in range(low, high + 1)]
-    top = 26 + _LEGEND * -(-len(entrants) // 2)
+    top = 48 + _LEGEND * -(-len(entrants) // 2)
     middle = 30 + 90 * len(shown) if len(shown) > 1 else 0
-    size = (middle + 60 + (420 if middle else 700), top + 346)
+    size = (middle + 60 + (400 if middle else 600), top + 326)
     shapes = _legend(colors, size[0])
     if middle:
         left = Axes((0, len(shown)), (shares[0], shares[-1]), size=size, margins=(56, top, size[0] - middle, 46))
-        shapes.append(left.lines(shares, name=_percent, title="mean OKS of each part, per cent"))
+        shapes += [left.lines(shares, name=_percent), text(56, top - 12, "mean OKS of each part, per cent")]
         for at, part in enumerate(shown):
             shapes.append(text(left.across(at + 0.5), size[1] - 28, _words(part), "middle"))
             for n, entrant in enumerate(entrants):
                 if (entrant.name, part) in figures:
                     x = at + 0.5 + 0.7 * ((n + 0.5) / len(entrants) - 0.5)
                     shapes += _mark(left, x, figures[entrant.name, part], colors[entrant.name])
+            if at:
+                shapes.append(f'<path d="M{left.across(at):.1f} {top}V{left.up(shares[0]):.1f}" stroke="{GRID}"/>')
     timed = {entrant.name: entrant.processor_milliseconds or 0.0 for entrant in entrants}
     timed = {name: cpu for name, cpu in timed.items() if cpu and (name, "body") in figures}
     reach = (min(timed.values(), default=1) / 1.6, max(timed.values(), default=10) * 1.6)
     right = Axes(reach, (shares[0], shares[-1]), log=True, size=size, margins=(middle + 56, top, 16, 46))
-    ticks = [step * 10**power for power in range(5) for step in (1, 2, 5)]
+    ticks = [step * 10**power for power in range(5) for step in (1, 2, 3, 5)]
     ticks = [tick for tick in ticks if reach[0] < tick < reach[1]]
-    title, label = "mean OKS of the body, per cent", "processor milliseconds for a person"
-    shapes.append(right.lines(shares, ticks, _percent, label, title))
-    for name, cpu in timed.items():
-        shapes += _mark(right, cpu, figures[name, "body"], colors[name])
+    shapes.append(right.lines(shares, ticks, _percent, "processor milliseconds for a person"))
+    shapes.append(text(middle + 56, top - 12, "mean OKS of the body, per cent"))
+    # The first on top and smaller, so that one that does the very same is seen around it.
+    for name, cpu in reversed(timed.items()):
+        shapes += _mark(right, cpu, figures[name, "body"], colors[name], 4.5 if name == entrants[0].name else 7)
     return right.picture(shapes)
 
 
@@ -560,9 +563,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}"
 
 
-def _mark(axes: Axes, x: float, figure: Figure, color: str) -> list[str]:
+def _mark(axes: Axes, x: float, figure: Figure, color: str, radius: float = 5) -> list[str]:
     ends = [axes.line([(x, figure.low), (x, figure.high)], color)] if np.isfinite(figure.low) else []
-    return [*ends, axes.dot(x, figure.value, color, 5)]
+    return [*ends, axes.dot(x, figure.value, color, radius)]
 
 
 def _legend(colors: Mapping[str, str], width: int) -> list[str]:
