@@ -81,10 +81,12 @@ def test_networks_commands_and_files_stand_in_one_table(folder, capsys):
         (("--results", "gone=missing.json"), "missing.json"),
         (("--devices", "cpu", "abacus"), "'abacus' is unknown"),
         (("--devices", "coreml"), "Leave coreml out of --devices"),
-        (("--run", "bright=true {out}"), "wrote nothing"),
+        (("--run", "bright=true {out}"), "two estimators have the same name"),
+        (("--output", "labels.json"), "labels.json: no folder can be here"),
     ],
 )
-def test_what_cannot_run_is_one_line(folder, capsys, more, message):
+def test_what_cannot_run_is_one_line(folder, capsys, monkeypatch, more, message):
+    monkeypatch.chdir(folder)
     assert compare(folder, *more) == 1
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and message in said[0]

@@ -226,18 +226,24 @@ def compare(options: Options, progress: Progress) -> int:
         theirs = Rtmlib.open(find(name, kind="pose"), options.threads)
         for other, title in ((theirs, "rtmlib"), (replace(theirs, rgb=True), "rtmlib given RGB")):
             entrants.append(Entrant(f"{title} on {_title(name)}", parts_of(theirs.schema), other))
-    named = [(_pair(text), True) for text in options.runs] + [(_pair(text), False) for text in options.results]
-    with progress(len(boxes) + len(options.runs)) as advance:
-        side_by_side(entrants, labels, options.images, boxes, advance, options.threads)
-        for (name, value), is_command in named:
-            entrants.append(
-                run(name, value, labels, options) if is_command else Entrant(name, predictions=_read(value, labels))
-            )
-            advance()
-    if not entrants:
+    # Whatever can be wrong is found out before hours are spent.
+    commands = [_pair(text) for text in options.runs]
+    made = [Entrant(name, predictions=_read(file, labels)) for name, file in map(_pair, options.results)]
+    names = [*(entrant.name for entrant in entrants), *(name for name, _ in commands), *(each.name for each in made)]
+    if not names:
         raise WholebodyError("nothing to compare: give --models, --rtmlib, --run or --results.")
-    if len({entrant.name for entrant in entrants}) < len(entrants):
+    if len(set(names)) < len(names):
         raise WholebodyError("two estimators have the same name. Rename a file, or the NAME of a --run or --results.")
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WholebodyError(f"{options.output}: no folder can be here ({error.strerror}). Choose another.") from error
+    with progress(len(boxes) + len(commands)) as advance:
+        side_by_side(entrants, labels, options.images, boxes, advance, options.threads)
+        for name, command in commands:
+            entrants.append(run(name, command, labels, options))
+            advance()
+    entrants += made
     reports, similar = {}, {}
     for entrant in entrants:
         predictions = {n: as_wholebody(poses) for n, poses in entrant.predictions.items()}
@@ -251,7 +257,6 @@ def compare(options: Options, progress: Progress) -> int:
         }
         for entrant in entrants[1:]
     }
-    options.output.mkdir(parents=True, exist_ok=True)
     page = markdown(entrants, reports, differences, labels, options)
     with replacing(options.output / "compare.md") as path:
         path.write_text(page, encoding="utf-8")
@@ -307,13 +312,12 @@ def run(name: str, command: str, labels: Labels, options: Options) -> Entrant:
         WholebodyError: it fails or writes no results.
     """
     folder = options.output / "work"
-    folder.mkdir(parents=True, exist_ok=True)
     stem = "".join(c if c.isalnum() else "_" for c in name)
     annotations, out = folder / "people.json", folder / f"{stem}.json"
-    out.unlink(missing_ok=True)  # an earlier run's would pass for this one's
     # Only who has a box, in the order of the pictures.
     known = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
     write_labels(annotations, labels[np.flatnonzero(known)[np.argsort(labels.image_ids[known], kind="stable")]])
+    out.unlink(missing_ok=True)  # an earlier run's would pass for this one's
     places = {
         "annotations": str(annotations),
         "images": str(options.images),
