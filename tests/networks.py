@@ -171,9 +171,9 @@ def save_detector(path: Path, boxes, scores, size=(128, 128)) -> Path:
     return _save(path, nodes, stub.inputs, stub.outputs, constants, stub.metadata)
 
 
-def save_pose(path: Path, size=(48, 64)) -> Path:
+def save_pose(path: Path, size=(48, 64), fused=True) -> Path:
     """`bright_pose` as a file."""
-    stub = bright_pose(size)
+    stub = bright_pose(size, fused)
     mean, scale = (np.array(values[::-1], np.float32) for values in (IMAGENET_RGB.mean, IMAGENET_RGB.std))
     offset = mean - OFFSET * scale
     nodes = [
@@ -181,6 +181,11 @@ def save_pose(path: Path, size=(48, 64)) -> Path:
         ("Sub", ["float", "offset"], "centered", {}),
         ("Div", ["centered", "scale"], "normal", {}),
     ]
+    if not fused:
+        nodes = [
+            ("Transpose", ["crops"], "pixels", {"perm": [0, 2, 3, 1]}),
+            ("Add", ["pixels", "three"], "normal", {}),
+        ]
     for name, axis in (("x", 1), ("y", 2)):
         nodes += [
             ("ReduceMean", ["normal"], f"{name}_profile", {"axes": [axis], "keepdims": 0}),
@@ -192,20 +197,20 @@ def save_pose(path: Path, size=(48, 64)) -> Path:
             ("ArgMax", [f"simcc_{name}"], f"{name}_bin", {"axis": 2, "keepdims": 1}),
             ("ReduceMax", [f"simcc_{name}"], f"{name}_max", {"axes": [2], "keepdims": 0}),
         ]
-    nodes += [
+    decoding = [
         ("Concat", ["x_bin", "y_bin"], "bins", {"axis": 2}),
         ("Cast", ["bins"], "points", {"to": 1}),
         ("Div", ["points", "two"], "keypoints", {}),
         ("Min", ["x_max", "y_max"], "scores", {}),
     ]
+    preparing = {"offset": offset, "scale": scale, "two": np.float32(2)} if fused else {"three": OFFSET}
     constants = {
-        "offset": offset,
-        "scale": scale,
-        "mixture": np.ascontiguousarray(MIXTURE[:, ::-1].T),
+        **preparing,
+        "mixture": np.ascontiguousarray(MIXTURE[:, ::-1].T if fused else MIXTURE.T),
         "last": np.array([3], np.int64),
         "flat": np.array([0, K, -1], np.int64),
-        "two": np.float32(2),
     }
+    nodes += decoding if fused else []
     return _save(path, nodes, stub.inputs, stub.outputs, constants, stub.metadata)
 
 

@@ -55,7 +55,7 @@ def names(folder):
 
 def test_a_photo_gives_a_picture_and_json_beside_it(run, photo):
     status, out, _ = run(photo)
-    assert status == 0 and "1 pictures, 2 people" in out
+    assert status == 0 and "1 picture, 2 people" in out
     assert names(photo.parent) == ["photo.png", "photo_pose.json", "photo_pose.png"]
     poses = formats.read_coco(photo.with_name("photo_pose.json"))["photo.png"]
     np.testing.assert_allclose(poses.boxes, BOXES, atol=0.01)
@@ -67,7 +67,7 @@ def test_a_second_run_over_a_folder_does_not_read_its_own_results(run, photo):
     run(photo.parent)
     before = names(photo.parent)
     status, out, _ = run(photo.parent)
-    assert status == 0 and "1 pictures" in out and names(photo.parent) == before
+    assert status == 0 and "1 picture," in out and names(photo.parent) == before
 
 
 def test_a_folder_with_good_and_bad_files(run, tmp_path):
@@ -101,7 +101,7 @@ def test_uncommon_pictures_work(run, tmp_path, make):
     path = tmp_path / "odd.png"
     cv2.imwrite(str(path), make())
     status, out, _ = run(path, detector="none")
-    assert status == 0 and "1 pictures, 1 people" in out
+    assert status == 0 and "1 picture, 1 person" in out
 
 
 def test_a_monstrous_picture_is_refused_before_it_is_decoded(run, tmp_path):
@@ -114,7 +114,7 @@ def test_a_monstrous_picture_is_refused_before_it_is_decoded(run, tmp_path):
 
 def test_nobody_is_an_empty_result_never_a_ghost(run, photo):
     status, out, _ = run(photo, detector="nobody")
-    assert status == 0 and "1 pictures, 0 people" in out
+    assert status == 0 and "1 picture, 0 people" in out
     assert json.loads(photo.with_name("photo_pose.json").read_text()) == []
     np.testing.assert_array_equal(cv2.imread(str(photo.with_name("photo_pose.png"))), PICTURE)
 
@@ -259,3 +259,26 @@ except SystemExit:
 def test_help_is_light():
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fps", "0"), "fps is 0"),
+        (("--fps", "nan"), "fps is nan"),
+        (("--start", "-5"), "start is -5"),
+        (("--start", "3", "--end", "2"), "end is 2: give a second after the start, 3"),
+        (("--end", "nan"), "end is nan"),
+        (("--every", "0"), "every is 0"),
+        (("--people", "-1"), "people is -1"),
+        (("--threshold", "7"), "threshold is 7"),
+        (("--threshold", "nan"), "threshold is nan"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_one_line(tmp_path, capsys, options, message):
+    cv2.imwrite(str(tmp_path / "photo.png"), people([]))
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(tmp_path / "photo.png"), *options])
+    errors = capsys.readouterr().err.strip()
+    assert end.value.code == 1 and len(errors.splitlines()) == 1 and message in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]

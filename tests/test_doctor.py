@@ -21,8 +21,16 @@ def test_it_times_every_stage_and_ends_well(tiny, capsys):
     tiny([[20, 10, 90, 90]], [0.9])
     assert doctor.report() == 0
     out = capsys.readouterr().out
-    for word in ("onnxruntime", "CPUExecutionProvider", "works", "read the photo", "detect", "estimate", "draw"):
+    for word in (
+        "onnxruntime",
+        "CPUExecutionProvider",
+        "works",
+        "read the photo",
+        "find people",
+        "keypoints, 48 x 64, CPU",
+    ):
         assert word in out
+    assert "Tensor(" not in out and max(map(len, out.splitlines())) <= 80
 
 
 def test_a_sample_photo_without_its_person_is_an_error(tiny, capsys):

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import oracle as formula
+from wholebody import cli
 from wholebody.errors import WholebodyError
-from wholebody.export import export_detector, export_pose
+from wholebody.export import export_detector, export_pose, plain_layout
 from wholebody.runtime import open_session
 from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 
@@ -120,6 +121,46 @@ def test_plain_pose(tmp_path):
         rgb = (batch[..., ::-1].astype(np.float32) - np.float32(model.mean)) / np.float32(model.std)
         for got, want in zip(session(rgb.transpose(0, 3, 1, 2)), by_hand(model, batch), strict=True):
             np.testing.assert_allclose(got, want, atol=2e-4)
+
+
+def test_the_released_layout_of_a_fused_file(tiny, tmp_path, capsys):
+    model, fused = tiny
+    assert plain_layout(fused, tmp_path / "plain.onnx") < 1e-3
+    export_pose(model, tmp_path / "torch.onnx", fused=False)
+    got, want = (open_session(tmp_path / name, "cpu") for name in ("plain.onnx", "torch.onnx"))
+    assert got.inputs == want.inputs and {t.name: t.shape for t in got.outputs} == {
+        t.name: t.shape for t in want.outputs
+    }
+    batch = np.random.default_rng(0).standard_normal((3, 3, 256, 192), dtype=np.float32)
+    for a, b in zip(got(batch, ("simcc_x", "simcc_y")), want(batch, ("simcc_x", "simcc_y")), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4)
+    assert got.metadata == open_session(fused, "cpu").metadata  # mean and deviation above all
+    onnx.checker.check_model(onnx.load(tmp_path / "plain.onnx"), full_check=True)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["export", str(fused), str(tmp_path / "again.onnx"), "--plain"])
+    assert end.value.code == 0 and "official layout" in capsys.readouterr().out
+    assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "plain.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("which", ["detector", "plain"])
+def test_only_a_fused_pose_network_is_taken_apart(which, detector, tiny, tmp_path):
+    source = detector[1]
+    if which == "plain":
+        plain_layout(tiny[1], tmp_path / "plain.onnx")
+        source = tmp_path / "plain.onnx"
+    with pytest.raises(WholebodyError, match="not a pose network in the fused layout"):
+        plain_layout(source, tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_file_with_wrong_notes_leaves_no_plain_file(tiny, tmp_path):
+    proto = onnx.load(tiny[1])
+    about = json.loads(proto.metadata_props[0].value) | {"mean": [1.0, 2.0, 3.0]}
+    proto.metadata_props[0].value = json.dumps(about)
+    onnx.save(proto, tmp_path / "fused.onnx")
+    with pytest.raises(WholebodyError, match="cannot be taken apart"):
+        plain_layout(tmp_path / "fused.onnx", tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def assert_same_video(got, want):
 def test_a_video_gives_a_drawing_with_sound_and_arrays(run, tmp_path):
     path = movie(tmp_path / "clip.mp4", sound="aac")
     status, out, errors = run(path)
-    assert status == 0 and "1 videos, 2 people" in out and not errors
+    assert status == 0 and "1 video, 2 people" in out and not errors
     assert names(tmp_path) == ["clip.mp4", "clip_pose.mp4", "clip_pose.npz"]
     frames = formats.read_npz_video(tmp_path / "clip_pose.npz")
     assert len(frames) == 40 and all(poses.ids.tolist() == [1, 2] for _, poses in frames)
@@ -199,7 +199,7 @@ def test_a_second_run_over_a_folder_does_not_read_its_own_results(run, tmp_path)
     cv2.imwrite(str(tmp_path / "photo.png"), picture(boxes(0)))
     for _ in range(2):
         status, out, _ = run(tmp_path)
-        assert status == 0 and "1 pictures, 1 videos, 4 people" in out
+        assert status == 0 and "1 picture, 1 video, 4 people" in out
     assert len(names(tmp_path)) == 6
 
 
@@ -208,7 +208,7 @@ def test_a_folder_of_numbered_pictures_is_a_video_at_a_rate(run, tmp_path):
     for n in range(15):
         cv2.imwrite(str(tmp_path / "frames" / f"{n}.png"), picture(boxes(n)))
     status, out, _ = run(tmp_path / "frames", fps=10)
-    assert status == 0 and "1 videos, 2 people" in out
+    assert status == 0 and "1 video, 2 people" in out
     frames = formats.read_npz_video(tmp_path / "frames_pose.npz")
     np.testing.assert_allclose([t for t, _ in frames], np.arange(15) / 10)
     assert video.info(tmp_path / "frames_pose.mp4").fps == pytest.approx(10, rel=0.01)

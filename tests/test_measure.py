@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from wholebody import cli
 from wholebody.annotations import Labels, Picture, write_labels
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
-from wholebody.measure import as_wholebody, labelled_boxes, parts_of, predict, read_boxes, read_journal
+from wholebody.measure import as_wholebody, labelled_boxes, parts_of, predict, read_boxes, read_journal, read_set
 from wholebody.poses import Poses
 from wholebody.report import error_bars, size_plot
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY
@@ -87,6 +88,28 @@ def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
     assert third.people == 0 and len(third.predictions[1]) == 2
 
 
+def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("wholebody.measure.GROUP", 1)
+    labels, journal = photos(tmp_path), tmp_path / "predictions.jsonl"
+    whole = run(labels, tmp_path, tmp_path / "whole.jsonl")
+    open_file, written = Path.open, []
+
+    def full(path, mode="r", **options):
+        if mode == "a":
+            written.append(path)
+            if len(written) == 2:
+                raise OSError(28, "No space left on device")
+        return open_file(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(WholebodyError, match="No space left on device") as error:
+        run(labels, tmp_path, journal)
+    assert "\n" not in str(error.value) and str(journal) in str(error.value)
+    again = run(labels, tmp_path, journal)
+    assert again.people == 1  # image 1 was done
+    np.testing.assert_array_equal(again.predictions[2].keypoints, whole.predictions[2].keypoints)
+
+
 def test_predictions_of_something_else_are_not_gone_on_with(tmp_path):
     read_journal(tmp_path / "predictions.jsonl", {"model": "a"}, {1})
     with pytest.raises(WholebodyError, match="another model"):
@@ -148,6 +171,37 @@ def test_evaluate_writes_figures_predictions_and_a_report(tmp_path, capsys):
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 6 and "not a picture" in page.lower()
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("bbox", [40, 40, 0, 120], "annotation 102: bbox is 0 x 120. `wholebody data check` lists"),
+        ("bbox", [40, 40, 80, -3], "annotation 102: bbox is 80 x -3"),
+        ("area", 0, "annotation 102: area is 0"),
+        ("area", -4.5, "annotation 102: area is -4.5"),
+    ],
+)
+def test_people_of_no_size_are_refused_in_one_line(tmp_path, field, value, message):
+    write_labels(tmp_path / "labels.json", photos(tmp_path))
+    written = json.loads((tmp_path / "labels.json").read_text())
+    written["annotations"][2][field] = value
+    (tmp_path / "labels.json").write_text(json.dumps(written))
+    with pytest.raises(WholebodyError, match=r"labels\.json") as error:
+        read_set(tmp_path / "labels.json", tmp_path)
+    assert message in str(error.value) and "\n" not in str(error.value)
+    for name in ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts"):
+        written["annotations"][2][name] = [0] * len(written["annotations"][2][name])
+    (tmp_path / "labels.json").write_text(json.dumps(written))
+    assert (
+        len(read_set(tmp_path / "labels.json", tmp_path)) == 4
+    )  # nobody is measured there: what its box says is no matter
+
+
+def test_a_missing_folder_of_pictures_is_one_line(tmp_path):
+    write_labels(tmp_path / "labels.json", photos(tmp_path))
+    with pytest.raises(WholebodyError, match="nowhere: no such folder"):
+        read_set(tmp_path / "labels.json", tmp_path / "nowhere")
 
 
 def test_plots_survive_nothing_and_one():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wholebody.plots import Axes, text
+from wholebody.plots import Axes, text, ticks
 
 
 @given(st.floats(1, 1e4), st.floats(0, 1), st.booleans())
@@ -20,6 +20,14 @@ def test_numbers_lie_inside_the_field_and_in_order(x, y, log):
 def test_equal_factors_are_equal_steps_on_a_logarithmic_axis():
     axes = Axes((1, 1000), (0, 1), log=True)
     assert np.diff([axes.across(value) for value in (1, 10, 100, 1000)]) == pytest.approx(np.full(3, 688 / 3))
+
+
+@given(st.floats(1e-4, 1e4))
+def test_ticks_are_round_and_few(most):
+    found = ticks(most)
+    assert found[0] == 0 and found[-1] <= most * (1 + 1e-6) and 4 <= len(found) <= 11
+    assert found[-1] + found[1] > most
+    assert float(f"{found[1]:.1g}") == pytest.approx(found[1])
 
 
 def test_words_are_words():

@@ -10,14 +10,19 @@ processor (one thread), so that a busy machine changes little.
 """
 
 import argparse
+import os
 import resource
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
+# Before numpy reads them: on a busy machine the threads of its matrix products wait for each other by spinning.
+for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
-from wholebody.evaluate import Settings, evaluate
+import numpy as np  # noqa: E402
+
+from wholebody.evaluate import Settings, evaluate  # noqa: E402
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 

@@ -1,18 +1,28 @@
 #!/bin/sh
-# The tables of docs/compare.md: see README.md beside this file for what must be there.
+# The whole of docs/compare.md, from the root of the repository: sh runs/evaluation/compare.sh [options of compare]
+# What must be there, and what the options are good for, is in README.md beside this file.
 set -eu
-peer="work/peer/bin/python runs/evaluation/peers/mediapipe_people.py"
-files="--map ../shared/mediapipe/to_wholebody133.json --complexity 2"
-thunder="--thunder ../shared/mediapipe/models/movenet_thunder_fp16.tflite"
+wholebody=${WHOLEBODY:-wholebody} python=${PYTHON:-python} shared=${SHARED:-../shared}
+out=work/compare people=runs/evaluation/peers/mediapipe_people.py
+files="--map $shared/mediapipe/to_wholebody133.json --complexity 2 --threads {threads}"
+thunder="--thunder $shared/mediapipe/models/movenet_thunder_fp16.tflite"
+peer="work/peer/bin/python $people"
 
-compare() { # set, folder of its pictures, output, more options
-    set_name=$1 images=$2 output=$3
-    shift 3
-    wholebody compare --annotations "work/sets/$set_name.json" --images "$images" --output "$output" "$@" \
+mkdir -p "$out"
+[ -f work/sets/synthetic.json ] || $python runs/evaluation/sets.py "$shared/real" work/synth/val work/sets
+# rtmlib knows only the official layout; the same network in it.
+$wholebody export wholebody-133 "$out/wholebody-133.onnx" --plain
+
+compare() { # set, folder of its pictures, more options
+    set_name=$1 images=$2
+    shift 2
+    $wholebody compare --annotations "work/sets/$set_name.json" --images "$images" --output "$out/$set_name" \
+        --rtmlib "$out/wholebody-133.onnx" "$@" \
         --run "MediaPipe Holistic 0.10.21=$peer holistic {annotations} {images} {out} $files" \
         --run "Thunder composite=$peer composite {annotations} {images} {out} $files $thunder"
 }
 
-compare coco ../shared/real work/compare/coco "$@"
-compare synthetic work/sets work/compare/synthetic "$@"
-python runs/evaluation/page.py work/compare docs
+compare coco "$shared/real" "$@"
+compare teachers "$shared/real" "$@"
+compare synthetic work/sets "$@"
+$python runs/evaluation/page.py "$out" docs

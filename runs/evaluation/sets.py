@@ -4,7 +4,7 @@
 
 OUT/coco.json: people of COCO photos kept out of training, COCO's own labels, five points or more; pictures in the pool.
 OUT/teachers.json: everyone of the held-out photos and clips, labels of MediaPipe and MoveNet of at least 0.5
-confidence: agreement, not truth. OUT/synthetic.json and OUT/synthetic/: the first 500 rendered people, exact labels.
+confidence: agreement, not truth. OUT/synthetic.json and OUT/synthetic/: the first 200 rendered people, exact labels.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from wholebody.annotations import Labels, Picture, read_labels, write_labels
 from wholebody.synth.shards import read_shards
 from wholebody.train.pool import read_pool
 
-SYNTHETIC = 500
+SYNTHETIC = 200
 
 
 def held_out(file: Path, pool: Path) -> Labels:

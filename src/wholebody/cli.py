@@ -362,13 +362,27 @@ def export(
 ) -> int:
     """Turn a pose checkpoint (.pth, .safetensors) into an ONNX file (needs the train extra).
 
+    "wholebody export wholebody-133 plain.onnx --plain" gives a network of this package to rtmlib and others that know
+    only the official layout.
+
     Args:
-        weights: The checkpoint: released RTMPose or DWPose, a distiller's, or one trained here.
+        weights: The checkpoint: released RTMPose or DWPose, a distiller's, or one trained here. With --plain also an
+            .onnx file of this package, or its name.
         target: The .onnx file.
         plain: The official layout: normalised float crops in, SimCC logits out. Otherwise uint8 crops go in and
             keypoints and scores come out as well.
         half: Store the weights in 16 bits; the network still computes in 32.
     """
+    if weights.suffix.lower() not in (".pth", ".pt", ".safetensors"):
+        if not plain or half:
+            raise WholebodyError(f"{weights}: only --plain can be had of what is ONNX already. Give the checkpoint.")
+        _need("onnx", "train")
+        from wholebody.export import plain_layout
+        from wholebody.weights import find
+
+        plain_layout(find(str(weights), kind="pose"), target)
+        print(f"{target}: {target.stat().st_size / 1e6:.1f} MB in the official layout, the same logits")
+        return 0
     _need("torch", "train")
     from wholebody.export import export_pose
     from wholebody.train.checkpoints import load_pose
@@ -616,6 +630,7 @@ def compare(
     images: Path,
     output: Path = Path("comparison"),
     models: tuple[str, ...] = ("wholebody-133",),
+    devices: tuple[str, ...] = ("cpu",),
     rtmlib: tuple[str, ...] = (),
     run: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     results: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
@@ -636,9 +651,10 @@ def compare(
         images: Folder of the pictures.
         output: Folder for the results.
         models: Networks of ours: names, or .onnx, .pth or .safetensors files.
+        devices: What to compute ours on, each a row: cpu, cuda and the like, as `wholebody doctor` lists them.
         rtmlib: The same for rtmlib's own code: .onnx files in the released layout.
         run: NAME=COMMAND, may be repeated. The command reads the boxes from {annotations} (COCO's layout) and the
-            pictures from {images}, and writes COCO-WholeBody results to {out}.
+            pictures from {images}, and writes COCO-WholeBody results to {out}; {threads} is their number.
         results: NAME=FILE, may be repeated: COCO-WholeBody results made elsewhere.
         boxes: gt for the labelled boxes, or a file of COCO detections (for models and rtmlib).
         threads: CPU threads of the networks.
@@ -647,7 +663,7 @@ def compare(
     from wholebody.compare import Options
     from wholebody.compare import compare as measure
 
-    options = Options(annotations, images, output, models, rtmlib, run, results, boxes, threads, mapping)
+    options = Options(annotations, images, output, models, devices, rtmlib, run, results, boxes, threads, mapping)
     return measure(options, lambda total: _progress("estimators", total))
 
 

@@ -5,34 +5,50 @@
 
 Ours and rtmlib take turns picture by picture, so that what else the machine does hits all alike. Others come as a
 command, which reads the labelled boxes and writes COCO-WholeBody results, or as such a file. A command may print a last
-line of JSON with "seconds" on standard error; otherwise its whole run is timed, loading included.
+line of JSON with "seconds" and "processor" (seconds of it) on standard error; otherwise its whole run is timed, loading
+included.
+
+People are few where labels are, and the same people are hard for everyone: so beside the interval of each figure stands
+that of the difference from the first line, person by person, which is narrower.
 
 `--output` gets compare.md, with the published figures of the systems of the paper's table beside what was measured
 here, compare.json and compare.svg.
 """
 
 import json
+import os
+import re
 import shlex
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from wholebody.annotations import Labels, picture_path, write_labels
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
-from wholebody.evaluate import Report, evaluate
+from wholebody.evaluate import Figure, Report, evaluate, match
 from wholebody.files import replacing
 from wholebody.formats import read_coco
-from wholebody.geometry import Image
+from wholebody.geometry import Array, Image
 from wholebody.images import read_image
-from wholebody.measure import Boxes, Estimator, Progress, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
-from wholebody.plots import COLORS, Axes, text
+from wholebody.measure import (
+    Boxes,
+    Estimator,
+    Progress,
+    as_wholebody,
+    labelled_boxes,
+    open_estimator,
+    parts_of,
+    read_boxes,
+    read_set,
+)
+from wholebody.plots import COLORS, GRID, Axes, text
 from wholebody.poses import Floats, Poses
 from wholebody.runtime import input_size, notes, open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
@@ -93,6 +109,7 @@ class Entrant:
         estimator: None for one that runs elsewhere.
         predictions: image id -> people.
         seconds: of each picture, for `people`; or one number for all.
+        processor: the same of the processor, all threads together, which other work on the machine disturbs less.
         loading: whether the seconds have the start of a program in them.
     """
 
@@ -101,6 +118,7 @@ class Entrant:
     estimator: Estimator | None = None
     predictions: dict[int, Poses] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
     people: int = 0
     loading: bool = False
 
@@ -109,13 +127,23 @@ class Entrant:
         """For a person, all pictures together; None if nobody timed it."""
         return 1000 * sum(self.seconds) / self.people if self.people and self.seconds else None
 
+    @property
+    def processor_milliseconds(self) -> float | None:
+        """The same of the processor."""
+        return 1000 * sum(self.processor) / self.people if self.people and self.processor else None
+
 
 @dataclass(frozen=True, eq=False)
 class Rtmlib:
-    """rtmlib's own RTMPose class on a file in the released layout, which it feeds one person at a time."""
+    """rtmlib's own RTMPose class on a file in the released layout, which it feeds one person at a time.
+
+    It hands the network the colours of OpenCV's pictures as they are, blue first, while RTMPose and its kin were
+    trained on red first. `rgb` exchanges them in the picture, to tell that from other differences.
+    """
 
     network: Any
     schema: Schema
+    rgb: bool = False
 
     @classmethod
     def open(cls, path: Path, threads: int) -> "Rtmlib":
@@ -150,7 +178,8 @@ class Rtmlib:
         for image, rows, scores in zip(images, boxes, box_scores, strict=True):
             given = np.asarray(rows, np.float32)
             if len(given):
-                keypoints, keypoint_scores = self.network(image, bboxes=given)
+                shown = np.ascontiguousarray(image[..., ::-1]) if self.rgb else image
+                keypoints, keypoint_scores = self.network(shown, bboxes=given)
                 kept = np.ones(len(given), np.float32) if scores is None else np.asarray(scores, np.float32)
                 found.append(Poses(keypoints, keypoint_scores, given, kept, self.schema))
             else:
@@ -166,6 +195,7 @@ class Options:
     images: Path
     output: Path
     models: tuple[str, ...] = ("wholebody-133",)
+    devices: tuple[str, ...] = ("cpu",)
     rtmlib: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
@@ -182,33 +212,56 @@ def compare(options: Options, progress: Progress) -> int:
     """
     from rich.console import Console
 
-    labels = read_set(options.annotations, options.mapping)
+    labels = read_set(options.annotations, options.images, options.mapping)
     boxes = labelled_boxes(labels) if options.boxes == "gt" else read_boxes(options.boxes)
     entrants = []
     for name in options.models:
-        network = TopDown(open_session(find(name, kind="pose"), "cpu", options.threads))
-        entrants.append(Entrant(_title(name), parts_of(network.schema), network))
+        for device in options.devices:
+            network = open_estimator(name, device, options.threads)
+            if network.session.fallback:  # a row that says cuda and means the CPU would be a lie
+                raise WholebodyError(f"{network.session.fallback}. Leave {device} out of --devices.")
+            title = f"{_title(name)}, {device}" if len(options.devices) > 1 else _title(name)
+            entrants.append(Entrant(title, parts_of(network.schema), network))
     for name in options.rtmlib:
         theirs = Rtmlib.open(find(name, kind="pose"), options.threads)
-        entrants.append(Entrant(f"rtmlib, {_title(name)}", parts_of(theirs.schema), theirs))
-    named = [(_pair(text), True) for text in options.runs] + [(_pair(text), False) for text in options.results]
-    with progress(len(boxes) + len(options.runs)) as advance:
-        side_by_side(entrants, labels, options.images, boxes, advance)
-        for (name, value), is_command in named:
-            entrants.append(
-                run(name, value, labels, options) if is_command else Entrant(name, predictions=_read(value, labels))
-            )
+        for other, title in ((theirs, "rtmlib"), (replace(theirs, rgb=True), "rtmlib given RGB")):
+            entrants.append(Entrant(f"{title} on {_title(name)}", parts_of(theirs.schema), other))
+    # Whatever can be wrong is found out before hours are spent.
+    commands = [_pair(text) for text in options.runs]
+    made = [Entrant(name, predictions=_read(file, labels)) for name, file in map(_pair, options.results)]
+    names = [*(entrant.name for entrant in entrants), *(name for name, _ in commands), *(each.name for each in made)]
+    if not names:
+        raise WholebodyError("nothing to compare: give --models, --rtmlib, --run or --results.")
+    if len(set(names)) < len(names):
+        raise WholebodyError("two estimators have the same name. Rename a file, or the NAME of a --run or --results.")
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WholebodyError(f"{options.output}: no folder can be here ({error.strerror}). Choose another.") from error
+    with progress(len(boxes) + len(commands)) as advance:
+        side_by_side(entrants, labels, options.images, boxes, advance, options.threads)
+        for name, command in commands:
+            entrants.append(run(name, command, labels, options))
             advance()
-    reports = {
-        entrant.name: evaluate(labels, {n: as_wholebody(poses) for n, poses in entrant.predictions.items()})
-        for entrant in entrants
+    entrants += made
+    reports, similar = {}, {}
+    for entrant in entrants:
+        predictions = {n: as_wholebody(poses) for n, poses in entrant.predictions.items()}
+        reports[entrant.name] = evaluate(labels, predictions)
+        similar[entrant.name] = match(labels, predictions).oks
+    differences = {
+        entrant.name: {
+            part: difference(similar[entrant.name][part], similar[entrants[0].name][part], labels.image_ids)
+            for part in PARTS
+            if part in entrant.parts and part in entrants[0].parts
+        }
+        for entrant in entrants[1:]
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    page = markdown(entrants, reports, labels, options)
+    page = markdown(entrants, reports, differences, labels, options)
     with replacing(options.output / "compare.md") as path:
         path.write_text(page, encoding="utf-8")
     with replacing(options.output / "compare.json") as path:
-        path.write_text(json.dumps(_as_json(entrants, reports), indent=1) + "\n")
+        path.write_text(json.dumps(_as_json(entrants, reports, differences), indent=1) + "\n")
     with replacing(options.output / "compare.svg") as path:
         path.write_text(plot(entrants, reports), encoding="utf-8")
     Console(width=200, soft_wrap=True).print(page.split("\n## ")[0], markup=False, highlight=False)
@@ -221,9 +274,14 @@ def side_by_side(
     images: str | Path,
     boxes: Boxes,
     advance: Callable[[], None] = lambda: None,
+    threads: int = 1,
 ) -> None:
-    """Every estimator on every picture, in turns; who begins changes from picture to picture."""
-    warm = False
+    """Every estimator on every picture, in turns; who begins changes from picture to picture.
+
+    `threads` is OpenCV's, which cuts the crops of all of them; the sessions have their own.
+    """
+    warm, before = False, cv2.getNumThreads()
+    cv2.setNumThreads(threads)
     for turn, number in enumerate(sorted(set(boxes) & set(labels.images))):
         image = read_image(picture_path(images, labels.images[number].file_name))
         rows, scores = boxes[number]
@@ -233,11 +291,13 @@ def side_by_side(
             warm = True
         shift = turn % max(len(entrants), 1)
         for entrant in [*entrants[shift:], *entrants[:shift]]:
-            started = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             entrant.predictions[number] = _estimate(entrant, image, rows, scores)
-            entrant.seconds.append(time.perf_counter() - started)
+            entrant.seconds.append(time.perf_counter() - wall)
+            entrant.processor.append(time.process_time() - cpu)
             entrant.people += len(rows)
         advance()
+    cv2.setNumThreads(before)
 
 
 def _estimate(entrant: Entrant, image: Image, rows: Floats, scores: Floats) -> Poses:
@@ -246,38 +306,53 @@ def _estimate(entrant: Entrant, image: Image, rows: Floats, scores: Floats) -> P
 
 
 def run(name: str, command: str, labels: Labels, options: Options) -> Entrant:
-    """An entrant that is a command with the places {annotations}, {images} and {out}.
+    """An entrant that is a command with the places {annotations}, {images}, {out} and {threads}.
 
     Raises:
         WholebodyError: it fails or writes no results.
     """
     folder = options.output / "work"
-    folder.mkdir(parents=True, exist_ok=True)
     stem = "".join(c if c.isalnum() else "_" for c in name)
     annotations, out = folder / "people.json", folder / f"{stem}.json"
     # Only who has a box, in the order of the pictures.
     known = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
     write_labels(annotations, labels[np.flatnonzero(known)[np.argsort(labels.image_ids[known], kind="stable")]])
-    places = {"annotations": str(annotations), "images": str(options.images), "out": str(out)}
+    out.unlink(missing_ok=True)  # an earlier run's would pass for this one's
+    places = {
+        "annotations": str(annotations),
+        "images": str(options.images),
+        "out": str(out),
+        "threads": str(options.threads),
+    }
     try:
         words = [word.format(**places) for word in shlex.split(command)]
-        started = time.perf_counter()
+        wall, cpu = time.perf_counter(), _children()
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise WholebodyError(f"{name}: cannot run {command!r} ({error}). Check the command.") from error
-    seconds = time.perf_counter() - started
+    whole = {"seconds": time.perf_counter() - wall, "processor": _children() - cpu}
     if done.returncode or not out.exists():
         said = (done.stderr.strip() or done.stdout.strip() or "it wrote nothing").splitlines()[-1][:200]
         raise WholebodyError(f"{name}: the command failed with status {done.returncode}: {said}")
-    own = _own_seconds(done.stderr)
-    return Entrant(
-        name, predictions=_read(out, labels), seconds=[own or seconds], people=int(known.sum()), loading=own is None
-    )
+    own = _own_times(done.stderr)
+    entrant = Entrant(name, predictions=_read(out, labels), people=int(known.sum()), loading=own is None)
+    times = whole if own is None else own
+    entrant.seconds = [times["seconds"]]
+    entrant.processor = [times["processor"]] if "processor" in times else []
+    return entrant
 
 
-def _own_seconds(text: str) -> float | None:
+def _children() -> float:
+    """Seconds of the processor that finished commands of ours took; 0 on Windows, which does not tell."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+def _own_times(text: str) -> dict[str, float] | None:
+    """What a command says that it took: "seconds" and, if it likes, "processor"."""
     try:
-        return float(json.loads(text.strip().splitlines()[-1])["seconds"])
+        said = json.loads(text.strip().splitlines()[-1])
+        return {name: float(said[name]) for name in ("seconds", "processor") if name != "processor" or name in said}
     except (ValueError, KeyError, TypeError, IndexError):
         return None
 
@@ -300,34 +375,71 @@ def _title(name: str) -> str:
     return Path(name).stem if Path(name).suffix else name
 
 
+def difference(ours: Array, theirs: Array, image_ids: npt.NDArray[np.int64], resamples: int = 1000) -> Figure:
+    """Mean of `ours` - `theirs` over the people both have a number for, with its 95 % interval over pictures.
+
+    Args:
+        ours, theirs: (M,) OKS of the same people, NaN where a part has no label.
+        image_ids: (M,) which picture each is in: people of one picture are drawn together.
+        resamples: of the pictures.
+    """
+    there = np.isfinite(ours) & np.isfinite(theirs)
+    if not there.any():
+        return Figure(np.nan, np.nan, np.nan)
+    _, place = np.unique(image_ids[there], return_inverse=True)
+    totals, counts = np.bincount(place, (ours - theirs)[there]), np.bincount(place)
+    draws = np.random.default_rng(0).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), resamples)
+    low, high = np.percentile((draws @ totals) / (draws @ counts), (2.5, 97.5))
+    return Figure(float(totals.sum() / counts.sum()), float(low), float(high))
+
+
 # --- What is written --------------------------------------------------------------------------------------------------
 
+Differences = Mapping[str, Mapping[str, Figure]]  # entrant -> part -> from the first entrant
 
-def markdown(entrants: Sequence[Entrant], reports: Mapping[str, Report], labels: Labels, options: Options) -> str:
-    """The page: measured figures, and below them the published ones of the paper's table."""
-    first = next((entrant.milliseconds for entrant in entrants if entrant.milliseconds), None)
-    shown = [part for part in PARTS if any(report.people[part] for report in reports.values())]
+
+def markdown(
+    entrants: Sequence[Entrant],
+    reports: Mapping[str, Report],
+    differences: Differences,
+    labels: Labels,
+    options: Options,
+) -> str:
+    """The page: measured figures, how they differ, and below them the published ones of the paper's table."""
+    shown = _shown(reports)
     people = max((report.people["whole"] for report in reports.values()), default=0)
     boxes = "the labelled boxes" if options.boxes == "gt" else f"the boxes of {Path(options.boxes).name}"
     lines = [
         f"Measured on {people} people of {len(labels.images)} pictures ({options.annotations.name}), in {boxes}, with "
         f"{options.threads} thread{'s' * (options.threads > 1)}, in one run. Mean OKS in per cent, with 95 % intervals "
-        "over pictures; AP of the body as COCO computes it. Time is for a person, without reading pictures; `x` says "
-        "how many times that of the first line it is.",
+        "over pictures, and how many people have the part; AP and AR of the body as COCO computes them. Milliseconds "
+        "are for a person, without reading pictures, by the clock and of the processor; `x` says how many times the "
+        "processor's time of the first line it is.",
         "",
         "| measured | "
-        + " | ".join(f"{part} ({next(iter(reports.values())).people[part]})" for part in shown)
-        + " | body AP | ms | x |",
-        "|---|" + "---:|" * (len(shown) + 3),
+        + " | ".join(f"{_words(part)} ({next(iter(reports.values())).people[part]})" for part in shown)
+        + " | body AP | body AR | ms | processor ms | x |",
+        "|---|" + "---:|" * (len(shown) + 5),
     ]
+    first = entrants[0].processor_milliseconds if entrants else None
     for entrant in entrants:
         figures = reports[entrant.name].figures
         cells = [str(figures[part]["OKS"]) if part in entrant.parts else "-" for part in shown]
-        spent = entrant.milliseconds
-        timing = ("-", "-")
-        if spent is not None:
-            timing = (f"{spent:.1f}{' with loading' * entrant.loading}", f"{spent / first:.2f}" if first else "-")
-        lines.append(f"| {entrant.name} | " + " | ".join([*cells, f"{figures['body']['AP']}", *timing]) + " |")
+        cells += [str(figures["body"][name]) for name in ("AP", "AR")]
+        cells += _timing(entrant, first)
+        lines.append(f"| {entrant.name} | " + " | ".join(cells) + " |")
+    if len(entrants) > 1:
+        lines += [
+            "",
+            f"Difference from {entrants[0].name} on the same people, in points of OKS. An interval without 0 is a "
+            "difference that another draw of such pictures would hardly turn around.",
+            "",
+            "| measured | " + " | ".join(map(_words, shown)) + " |",
+            "|---|" + "---:|" * len(shown),
+        ]
+    for entrant in entrants[1:]:
+        apart = differences[entrant.name]
+        lines.append(f"| {entrant.name} | " + " | ".join(_signed(apart.get(part)) for part in shown) + " |")
     lines += [
         "",
         "![Accuracy and time](compare.svg)",
@@ -335,49 +447,136 @@ def markdown(entrants: Sequence[Entrant], reports: Mapping[str, Report], labels:
         "## Published",
         "",
         "AP / AR in per cent on COCO-WholeBody v1.0 val as their authors print them, with detections of human AP 56.4 "
-        "and flip test where the method is top-down. Another set, other labels: not to be read across.",
+        "and flip test where the method is top-down. Another set, other labels: not to be read across. The last column "
+        "is AP / AR measured above, where that system was there.",
         "",
-        "| published | input | body | feet | face | hands | whole | measured above |",
+        "| published | input | body | feet | face | hands | whole | measured |",
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]
-    names = [entrant.name.lower() for entrant in entrants]
     for row in PUBLISHED:
-        here = any(row.name.lower() in name for name in names)
         figures_as_printed = (row.body, row.feet, row.face, row.hands, row.whole)
-        lines.append("| " + " | ".join((row.name, row.size, *figures_as_printed, "yes" if here else "no")) + " |")
+        lines.append("| " + " | ".join((row.name, row.size, *figures_as_printed, _here(row, entrants, reports))) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _as_json(entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> dict[str, object]:
+def _shown(reports: Mapping[str, Report]) -> list[str]:
+    """The parts that somebody is labelled with: the same in every report."""
+    return [part for part in next(iter(reports.values())).parts if part in PARTS]
+
+
+def _words(part: str) -> str:
+    return part.replace("_", " ")
+
+
+def _timing(entrant: Entrant, first: float | None) -> tuple[str, str, str]:
+    """Milliseconds by the clock, of the processor, and how many times `first`."""
+    loading = " with loading" * entrant.loading
+    wall, cpu = entrant.milliseconds, entrant.processor_milliseconds
+    return (
+        "-" if wall is None else f"{wall:.1f}{loading}",
+        "-" if cpu is None else f"{cpu:.1f}{loading}",
+        f"{cpu / first:.2f}" if cpu and first else "-",
+    )
+
+
+def _signed(figure: Figure | None) -> str:
+    if figure is None or np.isnan(figure.value):
+        return "-"
+    return f"{100 * figure.value:+.1f} [{100 * figure.low:+.1f}, {100 * figure.high:+.1f}]"
+
+
+def _here(row: Published, entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> str:
+    """What was measured of a published system, by its name as a word of an entrant's."""
+    word = re.compile(rf"(?<![a-z0-9]){re.escape(row.name.lower())}(?![a-z0-9])")
+    said = []
+    for entrant in entrants:
+        if word.search(entrant.name.lower()):
+            part = "whole" if "whole" in entrant.parts and "whole" in _shown(reports) else "body"
+            figures = reports[entrant.name].figures[part]
+            ap, ar = (100 * figures[name].value for name in ("AP", "AR"))
+            said.append(f"{entrant.name}: {part} {ap:.1f} / {ar:.1f}")
+    return "; ".join(said) or "no"
+
+
+def _as_json(entrants: Sequence[Entrant], reports: Mapping[str, Report], differences: Differences) -> dict[str, object]:
     return {
         entrant.name: {
             "milliseconds_per_person": entrant.milliseconds,
+            "processor_milliseconds_per_person": entrant.processor_milliseconds,
             "loading_included": entrant.loading,
             "parts": entrant.parts,
             **json.loads(reports[entrant.name].to_json()),
+            "OKS_minus_first": {
+                part: None if np.isnan(figure.value) else [figure.value, figure.low, figure.high]
+                for part, figure in differences.get(entrant.name, {}).items()
+            },
         }
         for entrant in entrants
     }
 
 
-def plot(entrants: Sequence[Entrant], reports: Mapping[str, Report], part: str = "body") -> str:
-    """An SVG: OKS of a part with its interval against the time for a person."""
-    timed = [
-        (entrant.name, entrant.milliseconds, reports[entrant.name].figures[part]["OKS"])
+# --- The plot ---------------------------------------------------------------------------------------------------------
+
+_LEGEND = 22  # pixels a line
+
+
+def plot(entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> str:
+    """An SVG: OKS of the body against the processor's time; left of it OKS of all parts, where there are others."""
+    shown = _shown(reports)
+    colors = {entrant.name: COLORS[n % len(COLORS)] for n, entrant in enumerate(entrants)}
+    figures = {
+        (entrant.name, part): reports[entrant.name].figures[part]["OKS"]
         for entrant in entrants
-        if entrant.milliseconds and part in entrant.parts
-    ]
-    timed = [row for row in timed if np.isfinite(row[2].value)]
-    times = [milliseconds for _, milliseconds, _ in timed] or [1.0]
-    span = (min(times) / 1.5, max(times) * 3)
-    axes = Axes(span, (0, 1), log=True, size=(860, 420))
-    ticks = [value for value in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if span[0] < value < span[1]]
-    shares, label, title = (0, 0.2, 0.4, 0.6, 0.8, 1), "milliseconds for a person", f"mean OKS of the {part}, per cent"
-    shapes = [axes.lines(shares, ticks, lambda value: f"{100 * value:.0f}", label, title)]
-    for n, (name, milliseconds, figure) in enumerate(timed):
-        color = COLORS[n % len(COLORS)]
-        if np.isfinite(figure.low):
-            shapes.append(axes.line([(milliseconds, figure.low), (milliseconds, figure.high)], color))
-        shapes.append(axes.dot(milliseconds, figure.value, color, 5))
-        shapes.append(text(axes.across(milliseconds) + 9, axes.up(figure.value) + 4, name))
-    return axes.picture(shapes)
+        for part in shown
+        if part in entrant.parts and np.isfinite(reports[entrant.name].figures[part]["OKS"].value)
+    }
+    ends = [end for f in figures.values() for end in (f.value, f.low, f.high) if np.isfinite(end)] or [0, 1]
+    # Whole tenths around everything: dots are compared, not lengths, so that nothing has to begin at 0.
+    low, high = int(10 * min(ends)), min(int(10 * max(ends)) + 1, 10)
+    shares = [share / 10 for share in range(low, high + 1)]
+    top = 48 + _LEGEND * -(-len(entrants) // 2)
+    middle = 30 + 90 * len(shown) if len(shown) > 1 else 0
+    size = (middle + 60 + (400 if middle else 600), top + 326)
+    shapes = _legend(colors, size[0])
+    if middle:
+        left = Axes((0, len(shown)), (shares[0], shares[-1]), size=size, margins=(56, top, size[0] - middle, 46))
+        shapes += [left.lines(shares, name=_percent), text(56, top - 12, "mean OKS of each part, per cent")]
+        for at, part in enumerate(shown):
+            shapes.append(text(left.across(at + 0.5), size[1] - 28, _words(part), "middle"))
+            for n, entrant in enumerate(entrants):
+                if (entrant.name, part) in figures:
+                    x = at + 0.5 + 0.7 * ((n + 0.5) / len(entrants) - 0.5)
+                    shapes += _mark(left, x, figures[entrant.name, part], colors[entrant.name])
+            if at:
+                shapes.append(f'<path d="M{left.across(at):.1f} {top}V{left.up(shares[0]):.1f}" stroke="{GRID}"/>')
+    timed = {entrant.name: entrant.processor_milliseconds or 0.0 for entrant in entrants}
+    timed = {name: cpu for name, cpu in timed.items() if cpu and (name, "body") in figures}
+    reach = (min(timed.values(), default=1) / 1.6, max(timed.values(), default=10) * 1.6)
+    right = Axes(reach, (shares[0], shares[-1]), log=True, size=size, margins=(middle + 56, top, 16, 46))
+    ticks = [step * 10**power for power in range(5) for step in (1, 2, 3, 5)]
+    ticks = [tick for tick in ticks if reach[0] < tick < reach[1]]
+    shapes.append(right.lines(shares, ticks, _percent, "processor milliseconds for a person"))
+    shapes.append(text(middle + 56, top - 12, "mean OKS of the body, per cent"))
+    # The first on top and smaller, so that one that does the very same is seen around it.
+    for name, cpu in reversed(timed.items()):
+        shapes += _mark(right, cpu, figures[name, "body"], colors[name], 4.5 if name == entrants[0].name else 7)
+    return right.picture(shapes)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"
+
+
+def _mark(axes: Axes, x: float, figure: Figure, color: str, radius: float = 5) -> list[str]:
+    ends = [axes.line([(x, figure.low), (x, figure.high)], color)] if np.isfinite(figure.low) else []
+    return [*ends, axes.dot(x, figure.value, color, radius)]
+
+
+def _legend(colors: Mapping[str, str], width: int) -> list[str]:
+    """Names in two columns, from the top left."""
+    shapes = []
+    for n, (name, color) in enumerate(colors.items()):
+        x, y = 64 + (n % 2) * width // 2, 20 + _LEGEND * (n // 2)
+        shapes.append(f'<circle cx="{x}" cy="{y}" r="5" fill="{color}"/>')
+        shapes.append(text(x + 12, y + 4, name))
+    return shapes

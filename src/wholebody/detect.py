@@ -92,7 +92,7 @@ class YOLOX:
         nms: intersection over union above which the lower-scored of two boxes is the same person.
 
     Raises:
-        WholebodyError: the session is not a YOLOX network.
+        WholebodyError: the session is not a YOLOX network, or the threshold is not within 0 and 1.
     """
 
     session: Session
@@ -119,6 +119,8 @@ class YOLOX:
         outputs = tuple(tensor.name for tensor in self.session.outputs[: 2 if columns == 5 else 1])
         # Networks differ in how sure they sound: a bundled one carries the threshold it was measured at.
         least = notes(self.session).get("threshold", 0.3) if self.threshold is None else self.threshold
+        if not 0 <= least <= 1:
+            raise WholebodyError(f"threshold is {least}: scores of people lie between 0 and 1.")
         for name, value in (
             ("least", least),
             ("size", size),

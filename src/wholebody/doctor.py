@@ -17,7 +17,7 @@ from rich.table import Table
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
 from wholebody.images import read_image
-from wholebody.runtime import duplicates, providers
+from wholebody.runtime import duplicates, input_size, providers
 from wholebody.weights import cache_folder
 from wholebody.wholebody import WholeBody
 
@@ -74,8 +74,8 @@ def time_stages(rounds: int = 7) -> Table:
         raise WholebodyError(f"found {len(poses)} people on the sample photo, not 1. Install wholebody again.")
     stages: dict[str, Callable[[], Any]] = {
         "read the photo": lambda: read_image(SAMPLE),
-        f"detect on {detector!r}": lambda: detector.images([image]),
-        f"estimate on {model.pose!r}": lambda: model.pose(image, boxes, box_scores),
+        f"find people{_where(detector)}": lambda: detector.images([image]),
+        f"find keypoints{_where(model.pose)}": lambda: model.pose(image, boxes, box_scores),
         "draw": lambda: skeleton(image, poses),
     }
     height, width = image.shape[:2]
@@ -85,6 +85,15 @@ def time_stages(rounds: int = 7) -> Table:
     for name, stage in stages.items():
         table.add_row(escape(name), f"{_median(stage, rounds) * 1e3:.1f}")
     return table
+
+
+def _where(network: object) -> str:
+    """On what input and provider it runs, as far as it tells."""
+    session = getattr(network, "session", None)
+    if session is None:
+        return ""
+    w, h = input_size(session)
+    return f", {w} x {h}, {session.provider}"
 
 
 def _median(stage: Callable[[], Any], rounds: int) -> float:

@@ -128,6 +128,12 @@ class Report:
     predictions: int
     settings: Settings = field(default_factory=Settings)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that somebody is labelled with; the whole only where that says more than its only part."""
+        there = tuple(part for part in PARTS if self.people[part])
+        return there if len(there) > 2 else tuple(part for part in there if part != "whole")
+
     def coco(self) -> dict[str, dict[str, float]]:
         """AP and AR under their official names, -1 where nobody is labelled.
 

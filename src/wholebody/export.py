@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Storage = Literal["float32", "float16"]
 
 OPSET = 18  # what ONNX Runtime 1.18, TensorRT 10 and OpenVINO 2024 all read
+# What stands between the bytes of a crop and the network in the fused layout.
+_PREPARING = ("Transpose", "Gather", "Cast", "Sub", "Mul", "Div")
 # Smaller arrays are not worth a change of their type.
 _SMALL = 1024
 # Largest difference between torch and ONNX Runtime, in standard deviations of the output. A few 1e-5 is honest
@@ -141,6 +143,63 @@ def export_detector(
     _describe(proto, {"kind": "detector", "input_size": [w, h]} | dict(notes or {}))
     with _written(proto, path) as session:
         return _compare(network, session, example, names[1:], "int8" if int8 else storage, path)
+
+
+def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> float:
+    """Write a fused pose network in the layout of the released files: for rtmlib and others that know only that.
+
+    The released layout is `input` (N, 3, h, w) float32 normalised RGB -> `simcc_x`, `simcc_y`. What is in front of the
+    network (colours, mean, deviation) and behind it (decoding) is taken away; the rest stays as it is stored.
+
+    Args:
+        source: an ONNX file made by `export_pose`, fused.
+        path: replaced only when all is well.
+
+    Returns:
+        The largest difference of the logits between both files, in standard deviations.
+
+    Raises:
+        WholebodyError: the file is not such a network, or the outputs are not the same.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    from wholebody.estimate import TopDown, normalize
+
+    session = open_session(source, "cpu")
+    named = {tensor.name for tensor in session.outputs}
+    if session.inputs[0].dtype != "uint8" or not named >= {"simcc_x", "simcc_y"}:
+        raise WholebodyError(f"{source}: not a pose network in the fused layout, so there is nothing to take away.")
+    estimator = TopDown(session)
+    w, h = estimator.codec.input_size
+    proto = onnx.load(os.fspath(source))
+    graph = proto.graph
+    # Bytes to planes to numbers around zero: one node after the other, until the first that computes with weights.
+    at = graph.input[0].name
+    while len(users := [node for node in graph.node if at in node.input]) == 1 and users[0].op_type in _PREPARING:
+        at = users[0].output[0]
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = "input" if name == at else name
+    needed, kept = {"simcc_x", "simcc_y"}, []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed |= set(node.input)
+    outputs = [output for output in graph.output if output.name in ("simcc_x", "simcc_y")]
+    stored = [array for array in graph.initializer if array.name in needed]
+    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, h, w])
+    plain = helper.make_graph(list(reversed(kept)), graph.name, [given], outputs, stored)
+    copy_of = helper.make_model(plain, opset_imports=proto.opset_import, ir_version=proto.ir_version)
+    copy_of.metadata_props.extend(proto.metadata_props)
+    crops = np.random.default_rng(0).integers(0, 256, (2, h, w, 3), dtype=np.uint8)
+    wanted = session(crops, ("simcc_x", "simcc_y"))
+    with _written(copy_of, path) as copied:
+        got = copied(normalize(crops, estimator.preprocessing), ("simcc_x", "simcc_y"))
+        error = max(float(np.abs(a - b).max() / b.std()) for a, b in zip(got, wanted, strict=True))
+        if not error <= _TOLERANCE["float32"]:
+            raise WholebodyError(f"{source}: cannot be taken apart (logits differ by {error:.2g} standard deviations).")
+    return error
 
 
 def _frozen(model: "nn.Module") -> "nn.Module":

@@ -181,7 +181,7 @@ def _check_size(width: int, height: int, name: str) -> None:
     if width < 1 or height < 1:
         raise WholebodyError(f"{name}: the picture has no pixels ({width} x {height}). Use another one.")
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        limit = f"{MAX_PIXELS / 1e6:.0f} million pixels and {MAX_SIDE} a side"
+        limit = f"{MAX_PIXELS / 1e6:.0f} million pixels or {MAX_SIDE} a side"
         raise WholebodyError(f"{name}: {width} x {height} is more than {limit}. Scale it down first.")
 
 

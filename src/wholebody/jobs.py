@@ -7,6 +7,7 @@ killed leaves them, and `resume` goes on with the next frame and the same people
 without encoding again, and the sound is put beside them.
 """
 
+import math
 import shutil
 import sys
 import time
@@ -78,6 +79,9 @@ class Pace:
         smooth: how much keypoints are smoothed.
         two_pass: smooth with a look both ways, after everybody is found, and leave out who flashes up.
         resume: go on with a run that was stopped.
+
+    Raises:
+        WholebodyError: a number makes no sense.
     """
 
     fps: float | None = None
@@ -89,6 +93,16 @@ class Pace:
     two_pass: bool = False
     resume: bool = False
 
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise WholebodyError(f"fps is {self.fps:g}: give 1 to 1000, or leave it out.")
+        if not 0 <= self.start < math.inf:
+            raise WholebodyError(f"start is {self.start:g}: give seconds from the beginning, 0 or more.")
+        if self.end is not None and not self.end > self.start:
+            raise WholebodyError(f"end is {self.end:g}: give a second after the start, {self.start:g}.")
+        if self.every < 1:
+            raise WholebodyError(f"every is {self.every}: give 1 or more.")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -97,6 +111,9 @@ class Job:
     Attributes:
         look: what is drawn. kinds: files of poses; empty for the usual ones. people: most people, the largest first.
         networks: what they are called and how they run, in a word each: a stopped run goes on with the same ones.
+
+    Raises:
+        WholebodyError: people is below 1.
     """
 
     look: Look
@@ -104,6 +121,10 @@ class Job:
     people: int | None = None
     pace: Pace = field(default_factory=Pace)
     networks: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.people is not None and self.people < 1:
+            raise WholebodyError(f"people is {self.people}: give 1 or more, or leave it out.")
 
 
 @dataclass(frozen=True)
@@ -535,11 +556,15 @@ def _report(done: Sequence[Done], failed: Sequence[str]) -> None:
             console.print(table)
         if len(rows) > 40:
             console.print(f"... and {len(rows) - 40} more")
-    sums = [f"{len(rows)} {word}" for rows, word in ((pictures, "pictures"), (videos, "videos")) if rows] or ["0 done"]
-    people = sum(row.people for row in done)
-    console.print(f"{', '.join(sums)}, {people} people" + (f", {len(failed)} failed:" if failed else ""))
+    sums = [_count(len(rows), word) for rows, word in ((pictures, "picture"), (videos, "video")) if rows] or ["0 done"]
+    people = _count(sum(row.people for row in done), "person", "people")
+    console.print(f"{', '.join(sums)}, {people}" + (f", {len(failed)} failed:" if failed else ""))
     for line in failed:
         print(line, file=sys.stderr)
+
+
+def _count(number: int, word: str, many: str | None = None) -> str:
+    return f"{number} {word if number == 1 else many or word + 's'}"
 
 
 @contextmanager

@@ -21,12 +21,14 @@ import numpy.typing as npt
 
 from wholebody.annotations import Labels, picture_path
 from wholebody.errors import WholebodyError
-from wholebody.estimate import check_boxes
+from wholebody.estimate import TopDown, check_boxes
 from wholebody.files import replacing
 from wholebody.geometry import Image
 from wholebody.images import read_image
 from wholebody.poses import Floats, Poses
+from wholebody.runtime import open_session
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
+from wholebody.weights import find
 
 # Pictures that are read before their people are estimated together.
 GROUP = 8
@@ -153,15 +155,35 @@ def predict(
             advance()
         else:
             todo.append(number)
-    with journal.open("a", encoding="utf-8") as file:
-        for start in range(0, len(todo), GROUP):
-            for number, poses in _group(estimator, labels, images, boxes, todo[start : start + GROUP], done):
-                file.write(_line(number, poses))
-                done.predictions[number] = poses
-            file.flush()
-            for _ in todo[start : start + GROUP]:
-                advance()
+    for start in range(0, len(todo), GROUP):
+        found = _group(estimator, labels, images, boxes, todo[start : start + GROUP], done)
+        try:
+            with journal.open("a", encoding="utf-8") as file:
+                file.writelines(_line(number, poses) for number, poses in found)
+        except OSError as error:
+            raise WholebodyError(
+                f"{journal}: cannot write ({error.strerror or error}). Free some space and run it again: it goes on."
+            ) from error
+        done.predictions.update(found)
+        for _ in todo[start : start + GROUP]:
+            advance()
     return done
+
+
+def open_estimator(
+    name: str | Path, device: str = "auto", threads: int | None = None, flip: bool = False, batch: int = 32
+) -> TopDown:
+    """A pose network of ours by name or path.
+
+    Raises:
+        WholebodyError: it cannot be had, or is something else; the line names the file.
+    """
+    path = find(name, kind="pose")
+    session = open_session(path, device, threads)
+    try:
+        return TopDown(session, flip, batch)
+    except WholebodyError as error:
+        raise WholebodyError(f"{path}: {error}") from error
 
 
 def _group(
@@ -292,20 +314,34 @@ class Options:
     threads: int | None = None
 
 
-def read_set(annotations: Path, mapping: Path | None = None) -> Labels:
+def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> Labels:
     """The labels of a file, or of UBody's test videos where a folder is named.
 
     Raises:
-        WholebodyError: they cannot be read, or nobody is labelled.
+        WholebodyError: they cannot be read, there is no folder of pictures, nobody is labelled, or somebody with points
+            has a box or an area of no size, which no figure could be computed with.
     """
     from wholebody.annotations import read_labels, read_mapping, read_ubody
 
+    if not images.is_dir():
+        raise WholebodyError(f"{images}: no such folder. Name the folder that the pictures of {annotations} are in.")
     if annotations.is_dir():
         labels = read_ubody(annotations, split="test")
     else:
         labels = read_labels(annotations, read_mapping(mapping) if mapping else None)
     if not len(labels):
         raise WholebodyError(f"{annotations}: nobody is labelled. Choose a set with keypoints of people.")
+    w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T
+    counts = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
+    wrong = np.flatnonzero(counts & ((w <= 0) | (h <= 0) | (labels.areas <= 0)))
+    if len(wrong):
+        m = int(wrong[0])
+        flat = w[m] <= 0 or h[m] <= 0
+        what = f"bbox is {w[m]:g} x {h[m]:g}" if flat else f"area is {labels.areas[m]:g}"
+        more = f"{len(wrong) - 1} more: " if len(wrong) > 1 else ""
+        raise WholebodyError(
+            f"{annotations}: annotation {labels.ids[m]}: {what}. {more}`wholebody data check` lists all problems."
+        )
     return labels
 
 
@@ -314,16 +350,13 @@ def evaluate_model(options: Options, progress: Progress) -> int:
     from rich.console import Console
 
     from wholebody.detect import YOLOX
-    from wholebody.estimate import TopDown
     from wholebody.evaluate import evaluate, match
     from wholebody.formats import write_coco
     from wholebody.report import write_report
-    from wholebody.runtime import open_session
-    from wholebody.weights import find
 
-    labels = read_set(options.annotations, options.mapping)
+    labels = read_set(options.annotations, options.images, options.mapping)
     model = find(options.model, kind="pose")
-    estimator = TopDown(open_session(model, options.device, options.threads), options.flip, options.batch)
+    estimator = open_estimator(model, options.device, options.threads, options.flip, options.batch)
     about: dict[str, object] = {
         "model": options.model,
         "sha256": fingerprint(model),
@@ -349,7 +382,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
         measured = predict(estimator, labels, options.images, boxes, journal, about, advance)
     predictions = {number: as_wholebody(poses) for number, poses in measured.predictions.items()}
     report, people = evaluate(labels, predictions), match(labels, predictions)
-    parts = tuple(part for part in parts_of(estimator.schema) if report.people[part])
+    parts = tuple(part for part in parts_of(estimator.schema) if part in report.parts)
     results = json.loads(report.to_json())
     results["figures"] = {part: results["figures"][part] for part in parts}
     results["people"] = {part: results["people"][part] for part in parts}

@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 GRID, INK = "#e5e7eb", "#374151"
-COLORS = ("#2f6fde", "#e07b1a", "#1a9e55", "#8a5cd1", "#6b7280", "#c2334d")
+COLORS = ("#2f6fde", "#e07b1a", "#1a9e55", "#8a5cd1", "#6b7280", "#c2334d", "#0e8f9c", "#a67c00")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,13 @@ class Axes:
     def picture(self, shapes: Sequence[str]) -> str:
         """The SVG."""
         return svg(self.size, shapes)
+
+
+def ticks(most: float) -> list[float]:
+    """Round numbers from 0 up to `most`, about five to ten of them."""
+    step = 10 ** np.floor(np.log10(most))
+    step = float(step / 5 if most / step < 2 else step / 2 if most / step < 5 else step)
+    return [n * step for n in range(int(most / step + 1e-9) + 1)]
 
 
 def text(x: float, y: float, words: str, anchor: str = "start") -> str:

@@ -19,7 +19,7 @@ from wholebody.evaluate import FIGURES, People, Report
 from wholebody.files import replacing
 from wholebody.geometry import Image
 from wholebody.images import read_image
-from wholebody.plots import COLORS, Axes, text
+from wholebody.plots import COLORS, Axes, text, ticks
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY
 
@@ -89,7 +89,8 @@ def write_report(
         _table(report, FIGURES[5:10], parts),
         _table(report, FIGURES[10:], parts),
         "<h2>Error of each keypoint</h2><p>Distance from the label as a share of the diagonal of the person's box, of "
-        "people who were found: the bar is the median, the line reaches from the first to the third quartile.</p>",
+        "people who were found: the bar is the median, the line reaches from the first to the third quartile. The mouse"
+        " on a bar shows its keypoint's name.</p>",
         error_bars(relative_errors(labels, people), rows),
         f"<h2>Person size</h2><p>OKS ({escape(judged)}) against the height of the person's box; the line is the mean "
         "of ten equal groups.</p>",
@@ -133,7 +134,7 @@ def error_bars(errors: npt.NDArray[np.float64], parts: Sequence[tuple[str, slice
     quartiles = {row: np.nanpercentile(errors[:, row], (25, 50, 75)) for row in known}
     most = max([float(q[2]) for q in quartiles.values()] + [1e-3])
     axes = Axes((0, len(columns)), (0, most), size=(1080, 260), margins=(56, 12, 4, 30))
-    shapes = [axes.lines(np.linspace(0, most, 5).tolist(), name=lambda value: f"{100 * value:.1f} %")]
+    shapes = [axes.lines(ticks(most), name=lambda value: f"{100 * value:g} %")]
     width = 0.7 * (axes.across(1) - axes.across(0))
     for at, row in enumerate(columns):
         if row not in quartiles:
