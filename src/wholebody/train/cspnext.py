@@ -121,6 +121,13 @@ class CSPNeXt(nn.Module):
         self.stage1, self.stage2, self.stage3, self.stage4 = stages
         self.channels = inputs
 
+    def stages(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) -> the maps of strides 4, 8, 16 and 32; the last is the feature."""
+        x, maps = self.stem(images), []
+        for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps)
+
     def forward(self, images: Tensor) -> Tensor:
-        out: Tensor = self.stage4(self.stage3(self.stage2(self.stage1(self.stem(images)))))
-        return out
+        return self.stages(images)[-1]

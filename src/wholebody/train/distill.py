@@ -4,6 +4,7 @@ A lesson is a module: batch in, named loss terms out; their sum is what the step
 nothing else: a teacher is a callable beside it, frozen and never saved. The letters are those of DWPose (Yang et al.
 2023), and docs/distillation.md walks from its equations to these lines.
 
+    warm      the maps of a pretrained backbone, at every stride           a backbone with random weights learns
     labels    L_ori                                                     (+ a heat-map loss, in training only)
     stage 1   L_s1 = L_ori + r(t) alpha L_fea + r(t) beta L_logit       student and adaptor learn
     stage 2   L_s2 = gamma L_logit                                      a fresh head learns; no labels, no decay
@@ -18,12 +19,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.cspnext import CSPNeXt
 from wholebody.train.losses import decay, feature_loss, heatmap_loss, label_loss, logit_loss
 from wholebody.train.recipes import Distill
 from wholebody.train.rtmpose import RTMPose, RTMPoseHead
 from wholebody.train.teachers import Taught, Teacher
-from wholebody.train.thunder import Pyramid
+from wholebody.train.thunder import Pyramid, Thunder
 from wholebody.train.two_scale import TwoScale
 
 # The released balance of the terms is that of this many people in a process: its label loss is a sum over them, the
@@ -183,6 +186,48 @@ class StageOne(nn.Module):
         if self.config.decay == "cosine":
             return 0.5 * (1 + math.cos(math.pi * done))
         return decay(1 + done, 1.0)
+
+
+class WarmStart(nn.Module):
+    """Before stage 1: a backbone with random weights learns what a pretrained one sees, at every stride.
+
+    The published students start from backbones pretrained on bodies. One that starts from random numbers stays for
+    tens of thousands of crops at the mean pose, whether it follows SimCC's labels or a teacher's last feature: both
+    say little to its first layers. So here each of its stages answers for the teacher's map of the same stride,
+    through a 1x1 convolution that is thrown away.
+
+    Args:
+        student: its backbone learns; the head stays as it is.
+        teacher: its backbone is a `Thunder`.
+    """
+
+    def __init__(self, student: RTMPose, teacher: RTMPose) -> None:
+        super().__init__()
+        if not isinstance(student.backbone, CSPNeXt) or not isinstance(teacher.backbone, Thunder):
+            raise WholebodyError("a warm start is for RTMPose's sizes, from a network with Thunder's encoder.")
+        self.network = student
+        student.head.requires_grad_(False)
+        own = (student.backbone.channels // 8, student.backbone.channels // 4, student.backbone.channels // 2)
+        pairs = zip((*own, student.backbone.channels), (*teacher.backbone.stage_channels, 1280), strict=True)
+        self.aligns = nn.ModuleList(nn.Conv2d(mine, theirs, 1) for mine, theirs in pairs)
+        self._teacher = (teacher.requires_grad_(False).eval(),)
+
+    def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
+        """Terms "stride4" to "stride32": the share of the map's variance that is not explained, 1 at first."""
+        teacher = self._teacher[0].to(batch.images.device)
+        with torch.no_grad():
+            seen = cast(Thunder, teacher.backbone).stages(teacher.normalise(batch.images))
+        maps = cast(CSPNeXt, self.network.backbone).stages(self.network.normalise(batch.images))
+        return {
+            f"stride{4 << i}": unexplained(align(mine).float(), theirs.float())
+            for i, (align, mine, theirs) in enumerate(zip(self.aligns, maps, seen, strict=True))
+        }
+
+
+def unexplained(prediction: Tensor, target: Tensor) -> Tensor:
+    """The squared error of maps (N, C, h, w) over the variance of their channels: 1 for the mean, 0 for the target."""
+    spread = (target - target.mean(dim=(0, 2, 3), keepdim=True)).square().mean()
+    return (prediction - target).square().mean() / spread.clamp(min=1e-6)
 
 
 class StageTwo(nn.Module):

@@ -45,7 +45,7 @@ from wholebody.train import augment as aug
 from wholebody.train import state
 from wholebody.train.checkpoints import load_backbone, load_pose, read_weights, save_pose
 from wholebody.train.data import Mixture, People, Person, Photographs, Shards, people_of, read_coco_wholebody
-from wholebody.train.distill import Batch, Labels, Lesson, StageOne, StageTwo
+from wholebody.train.distill import Batch, Labels, Lesson, StageOne, StageTwo, WarmStart
 from wholebody.train.parallel import Process, distributed, mean_of, processes
 from wholebody.train.pool import read_pool
 from wholebody.train.recipes import Optim, Source, TrainConfig
@@ -57,6 +57,8 @@ from wholebody.train.views import Views
 
 # A teacher's confidence below this says nothing about where the point is.
 LEAST_CONFIDENCE = 0.2
+# What a row of figures says beside the terms of the loss.
+_NO_TERMS = ("step", "lr", "norm", "images_per_second")
 # The body's five points of the head, and the face.
 HEAD = [*range(5), *range(23, 91)]
 
@@ -256,6 +258,10 @@ def build_lesson(config: TrainConfig, data: Crops | Views) -> Lesson:
         trained = load_pose(distill.teachers[0])
         return StageTwo(trained, cast(RTMPoseHead, build(dataclasses.replace(config, init="")).head), distill)
     student = build(config)
+    if distill.stage == "warm":
+        if len(distill.teachers) != 1:
+            raise WholebodyError(f"recipe {config.name}: a warm start needs one checkpoint as distill.teachers.")
+        return WarmStart(student, load_pose(distill.teachers[0]))
     if isinstance(data, Views):
         teacher, channels = None, data.channels
         if "x" not in data.arrays and (distill.alpha or distill.beta):
@@ -471,7 +477,7 @@ def figures(
                     prefix = "validation/" if "validation" in row else ""
                     writer.add_scalar(prefix + name, value, step)
             if "validation" not in row:
-                shown = [f"{name} {row[name]:.4g}" for name in ("ori", "fea", "logit", "heatmap") if name in row]
+                shown = [f"{name} {value:.4g}" for name, value in row.items() if name not in _NO_TERMS]
                 speed = f"{row['images_per_second']:.1f} images/s"
                 bar.update(task, completed=step + 1, figures="  ".join([*shown, speed]))
 

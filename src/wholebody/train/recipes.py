@@ -95,8 +95,9 @@ class Distill:
     """What a teacher adds to a run, in the paper's letters (`wholebody.train.distill`).
 
     Attributes:
-        stage: 1: a larger teacher guides features and logits beside the labels. 2: the trained network itself
-            teaches a fresh head on its frozen backbone, with logits alone.
+        stage: "warm": a backbone with random weights learns the maps of the teacher's, and nothing else. 1: a larger
+            teacher guides features and logits beside the labels. 2: the trained network itself teaches a fresh head on
+            its frozen backbone, with logits alone.
         teachers: files, each a checkpoint or an ONNX file; several are averaged. Stage 2 takes one, its own network.
             Empty for "views", which bring what the teacher said.
         ori: factor on the label loss; 0 leaves labels out.
@@ -113,7 +114,7 @@ class Distill:
             the balance that the released code has at 64 people, at any batch.
     """
 
-    stage: Literal[1, 2] = 1
+    stage: Literal["warm", 1, 2] = 1
     teachers: tuple[str, ...] = ()
     ori: float = 1.0
     alpha: float = 7e-5
@@ -261,7 +262,7 @@ def small_teacher() -> TrainConfig:
 
 
 def warm_start(size: Size = "t") -> TrainConfig:
-    """A backbone for students, from random weights: it learns the teacher's features and nothing else.
+    """A backbone for students, from random weights: it learns the teacher's maps and nothing else.
 
     The published students start from backbones pretrained on bodies, whose data are not free.
     """
@@ -273,7 +274,7 @@ def warm_start(size: Size = "t") -> TrainConfig:
         batch=32,
         optim=Optim(lr=2e-3, lr_end=1e-4, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
         augment=Augment(close_up=0.1, scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
-        distill=Distill(teachers=("work/teacher/model.safetensors",), ori=0.0, beta=0.0, decay="none"),
+        distill=Distill(stage="warm", teachers=("work/teacher/model.safetensors",)),
         precision="bf16",
     )
 

@@ -96,10 +96,12 @@ class Thunder(nn.Module):
 
     Attributes:
         channels: of the stride-32 feature.
+        stage_channels: of the maps of strides 4, 8 and 16.
         mean, std: input normalisation in RGB, 0..255.
     """
 
     channels = 1280
+    stage_channels = (40, 56, 112)
     mean = (127.5, 127.5, 127.5)
     std = (127.5, 127.5, 127.5)
 
