@@ -120,7 +120,8 @@ class People:
             # The people of the pictures before: already made, and seen from another side.
             others = 1 + int(rng.random() < 0.25)
             for back in range(1, others + 1):
-                other = self._person(seed, abs(index // self.views - back))
+                group = index // self.views
+                other = self._person(seed, group - back if group >= back else group + back)
                 meshes.append(_beside(rng, other.mesh, camera, person.size))
         light = sample_light(rng)
         frame = render(join(meshes), camera, light)
