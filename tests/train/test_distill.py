@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 import oracle as reference
+from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train import distill, loop
-from wholebody.train.distill import Batch, StageOne, StageTwo
-from wholebody.train.recipes import DISTILLATIONS, RECIPES, Distill, Optim
+from wholebody.train.distill import Batch, StageOne, StageTwo, WarmStart, unexplained
+from wholebody.train.recipes import DISTILLATIONS, RECIPES, Distill, Optim, Source, TrainConfig
 from wholebody.train.rtmpose import rtmpose
 from wholebody.train.teachers import Network
 
@@ -129,6 +130,7 @@ def test_average_golden(oracle):
 # --- beyond the golden numbers ----------------------------------------------------------------------------------------
 
 SIZE = (64, 64)
+THUNDER = TrainConfig("teacher", "thunder", (Source("shards", ""),), input_size=SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +243,38 @@ def test_stage_two_keeps_the_backbone_unless_faithful(faithful):
     assert parameters <= same
     assert (same == set(after)) != faithful
     assert lesson.network.head is not trained.head
+
+
+def test_a_warm_start_explains_the_maps_of_every_stride():
+    torch.manual_seed(2)
+    teacher, student = loop.build(THUNDER), rtmpose("t", SIZE)
+    head = {name: value.clone() for name, value in student.head.state_dict().items()}
+    lesson = WarmStart(student, teacher)
+    optimizer = torch.optim.AdamW([p for p in lesson.parameters() if p.requires_grad], 3e-3)
+    curve = []
+    for _ in range(30):
+        terms = lesson(batch_of(student, 4))
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimizer.step()
+        curve.append({name: term.item() for name, term in terms.items()})
+    assert curve[0].keys() == {"stride4", "stride8", "stride16", "stride32"}
+    assert all(curve[-1][name] < 0.9 * curve[0][name] for name in curve[0])
+    assert all(torch.equal(value, head[name]) for name, value in student.head.state_dict().items())
+    assert all(name.startswith(("network.", "aligns.")) for name in lesson.state_dict())
+
+
+def test_a_warm_start_needs_thunders_maps(networks):
+    with pytest.raises(WholebodyError, match="Thunder's encoder"):
+        WarmStart(networks[1], networks[0])
+
+
+def test_the_unexplained_share():
+    target = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    mean = target.mean(dim=(0, 2, 3), keepdim=True).expand_as(target)
+    assert unexplained(target, target) == 0
+    assert unexplained(mean, target).item() == pytest.approx(1, rel=1e-5)
+    assert unexplained((mean + target) / 2, target).item() == pytest.approx(0.25, rel=1e-4)
 
 
 def test_every_published_pair_has_a_recipe(oracle):
