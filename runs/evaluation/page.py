@@ -39,7 +39,8 @@ What takes part:
 Figures are mean OKS (object keypoint similarity in per cent; COCO counts a person as found from 50 on), in brackets the
 interval that 95 of 100 resamplings of the pictures fall into. Nobody used a flip test. Times are for one person in a
 box that is given; `x` says how many times the processor's time of the first line it is. The machine was shared with
-other work, so compare the processor's time and not the clock's. {machine}.
+other work, heavily and unevenly, and commands ran after the others: compare the processor's time, not the clock's.
+{machine}.
 """
 
 SETS = {
