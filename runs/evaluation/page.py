@@ -57,6 +57,8 @@ LIMITS = """## What they do not say
   the body only, and its intervals are wide: trust a difference only if its own interval leaves out 0.
 * That anything is right about faces, hands and feet on real photos: nobody labelled those by hand here. The teachers'
   labels say whether a network learned its teachers, the rendered ones whether it learned the renderer.
+* How well MediaPipe places points on rendered faces: it finds one on {faces:.0f} % of these people (composite), and
+  a face that is not found counts as 0.
 * MoveNet and MediaPipe may have been trained on these COCO photos; ours was not, but its encoder began as MoveNet's.
 * Speed on other machines, or with several threads, or of finding people: docs/benchmark.md.
 """
@@ -120,7 +122,9 @@ def main() -> None:
         + "\n"
     )
     counts = {"people": rows["coco"][first]["people"]["body"], "pictures": rows["coco"][first]["images"]}
-    parts.append(LIMITS.format(**counts))
+    composite = json.loads((measured / "synthetic" / "work" / "Thunder_composite.json").read_text())
+    faces = 100 * sum(any(row["face_kpts"][2::3]) for row in composite) / len(composite)
+    parts.append(LIMITS.format(**counts, faces=faces))
     parts.append("## Published figures of other systems\n" + pages["synthetic"][1])
     parts.append(COMMAND)
     (docs / "compare.md").write_text("\n".join(parts))
