@@ -7,6 +7,8 @@ out=work/compare people=runs/evaluation/peers/mediapipe_people.py
 files="--map $shared/mediapipe/to_wholebody133.json --complexity 2 --threads {threads}"
 thunder="--thunder $shared/mediapipe/models/movenet_thunder_fp16.tflite"
 peer="work/peer/bin/python $people"
+# On a busy machine the threads of numpy's matrix products wait for each other by spinning.
+export OPENBLAS_NUM_THREADS=1
 
 mkdir -p "$out"
 [ -f work/sets/synthetic.json ] || $python runs/evaluation/sets.py "$shared/real" work/synth/val work/sets
