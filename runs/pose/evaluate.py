@@ -38,8 +38,8 @@ def people_of(pool: Path, synthetic: Path) -> dict[str, list[tuple[Person, np.nd
     coco = held_out_coco(pool)
     teachers = [person for group in pool_people(pool, held_out=True).values() for person in group]
     sets = {name: [(p, p.load().image) for p in people] for name, people in (("COCO", coco), ("teachers", teachers))}
-    sets["synthetic"] = []
-    for sample in map(Shards(synthetic).__getitem__, range(1000)):
+    sets["synthetic"], shards = [], Shards(synthetic)
+    for sample in map(shards.__getitem__, range(len(shards))):
         area = float(np.prod(sample.box[2:] - sample.box[:2]))
         person = Person(Path(sample.source), sample.keypoints, sample.visible, sample.box, area)
         sets["synthetic"].append((person, sample.image))

@@ -153,7 +153,7 @@ def size_of(network: RTMPose) -> Network:
     return widths[channels]
 
 
-def find_people(footage: Footage, folder: Path, progress: Progress) -> None:
+def find_people(footage: Footage, folder: Path, progress: Progress = _silent) -> None:
     """Write the pictures that show people, and the people's boxes, in COCO-WholeBody's layout.
 
     A box's middle stands in as its one labelled point: a run without labels never looks at it.
