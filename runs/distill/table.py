@@ -1,6 +1,6 @@
 """The tables of docs/ablations.md from the runs of grid.py.
 
-    python runs/distill/table.py work/grid > docs/ablations.md
+    python runs/distill/table.py work/grid docs/ablations.md
 
 Each figure is the mean OKS over people and seeds in per cent. Its interval holds 95 of 100 resamplings of people (all
 seeds of a person together) and of seeds. A difference to the row it is compared with is taken person by person and
@@ -12,6 +12,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+
+from wholebody.files import replacing
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "all")
 SETS = {
@@ -62,6 +64,7 @@ TABLES = (
     ),
 )
 DRAWS = 2000
+MARK = "<!-- made by runs/distill/table.py -->"
 
 
 def load(folder: Path, name: str) -> list[dict]:
@@ -101,21 +104,27 @@ def cell(runs: list[dict], base: list[dict] | None, kind: str, part: str) -> str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("page", type=Path)
     options = parser.parse_args()
+    lines: list[str] = []
     for title, about, rows in TABLES:
         there = {name: load(options.folder, name) for name in rows}
-        print(f"## {title}\n\n{about}\n")
+        lines.append(f"## {title}\n\n{about}\n")
         heads = [f"{part}, {SETS[kind]}" for kind, part in SHOWN]
-        print("| row | seeds |", " | ".join(heads), "|")
-        print("|---|---|", "---|" * len(heads), sep="")
+        lines.append(f"| row | seeds | {' | '.join(heads)} |")
+        lines.append("|---|---|" + "---|" * len(heads))
         for name, base in rows.items():
             runs = there[name]
             if not runs:
                 continue
             cells = [cell(runs, there[base] if base else None, kind, part) for kind, part in SHOWN]
             against = f" (against {base})" if base else ""
-            print(f"| {name}{against} | {len(runs)} |", " | ".join(cells), "|")
-        print()
+            lines.append(f"| {name}{against} | {len(runs)} | {' | '.join(cells)} |")
+        lines.append("")
+    # What a person wrote above the tables stays.
+    head = options.page.read_text().split(MARK)[0] if options.page.exists() else "# Ablations in miniature\n\n"
+    with replacing(options.page) as path:
+        path.write_text(f"{head}{MARK}\n\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""Images a second of one core: RTMPose-t at 256x192 in bf16, plain training beside distillation with a cached teacher.
+
+    python runs/distill/throughput.py work/throughput SHARDS --thunder movenet_thunder_fp16.tflite
+
+Both train on the same views (so that loading costs both the same), in turns within one run; whole steps, loading,
+averaging and logging included. The first steps of each turn are left out. "live" asks the teacher at every step.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from wholebody.train.checkpoints import save_pose
+from wholebody.train.loop import Batches, average, build, build_lesson, load_data, parameter_groups
+from wholebody.train.recipes import Distill, Source, TrainConfig
+from wholebody.train.rtmpose import simcc
+from wholebody.train.teachers import from_file
+from wholebody.train.views import write_views
+
+BATCH, VIEWS = 32, 256
+
+
+def steps(config: TrainConfig) -> Iterator[None]:
+    """The steps of a run, as `loop.fit` takes them, without its files."""
+    data, _ = load_data(config, simcc(config.input_size))
+    lesson = build_lesson(config, data).to(memory_format=torch.channels_last)
+    ema = build(replace(config, init=""))
+    optimizer = torch.optim.AdamW(parameter_groups(lesson, config.optim, config.batch))
+    batches = Batches(data, config.batch)
+    lesson.train()
+    for step in range(1_000_000):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            terms = lesson(batches[step], 0.1)
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()
+        nn.utils.clip_grad_norm_(lesson.parameters(), 1.0)
+        optimizer.step()
+        average(ema, lesson.network, step + 1, config.optim)
+        yield
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("shards")
+    parser.add_argument("--thunder", required=True)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=4)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    teacher = options.out / "teacher.safetensors"
+    sources = (Source("shards", options.shards),)
+    thunder = TrainConfig("teacher", "thunder", sources, init=options.thunder)
+    save_pose(build(thunder), teacher)
+    codec = simcc((192, 256))
+    if not (options.out / "views").exists():
+        crops, _ = load_data(replace(thunder, batch=BATCH), codec)
+        write_views(options.out / "views", crops.draw, VIEWS, BATCH, from_file(teacher, codec))
+    views = (Source("views", str(options.out / "views")),)
+    plain = TrainConfig("plain", "t", views, batch=BATCH)
+    contestants = {
+        "plain": plain,
+        "cached teacher": replace(plain, distill=Distill()),
+        "live teacher": replace(plain, sources=sources, distill=Distill(teachers=(str(teacher),))),
+        "plain, fresh crops": replace(plain, sources=sources),
+    }
+    runs = {name: steps(config) for name, config in contestants.items()}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for _ in range(options.rounds):
+        for name, run in runs.items():
+            next(run)
+            wall, processor = time.perf_counter(), time.process_time()
+            for _ in range(options.steps):
+                next(run)
+            seconds[name].append((time.perf_counter() - wall, time.process_time() - processor))
+    print("| run | images/s of the clock | images/s of the processor | of plain |\n|---|---|---|---|")
+    images = BATCH * options.steps
+    base = np.median([p for _, p in seconds["plain"]])
+    for name, rounds in seconds.items():
+        clock, processor = (float(np.median(column)) for column in zip(*rounds, strict=True))
+        print(f"| {name} | {images / clock:.1f} | {images / processor:.1f} | {base / processor:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
