@@ -71,6 +71,7 @@ def test_networks_commands_and_files_stand_in_one_table(folder, capsys):
         (("--run", "odd=true {nothing}"), "odd: cannot run"),
         (("--run", "no-equals-sign"), "is not NAME=VALUE"),
         (("--results", "gone=missing.json"), "missing.json"),
+        (("--precisions", "fp32", "int8"), "bright.int8.onnx: no such file"),
     ],
 )
 def test_what_cannot_run_is_one_line(folder, capsys, more, message):

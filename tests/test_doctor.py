@@ -12,7 +12,9 @@ def tiny(tmp_path, monkeypatch):
     def use(boxes, scores):
         detector = save_detector(tmp_path / "detector.onnx", boxes, scores)
         pose = save_pose(tmp_path / "pose.onnx")
-        monkeypatch.setattr(doctor, "WholeBody", lambda: WholeBody(pose, detector, threads=1))
+        monkeypatch.setattr(doctor, "WholeBody", lambda **how: WholeBody(pose, detector, threads=1, **how))
+        monkeypatch.setattr(doctor, "find", lambda name, kind: {"pose": pose, "detector": detector}[kind])
+        monkeypatch.setenv("WHOLEBODY_CACHE", str(tmp_path / "cache"))
 
     return use
 
@@ -21,7 +23,8 @@ def test_it_times_every_stage_and_ends_well(tiny, capsys):
     tiny([[20, 10, 90, 90]], [0.9])
     assert doctor.report() == 0
     out = capsys.readouterr().out
-    for word in ("onnxruntime", "CPUExecutionProvider", "works", "read the photo", "detect", "estimate", "draw"):
+    stages = ("read the photo", "detect", "estimate", "draw")
+    for word in ("onnxruntime", "CPUExecutionProvider", "works", *stages, "fastest here"):
         assert word in out
 
 

@@ -17,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from wholebody.images import read_image
 from wholebody.measure import Boxes, Estimator, Progress, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
 from wholebody.plots import COLORS, Axes, text
 from wholebody.poses import Floats, Poses
-from wholebody.runtime import input_size, notes, open_session
+from wholebody.runtime import Precision, input_size, notes, open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
 from wholebody.weights import IMAGENET_RGB, find
 
@@ -171,6 +172,7 @@ class Options:
     results: tuple[str, ...] = ()
     boxes: str = "gt"
     threads: int = 1
+    precisions: Sequence[Precision] = ("fp32",)
     mapping: Path | None = None
 
 
@@ -185,9 +187,12 @@ def compare(options: Options, progress: Progress) -> int:
     labels = read_set(options.annotations, options.mapping)
     boxes = labelled_boxes(labels) if options.boxes == "gt" else read_boxes(options.boxes)
     entrants = []
-    for name in options.models:
-        network = TopDown(open_session(find(name, kind="pose"), "cpu", options.threads))
-        entrants.append(Entrant(_title(name), parts_of(network.schema), network))
+    for name, precision in product(options.models, options.precisions):
+        device = "openvino" if precision == "bf16" else "cpu"
+        session = open_session(find(name, kind="pose"), device, options.threads, precision)
+        network = TopDown(session)
+        title = _title(name) if session.precision == "fp32" else f"{_title(name)}, {session.precision}"
+        entrants.append(Entrant(title, parts_of(network.schema), network))
     for name in options.rtmlib:
         theirs = Rtmlib.open(find(name, kind="pose"), options.threads)
         entrants.append(Entrant(f"rtmlib, {_title(name)}", parts_of(theirs.schema), theirs))

@@ -26,6 +26,7 @@ from wholebody.files import replacing
 from wholebody.geometry import Image
 from wholebody.images import read_image
 from wholebody.poses import Floats, Poses
+from wholebody.runtime import Precision
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
 
 # Pictures that are read before their people are estimated together.
@@ -289,6 +290,7 @@ class Options:
     batch: int = 32
     mapping: Path | None = None
     device: str = "auto"
+    precision: Precision = "fp32"
     threads: int | None = None
 
 
@@ -323,7 +325,8 @@ def evaluate_model(options: Options, progress: Progress) -> int:
 
     labels = read_set(options.annotations, options.mapping)
     model = find(options.model, kind="pose")
-    estimator = TopDown(open_session(model, options.device, options.threads), options.flip, options.batch)
+    session = open_session(model, options.device, options.threads, options.precision)
+    estimator = TopDown(session, options.flip, options.batch)
     about: dict[str, object] = {
         "model": options.model,
         "sha256": fingerprint(model),
@@ -332,6 +335,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
         "people": len(labels),
         "boxes": options.boxes,
         "flip": options.flip,
+        "precision": session.precision,
     }
     boxes: Boxes | Detector
     match options.boxes:
@@ -340,7 +344,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
         case "detect":
             detector = find(options.detector, kind="detector")
             about |= {"detector": options.detector, "detector_sha256": fingerprint(detector)}
-            boxes = YOLOX(open_session(detector, options.device, options.threads))
+            boxes = YOLOX(open_session(detector, options.device, options.threads, options.precision))
         case file:
             boxes = read_boxes(file)
             about["boxes"] = f"{Path(file).name} ({fingerprint(file)})"
