@@ -148,7 +148,10 @@ def export_detector(
 
 
 def quantise(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], pictures: Iterable[npt.NDArray[Any]]
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    pictures: Iterable[npt.NDArray[Any]],
+    keep: Sequence[str] = (),
 ) -> list[str]:
     """Write the int8 variant of an ONNX file: activations of the convolutions in eight bits, their weights too, with a
     scale for each output channel (static QDQ, ranges from the least and largest value seen).
@@ -162,6 +165,7 @@ def quantise(
         source: an ONNX file with one input and a free batch size. target: replaced only when all is well.
         pictures: what the network will see, one without a batch each: (h, w, 3) uint8, or what else it takes. Some
             hundred are enough.
+        keep: prefixes of weights ("head.") of further convolutions that stay in float.
 
     Returns:
         The names of the weights of layers that stay in float.
@@ -183,7 +187,7 @@ def quantise(
         options.log_severity_level = 3
         ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         graph = onnx.load(folded).graph
-        kept = _kept_in_float(graph)
+        kept = _kept_in_float(graph, tuple(keep))
         rows = ({session.inputs[0].name: picture[None]} for picture in pictures)
         first = next(rows, None)
         if first is None:
@@ -227,8 +231,8 @@ def quantise(
 _WEIGHTED = ("Conv", "MatMul", "Gemm", "ConvTranspose")
 
 
-def _kept_in_float(graph: Any) -> list[Any]:
-    """Nodes before the first convolution, after the last, and convolutions with no weights behind them."""
+def _kept_in_float(graph: Any, keep: tuple[str, ...] = ()) -> list[Any]:
+    """Nodes before the first convolution, after the last, and convolutions with no weights behind them or in `keep`."""
     takers: dict[str, list[Any]] = {}
     for node in graph.node:
         for name in node.input:
@@ -251,7 +255,7 @@ def _kept_in_float(graph: Any) -> list[Any]:
         node
         for node in graph.node
         if not (
-            weights[node.name]
+            weights[node.name] and not node.input[1].startswith(keep)
             if node.op_type == "Conv"
             else conv[node.name] and any(before.get(name, False) for name in node.input)
         )
