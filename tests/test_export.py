@@ -267,6 +267,8 @@ def test_a_detectors_predictions_stay_in_float(tmp_path):
     export_detector(Two(), tmp_path / "d.onnx", input_size=(64, 64))
     kept = quantise(tmp_path / "d.onnx", tmp_path / "d.int8.onnx", crops(4, 64, 64))
     assert kept == ["prediction.weight"]
+    kept = quantise(tmp_path / "d.onnx", tmp_path / "d.int8.onnx", crops(4, 64, 64), keep=["body."])
+    assert kept == ["body.weight", "prediction.weight"]
 
 
 def test_int8_needs_pictures(small, tmp_path):

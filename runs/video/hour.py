@@ -3,7 +3,7 @@
     python runs/video/hour.py [--fps 25] [--networks bundled|tiny] [--precision auto]
 
 People walk to and fro on a low-resolution video that is generated first. It is then worked off as the command does,
-drawn and encoded, into arrays and CSV, while another thread looks at the resident memory ten times a second. With
+drawn, encoded and written as arrays, while another thread looks at the resident memory ten times a second. With
 "tiny" the networks are the tests' functions that see blue rectangles: the whole path but for the networks' own time, so
 that every frame of an hour takes minutes. With "bundled" they are the real ones, on the sample photo's passer-by.
 
@@ -79,7 +79,7 @@ def main():
         started = time.perf_counter()
         look = jobs.Look("skeleton", ("body", "hands", "face"), 0.3, False)
         made = (lambda: WholeBody(threads=1, precision=options.precision)) if real else walkers.model
-        status = jobs.predict([clip], Path(folder) / "out", made, jobs.Job(look, ("npz", "csv")))
+        status = jobs.predict([clip], Path(folder) / "out", made, jobs.Job(look, ("npz",)))
         took = time.perf_counter() - started
         stop.set()
         thread.join()
