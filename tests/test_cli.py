@@ -242,7 +242,7 @@ def test_options_of_predict_are_a_decision():
     assert list(inspect.signature(cli.predict).parameters) == [
         "inputs", "output", "draw", "parts", "formats", "pose", "detector", "threshold", "draw_threshold", "people",
         "flip", "xinsir", "fps", "start", "end", "every", "latency", "smooth", "two_pass", "resume", "device",
-        "threads",
+        "precision", "threads",
     ]  # fmt: skip
 
 

@@ -83,6 +83,7 @@ def test_networks_commands_and_files_stand_in_one_table(folder, capsys):
         (("--devices", "coreml"), "Leave coreml out of --devices"),
         (("--run", "bright=true {out}"), "two estimators have the same name"),
         (("--output", "labels.json"), "labels.json: no folder can be here"),
+        (("--precisions", "fp32", "int8"), "bright.int8.onnx: no such file"),
     ],
 )
 def test_what_cannot_run_is_one_line(folder, capsys, monkeypatch, more, message):

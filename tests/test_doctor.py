@@ -12,7 +12,9 @@ def tiny(tmp_path, monkeypatch):
     def use(boxes, scores):
         detector = save_detector(tmp_path / "detector.onnx", boxes, scores)
         pose = save_pose(tmp_path / "pose.onnx")
-        monkeypatch.setattr(doctor, "WholeBody", lambda: WholeBody(pose, detector, threads=1))
+        monkeypatch.setattr(doctor, "WholeBody", lambda **how: WholeBody(pose, detector, threads=1, **how))
+        monkeypatch.setattr(doctor, "find", lambda name, kind: {"pose": pose, "detector": detector}[kind])
+        monkeypatch.setenv("WHOLEBODY_CACHE", str(tmp_path / "cache"))
 
     return use
 
@@ -28,6 +30,7 @@ def test_it_times_every_stage_and_ends_well(tiny, capsys):
         "read the photo",
         "find people",
         "keypoints, 48 x 64, CPU",
+        "fastest here",
     ):
         assert word in out
     assert "Tensor(" not in out and max(map(len, out.splitlines())) <= 80

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -9,8 +10,8 @@ from torch import nn
 import oracle as formula
 from wholebody import cli
 from wholebody.errors import WholebodyError
-from wholebody.export import export_detector, export_pose, plain_layout
-from wholebody.runtime import open_session
+from wholebody.export import export_detector, export_pose, plain_layout, quantise
+from wholebody.runtime import int8_file, open_session
 from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 
 
@@ -242,3 +243,76 @@ def test_not_a_number_raises(tmp_path):
     with pytest.raises(WholebodyError, match="differs"):
         export_detector(model, tmp_path / "m.onnx", input_size=(64, 64))
     assert list(tmp_path.iterdir()) == []
+
+
+# --- int8 -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small(tiny, tmp_path_factory):
+    """The tiny pose network with its largest weights in eight bits, its int8 variant, and what stayed in float."""
+    model, _ = tiny
+    path = tmp_path_factory.mktemp("int8") / "t.onnx"
+    export_pose(model, path, storage="float16", int8=("backbone.stage4",), notes={"name": "a test"})
+    return path, quantise(path, int8_file(path), crops(8, 192, 256))
+
+
+def test_int8_says_nearly_the_same(small):
+    path, _ = small
+    batch = crops(6, 192, 256)
+    exact, quick = (open_session(path, "cpu", 1, precision)(batch) for precision in ("fp32", "int8"))
+    for a, b in zip(exact[2:], quick[2:], strict=True):  # the logits: keypoints jump where two maxima are close
+        assert a.shape == b.shape
+        assert 0 < np.abs(a - b).mean() < 0.2 * a.std()
+
+
+def test_int8_computes_in_eight_bits_but_for_the_head(small):
+    path, kept = small
+    graph = onnx.load(int8_file(path), load_external_data=False).graph
+    made = {output: node for node in graph.node for output in node.output}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            assert all(made[name].op_type == "DequantizeLinear" for name in node.input[:2])
+        if node.op_type == "MatMul":
+            assert made[node.input[0]].op_type != "DequantizeLinear"
+    # The attention and both classifiers.
+    assert {name.split(".")[1] for name in kept} == {"mlp", "gau", "cls_x", "cls_y"}
+
+
+def test_int8_reads_what_is_there_already_from_the_float_file(small):
+    path, _ = small
+    graph = onnx.load(int8_file(path), load_external_data=False).graph
+    shared = [stored for stored in graph.initializer if stored.external_data]
+    assert shared and all({e.key: e.value for e in stored.external_data}["location"] == "t.onnx" for stored in shared)
+    about = json.loads(open_session(path, "cpu", 1, "int8").metadata["wholebody"])
+    assert about["float_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() and about["name"] == "a test"
+
+
+def test_int8_elsewhere_stands_alone(small, tmp_path):
+    path, _ = small
+    quantise(path, tmp_path / "alone.int8.onnx", crops(2, 192, 256))
+    assert not any(s.external_data for s in onnx.load(tmp_path / "alone.int8.onnx").graph.initializer)
+    assert len(open_session(tmp_path / "alone.int8.onnx", "cpu", 1)(crops(1, 192, 256))) == 4
+
+
+def test_a_detectors_predictions_stay_in_float(tmp_path):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.prediction = nn.Conv2d(3, 16, 32, stride=32), nn.Conv2d(16, 6, 1)
+
+        def forward(self, images):
+            return self.prediction(self.body(images / 255).relu()).flatten(2).transpose(1, 2)
+
+    torch.manual_seed(0)
+    export_detector(Two(), tmp_path / "d.onnx", input_size=(64, 64))
+    kept = quantise(tmp_path / "d.onnx", tmp_path / "d.int8.onnx", crops(4, 64, 64))
+    assert kept == ["prediction.weight"]
+    kept = quantise(tmp_path / "d.onnx", tmp_path / "d.int8.onnx", crops(4, 64, 64), keep=["body."])
+    assert kept == ["body.weight", "prediction.weight"]
+
+
+def test_int8_needs_pictures(small, tmp_path):
+    with pytest.raises(WholebodyError, match="no picture"):
+        quantise(small[0], tmp_path / "a.int8.onnx", [])
+    assert not list(tmp_path.iterdir())

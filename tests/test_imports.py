@@ -12,9 +12,9 @@ import wholebody
 SOURCE = Path(wholebody.__file__).parent
 LEVELS = {
     0: "errors files poses schema geometry",
-    1: "codec runtime weights images draw formats annotations plots",
+    1: "codec runtime openvino_session weights images draw formats annotations plots",
     2: "detect estimate track smooth video parts evaluate datacheck frames sheets",
-    3: "wholebody export batch serve demo bench doctor measure report compare pipeline jobs camera",
+    3: "wholebody export batch serve demo bench doctor measure report compare pipeline jobs camera speeds",
     4: "cli __main__",
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules.split()}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -261,3 +262,51 @@ def test_parts_of_nobody_are_fine(run, tmp_path):
     assert status == 0 and "0 people" in out
     assert all(len(poses) == 0 for _, poses in formats.read_npz_video(tmp_path / "clip_pose.npz"))
     assert parts.ids_of(formats.read_csv_video(tmp_path / "clip_pose.csv")[0][1]) == []
+
+
+def one_pixel(path):
+    video.write(path, [Frame(n / FPS, picture([], (1, 1))) for n in range(4)], FPS)
+    return 4
+
+
+def very_large(path):
+    video.write(path, [Frame(n / FPS, picture([(2000, 800, 3000, 3600)], (7680, 4320))) for n in range(3)], FPS)
+    return 3
+
+
+def damaged(path):
+    movie(path, count=40)
+    with av.open(str(path)) as source:
+        packet = [packet for packet in source.demux(video=0) if packet.size][25]
+        at = range(packet.pos + 8, packet.pos + packet.size)
+    data = bytearray(path.read_bytes())
+    data[at.start : at.stop] = b"\xa5" * len(at)
+    path.write_bytes(data)
+    return range(25, 41)
+
+
+def changing(path):
+    raw = path.with_suffix(".h264")
+    parts = [clip(path.with_name(f"{n}.h264"), count=6, size=size, container="h264") for n, size in enumerate(SIZES)]
+    raw.write_bytes(b"".join(part.read_bytes() for part in parts))
+    for part in parts:
+        part.unlink()
+    raw.rename(path)
+    return 12
+
+
+SIZES = ((64, 48), (32, 96))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"), [(one_pixel, ""), (very_large, ""), (damaged, "damaged"), (changing, "64 x 48 to 32 x 96")]
+)
+def test_odd_and_damaged_videos_come_to_an_end(run, tmp_path, make, says):
+    """The whole way through: every frame that can be had is in the results, and one line says what was wrong."""
+    path = tmp_path / "clip.mp4"
+    count = make(path)
+    status, _, errors = run(path)
+    kept = len(formats.read_npz_video(tmp_path / "clip_pose.npz"))
+    assert kept == count if isinstance(count, int) else kept in count
+    assert len(list(video.read(tmp_path / "clip_pose.mp4"))) == kept
+    assert says in errors and len(errors.splitlines()) == bool(says) and status == bool(says)

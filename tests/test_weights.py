@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wholebody import weights
+from wholebody import runtime, weights
 from wholebody.errors import WholebodyError
 from wholebody.runtime import input_size, open_session
 from wholebody.weights import MANIFEST, Weights, cache_folder, find, locate, rows
+from wholebody.wholebody import WholeBody
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -541,3 +542,28 @@ def test_any_beginning_and_any_server_give_the_whole_file(tmp_path_factory, data
         patch.setenv("WHOLEBODY_CACHE", str(folder))
         assert locate(entry(f"{mirror.base}/z.onnx", bytes=len(data), sha256=sha256)).read_bytes() == data
     assert left(folder) == ["z.onnx"]
+
+
+@pytest.mark.parametrize("name", [each.name for each in MANIFEST.values() if each.bundled])
+def test_an_int8_file_belongs_to_its_float_file(name):
+    """A bundled network that is replaced needs its int8 file made again: runs/precision/quantise.py."""
+    path = weights.locate(MANIFEST[name])
+    if not runtime.int8_file(path).is_file():
+        pytest.skip("this network has none")
+    about = runtime.notes(runtime.open_session(path, "cpu", 1, "int8"))
+    assert about["float_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_models_of_the_package_stay_small():
+    folder = weights.locate(MANIFEST["person"]).parent
+    assert sum(path.stat().st_size for path in folder.glob("*.onnx")) < 40e6
+
+
+def test_int8_finds_the_person_of_the_sample_photo():
+    sample = Path(weights.__file__).parent / "sample.jpg"
+    exact, quick = (WholeBody(threads=1, device="cpu", precision=precision)(sample) for precision in ("fp32", "int8"))
+    assert len(exact) == len(quick) == 1
+    sure = (exact.scores[0] > 0.5) & (quick.scores[0] > 0.5)
+    assert sure.sum() > 60
+    height = float(exact.boxes[0, 3] - exact.boxes[0, 1])
+    assert np.median(np.linalg.norm(exact.keypoints[0] - quick.keypoints[0], axis=1)[sure]) < 0.01 * height

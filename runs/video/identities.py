@@ -1,6 +1,6 @@
 """Who is who: IDF1 and id switches of our tracker, rtmlib's, and a ByteTrack-style one, on walks whose ids are known.
 
-    python runs/video/identities.py            # needs rtmlib and scipy; two minutes
+    python runs/video/identities.py [--clips CLIP=PEOPLE ...] [--seeds 20]      # needs rtmlib and scipy; two minutes
 
 People walk, cross, stop and turn as stick figures with 133 keypoints. Who is covered by somebody nearer is not seen,
 nor is one in thirty of all others; what is seen has noise of one pixel in a hundred of the person's height. Trackers
@@ -10,8 +10,14 @@ matched by place: an id is right if it is the one that the assignment which maxi
 
 rtmlib 0.0.16 indexes the people of a frame by their ids; once an id is larger than their number, it forgets everybody
 after each frame. "mended" is the same code with its memory put right after each frame.
+
+Real clips have no ids to compare with; PEOPLE is how many different people somebody counts in one. Every frame is
+searched and estimated with the bundled networks, all trackers get the same people, and told is how many ids each has
+given out: more than PEOPLE are people who were lost and found anew, or things that are nobody. In brackets, ids that
+were there for half a second or longer.
 """
 
+import argparse
 import contextlib
 import io
 import sys
@@ -78,7 +84,11 @@ def _covered(box, other):
 
 def ours():
     tracker = Tracker()
-    return lambda t, points: tracker.update(seen(points), t).ids.tolist()
+
+    def update(t, points, poses=None):
+        return tracker.update(seen(points) if poses is None else poses, t).ids.tolist()
+
+    return update
 
 
 def mended():
@@ -107,7 +117,7 @@ def rtmlib(mend=False):
     with contextlib.redirect_stdout(io.StringIO()):
         tracker = PoseTracker(Solution, det_frequency=1)
 
-    def update(t, points):
+    def update(t, points, poses=None):
         given.points = points
         if not len(points):
             tracker.bboxes_last_frame, tracker.track_ids_last_frame = [], []
@@ -125,7 +135,9 @@ def bytetrack(memory=2.0, least=0.2):
     tracks, state = {}, {"next": 0, "time": None}
     move = np.eye(8)
 
-    def update(t, points):
+    def update(t, points, poses=None):
+        if not len(points):
+            return []
         low, high = points.min(axis=1), points.max(axis=1)
         boxes = np.concatenate([low, high], axis=1)
         measured = np.concatenate([(low + high) / 2, high - low], axis=1)
@@ -176,7 +188,33 @@ def identity(truth, found):
     return 2 * best / (len(pairs) + (pairs[:, 1] >= 0).sum()), switches
 
 
-def main(seeds=20):
+def on_clips(clips, trackers):
+    """A table of the ids given out on real clips."""
+    from wholebody import WholeBody, video
+
+    model = WholeBody(device="auto", precision="auto")
+    table = Table("clip", "people", "frames", *(f"{name} ids" for name in trackers), box=box.MARKDOWN)
+    for clip in clips:
+        path, people = clip.rsplit("=", 1)
+        found = [(frame.time, model(frame.image)) for frame in video.read(path)]
+        cells = []
+        for make in trackers.values():
+            update, given = make(), []
+            for t, poses in found:
+                given += update(t, poses.keypoints.astype(np.float64), poses)
+            counts = np.unique(given, return_counts=True)[1]
+            long = 0.5 * len(found) / max(found[-1][0], 1e-9)
+            cells.append(f"{len(counts)} ({int((counts >= long).sum())})")
+        table.add_row(Path(path).name, people, str(len(found)), *cells)
+    return table
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", nargs="*", default=[])
+    parser.add_argument("--seeds", type=int, default=20)
+    options = parser.parse_args()
+    seeds = options.seeds
     assert identity([[1, 2], [1, 2]], [[5, 6], [5, 6]]) == (1.0, 0)
     assert identity([[1, 2], [1, 2]], [[5, 6], [6, 5]]) == (0.5, 2)
     table = Table("walk", "people", box=box.MARKDOWN)
@@ -201,7 +239,10 @@ def main(seeds=20):
             means = [np.mean(rows, axis=0) for rows in scores.values()]
             cells = [cell for idf1, switches in means for cell in (f"{idf1:.3f}", f"{switches:.1f}")]
             table.add_row(paths.__name__, str(count), *cells)
-    Console(width=140).print(table)
+    console = Console(width=140)
+    console.print(table)
+    if options.clips:
+        console.print(on_clips(options.clips, trackers))
 
 
 if __name__ == "__main__":

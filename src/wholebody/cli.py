@@ -19,7 +19,8 @@ Picture = Literal["skeleton", "openpose", "none"]
 Part = Literal["body", "hands", "face", "feet"]
 Latency = Literal["low", "high"]
 Smooth = Literal["off", "light", "strong"]
-Device = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "directml"]
+Device = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "coreml", "directml"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
 def predict(
@@ -45,6 +46,7 @@ def predict(
     two_pass: bool = False,
     resume: bool = False,
     device: Device = "auto",
+    precision: Precision = "auto",
     threads: int | None = None,
 ) -> int:
     """Find everyone in photos and videos: skeletons drawn over them, and a file of keypoints for each.
@@ -89,6 +91,7 @@ def predict(
         two_pass: Smooth with a look both ways, without lag, and leave out who flashes up for a moment.
         resume: Go on with videos of a run that was stopped or killed.
         device: What to compute on.
+        precision: On a processor: fp32 as the model cards were measured, bf16 (OpenVINO), int8, or the fastest here.
         threads: CPU threads; all cores by default.
     """
     from wholebody import jobs
@@ -98,9 +101,11 @@ def predict(
     pace = jobs.Pace(fps, start, end, every, latency, smooth, two_pass, resume)
 
     def model() -> WholeBody:
-        return WholeBody(pose, detector, device=device, threads=threads, threshold=threshold, flip=flip)
+        return WholeBody(
+            pose, detector, device=device, threads=threads, precision=precision, threshold=threshold, flip=flip
+        )
 
-    networks = (pose, detector, f"{threshold}", "flip" if flip else "")
+    networks = (pose, detector, f"{threshold}", "flip" if flip else "", precision)
     return jobs.predict(inputs, output, model, jobs.Job(look, formats, people, pace, networks))
 
 
@@ -118,6 +123,7 @@ def camera(
     smooth: Smooth = "light",
     port: int = 8000,
     device: Device = "auto",
+    precision: Precision = "auto",
     threads: int | None = None,
 ) -> int:
     """Show skeletons over what a camera sees, live, on a page in the browser of this machine.
@@ -138,6 +144,7 @@ def camera(
         smooth: How much keypoints are smoothed.
         port: Of the page.
         device: What to compute on.
+        precision: On a processor: fp32, bf16 (OpenVINO), int8, or the fastest here.
         threads: CPU threads; all cores by default.
     """
     from rich.console import Console
@@ -149,7 +156,7 @@ def camera(
     from wholebody.wholebody import WholeBody
 
     look = Look(draw, ("body", "hands", "face"), draw_threshold, False)
-    model = WholeBody(pose, detector, device=device, threads=threads, threshold=threshold)
+    model = WholeBody(pose, detector, device=device, threads=threads, precision=precision, threshold=threshold)
     follower = Follower(model, every, people, "low")
     console = Console()
     smoother = Smoother(STRENGTHS[smooth])
@@ -594,6 +601,7 @@ def evaluate(
     batch: int = 32,
     mapping: Path | None = None,
     device: Device = "auto",
+    precision: Precision = "fp32",
     threads: int | None = None,
 ) -> int:
     """Measure a pose network on a labelled set: AP and AR of COCO-WholeBody, OKS and PCK, each with its interval.
@@ -617,11 +625,14 @@ def evaluate(
         batch: Most people in one run of the network.
         mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
         device: What to compute on.
+        precision: On a processor: fp32, bf16 (OpenVINO), int8, or the fastest here.
         threads: CPU threads; all cores by default.
     """
     from wholebody.measure import Options, evaluate_model
 
-    options = Options(model, annotations, images, output, boxes, detector, flip, batch, mapping, device, threads)
+    options = Options(
+        model, annotations, images, output, boxes, detector, flip, batch, mapping, device, precision, threads
+    )
     return evaluate_model(options, lambda total: _progress("pictures", total))
 
 
@@ -636,6 +647,7 @@ def compare(
     results: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     boxes: str = "gt",
     threads: int = 1,
+    precisions: tuple[Precision, ...] = ("fp32",),
     mapping: Path | None = None,
 ) -> int:
     """Measure several estimators on the same pictures, boxes and threads, in one run: accuracy and time.
@@ -658,12 +670,15 @@ def compare(
         results: NAME=FILE, may be repeated: COCO-WholeBody results made elsewhere.
         boxes: gt for the labelled boxes, or a file of COCO detections (for models and rtmlib).
         threads: CPU threads of the networks.
+        precisions: What each of ours computes in, fp32, bf16 (OpenVINO) or int8: each of them takes part.
         mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
     """
     from wholebody.compare import Options
     from wholebody.compare import compare as measure
 
-    options = Options(annotations, images, output, models, devices, rtmlib, run, results, boxes, threads, mapping)
+    options = Options(
+        annotations, images, output, models, devices, rtmlib, run, results, boxes, threads, precisions, mapping
+    )
     return measure(options, lambda total: _progress("estimators", total))
 
 
@@ -707,6 +722,33 @@ def bench_image(
     return 0
 
 
+def bench_precision(
+    models: tuple[str, ...] = ("wholebody-133", "person"),
+    batches: tuple[int, ...] = (1, 4),
+    threads: tuple[int, ...] = (1, 2),
+    rounds: int = 20,
+) -> int:
+    """Time networks in each precision and runtime that is here, in turns within one run, and say which is fastest.
+
+    Args:
+        models: Names from `wholebody models`, or .onnx files.
+        batches: How many crops or pictures at once.
+        threads: Numbers of CPU threads.
+        rounds: How often each is timed; medians are printed.
+    """
+    from rich.console import Console
+
+    from wholebody.speeds import table, time_precisions
+    from wholebody.weights import MANIFEST, find
+
+    console = Console()
+    for name in models:
+        path = find(name, kind=MANIFEST[name].kind if name in MANIFEST else "pose")
+        for count in threads:
+            console.print(table(f"{name}, {count} threads", time_precisions(path, count, batches, rounds)))
+    return 0
+
+
 COMMANDS: dict[str, Callable[..., int]] = {
     "predict": predict,
     "camera": camera,
@@ -723,6 +765,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "synth": synth,
     "synth body": synth_body,
     "bench image": bench_image,
+    "bench precision": bench_precision,
 }
 
 

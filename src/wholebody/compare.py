@@ -23,6 +23,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ from wholebody.measure import (
 )
 from wholebody.plots import COLORS, GRID, Axes, text
 from wholebody.poses import Floats, Poses
-from wholebody.runtime import input_size, notes, open_session
+from wholebody.runtime import Precision, input_size, notes, open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
 from wholebody.weights import IMAGENET_RGB, find
 
@@ -201,6 +202,7 @@ class Options:
     results: tuple[str, ...] = ()
     boxes: str = "gt"
     threads: int = 1
+    precisions: Sequence[Precision] = ("fp32",)
     mapping: Path | None = None
 
 
@@ -215,13 +217,16 @@ def compare(options: Options, progress: Progress) -> int:
     labels = read_set(options.annotations, options.images, options.mapping)
     boxes = labelled_boxes(labels) if options.boxes == "gt" else read_boxes(options.boxes)
     entrants = []
-    for name in options.models:
-        for device in options.devices:
-            network = open_estimator(name, device, options.threads)
-            if network.session.fallback:  # a row that says cuda and means the CPU would be a lie
-                raise WholebodyError(f"{network.session.fallback}. Leave {device} out of --devices.")
-            title = f"{_title(name)}, {device}" if len(options.devices) > 1 else _title(name)
-            entrants.append(Entrant(title, parts_of(network.schema), network))
+    for name, device, precision in product(options.models, options.devices, options.precisions):
+        # Half precision is OpenVINO's on processors.
+        where = "openvino" if precision == "bf16" and device == "cpu" else device
+        network = open_estimator(name, where, options.threads, precision)
+        if network.session.fallback:  # a row that says cuda and means the CPU would be a lie
+            raise WholebodyError(f"{network.session.fallback}. Leave {device} out of --devices.")
+        told = [_title(name)]
+        told += [where] if len(options.devices) > 1 else []
+        told += [network.session.precision] if len(options.precisions) > 1 else []
+        entrants.append(Entrant(", ".join(told), parts_of(network.schema), network))
     for name in options.rtmlib:
         theirs = Rtmlib.open(find(name, kind="pose"), options.threads)
         for other, title in ((theirs, "rtmlib"), (replace(theirs, rgb=True), "rtmlib given RGB")):

@@ -18,8 +18,9 @@ from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
 from wholebody.images import read_image
 from wholebody.runtime import duplicates, input_size, providers
-from wholebody.weights import cache_folder
-from wholebody.wholebody import WholeBody
+from wholebody.speeds import fastest, table, time_precisions
+from wholebody.weights import MANIFEST, cache_folder, find
+from wholebody.wholebody import DETECTOR, POSE, WholeBody
 
 SAMPLE = Path(__file__).parent / "sample.jpg"
 PACKAGES = ("wholebody", "numpy", "opencv-python-headless", "onnxruntime", "av", "openvino", "torch")
@@ -41,17 +42,28 @@ def report() -> int:
             f"[red]{both} overwrite each other's {module}: uninstall all of them, then install {keep} again.[/red]\n"
         )
 
-    table = Table("device", "provider", "", box=None, pad_edge=False)
+    devices = Table("device", "provider", "", box=None, pad_edge=False)
     for row in providers():
-        table.add_row(row.device, row.name, "[green]works[/green]" if row.available else escape(row.reason))
-    console.print(table)
+        devices.add_row(row.device, row.name, "[green]works[/green]" if row.available else escape(row.reason))
+    console.print(devices)
     try:
         stages = time_stages()
+        speeds = {name: time_precisions(find(name, kind=MANIFEST[name].kind), rounds=9) for name in (POSE, DETECTOR)}
     except WholebodyError as error:
         console.print(f"\n[red]the sample photo failed:[/red] {escape(str(error))}", highlight=False)
         return 1
     console.print()
     console.print(stages)
+    for name, rows in speeds.items():
+        best = fastest(rows)
+        console.print()
+        console.print(table(name, rows))
+        console.print(f"fastest here: {best.precision} on {best.runtime}")
+    device = "cpu" if _version("openvino") == "not installed" else "cpu or openvino"
+    console.print(
+        f"\n--precision auto takes {WholeBody(precision='auto').pose.session.precision}; choose by --device "
+        f"{device} and --precision"
+    )
     return 1 if clashes else 0
 
 
@@ -80,11 +92,11 @@ def time_stages(rounds: int = 7) -> Table:
     }
     height, width = image.shape[:2]
     title = f"the sample photo, {width}x{height}, {len(poses)} person, mean score {float(np.mean(poses.scores)):.2f}"
-    table = Table("stage", "ms", title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_row("open both networks (once)", f"{opened * 1e3:.0f}")
+    stages_table = Table("stage", "ms", title=title, title_justify="left", box=None, pad_edge=False)
+    stages_table.add_row("open both networks (once)", f"{opened * 1e3:.0f}")
     for name, stage in stages.items():
-        table.add_row(escape(name), f"{_median(stage, rounds) * 1e3:.1f}")
-    return table
+        stages_table.add_row(escape(name), f"{_median(stage, rounds) * 1e3:.1f}")
+    return stages_table
 
 
 def _where(network: object) -> str:

@@ -26,7 +26,7 @@ from wholebody.files import replacing
 from wholebody.geometry import Image
 from wholebody.images import read_image
 from wholebody.poses import Floats, Poses
-from wholebody.runtime import open_session
+from wholebody.runtime import Precision, open_session
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
 from wholebody.weights import find
 
@@ -171,7 +171,13 @@ def predict(
 
 
 def open_estimator(
-    name: str | Path, device: str = "auto", threads: int | None = None, flip: bool = False, batch: int = 32
+    name: str | Path,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: Precision = "fp32",
+    *,
+    flip: bool = False,
+    batch: int = 32,
 ) -> TopDown:
     """A pose network of ours by name or path.
 
@@ -179,7 +185,7 @@ def open_estimator(
         WholebodyError: it cannot be had, or is something else; the line names the file.
     """
     path = find(name, kind="pose")
-    session = open_session(path, device, threads)
+    session = open_session(path, device, threads, precision)
     try:
         return TopDown(session, flip, batch)
     except WholebodyError as error:
@@ -311,6 +317,7 @@ class Options:
     batch: int = 32
     mapping: Path | None = None
     device: str = "auto"
+    precision: Precision = "fp32"
     threads: int | None = None
 
 
@@ -356,7 +363,9 @@ def evaluate_model(options: Options, progress: Progress) -> int:
 
     labels = read_set(options.annotations, options.images, options.mapping)
     model = find(options.model, kind="pose")
-    estimator = open_estimator(model, options.device, options.threads, options.flip, options.batch)
+    estimator = open_estimator(
+        model, options.device, options.threads, options.precision, flip=options.flip, batch=options.batch
+    )
     about: dict[str, object] = {
         "model": options.model,
         "sha256": fingerprint(model),
@@ -365,6 +374,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
         "people": len(labels),
         "boxes": options.boxes,
         "flip": options.flip,
+        "precision": estimator.session.precision,
     }
     boxes: Boxes | Detector
     match options.boxes:
@@ -373,7 +383,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
         case "detect":
             detector = find(options.detector, kind="detector")
             about |= {"detector": options.detector, "detector_sha256": fingerprint(detector)}
-            boxes = YOLOX(open_session(detector, options.device, options.threads))
+            boxes = YOLOX(open_session(detector, options.device, options.threads, options.precision))
         case file:
             boxes = read_boxes(file)
             about["boxes"] = f"{Path(file).name} ({fingerprint(file)})"

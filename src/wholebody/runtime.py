@@ -2,6 +2,10 @@
 
 Only the CPU path is tested by the project. CUDA, TensorRT, DirectML and CoreML are thin: they pass the request on to
 ONNX Runtime, check that its provider really took the model, and otherwise fall back to the CPU with a notice.
+
+On a processor a network runs in one of three precisions: fp32, which is what every figure of a model card was measured
+in; bf16, which only OpenVINO has; and int8, for which there has to be a file of its own beside the network's
+(`int8_file`). "auto" takes the fastest of those that are there.
 """
 
 import difflib
@@ -11,11 +15,12 @@ import importlib.util
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +41,10 @@ PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
 # CoreML: every Mac has it, it computes in half precision, and nobody here has compared its keypoints.
 AUTO = ("cuda", "directml", "cpu")
 DEVICES = ("auto", *PROVIDERS, "openvino")
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16", "int8")
+# Devices that are the processor: only there is there a choice of precision.
+_PROCESSOR = ("auto", "cpu", "openvino")
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,8 @@ class Session(Protocol):
     Attributes:
         inputs, outputs: what goes in (one tensor) and what comes out.
         metadata: the file's own notes, text to text; the key `wholebody` holds JSON.
-        provider: what really computes, in ONNX Runtime's words ("CPUExecutionProvider").
+        provider: what really computes, in ONNX Runtime's words ("CPUExecutionProvider"), or "OpenVINO".
+        precision: what most of it computes in: "fp32", "bf16" or "int8".
         fallback: why that is not the device asked for, in one line; None when it is.
     """
 
@@ -65,6 +75,8 @@ class Session(Protocol):
     def metadata(self) -> Mapping[str, str]: ...
     @property
     def provider(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
     @property
     def fallback(self) -> str | None: ...
 
@@ -90,6 +102,7 @@ class OrtSession:
     provider: str
     fallback: str | None
     _ort: Any = field(repr=False)
+    precision: str = "fp32"
 
     def __call__(self, batch: npt.NDArray[Any], outputs: Sequence[str] | None = None) -> list[npt.NDArray[Any]]:
         names = [tensor.name for tensor in self.outputs] if outputs is None else list(outputs)
@@ -111,7 +124,9 @@ class OrtSession:
         return results
 
 
-def open_session(path: str | os.PathLike[str], device: str = "auto", threads: int | None = None) -> Session:
+def open_session(
+    path: str | os.PathLike[str], device: str = "auto", threads: int | None = None, precision: Precision = "fp32"
+) -> Session:
     """Load an ONNX file for `device`.
 
     A device that is not there, or fails to take the model, is replaced by the CPU, with one warning a process in the
@@ -119,27 +134,39 @@ def open_session(path: str | os.PathLike[str], device: str = "auto", threads: in
 
     Args:
         path: an ONNX file with a single input.
-        device: "auto" (the first of CUDA, DirectML and CPU that works), "cpu", "cuda", "tensorrt", "directml" or
-            "coreml".
+        device: "auto" (the first of CUDA, DirectML and CPU that works), "cpu", "cuda", "tensorrt", "directml",
+            "coreml", or "openvino", which is the CPU too.
         threads: CPU threads for one network; None leaves it to the runtime (one for each physical core).
+        precision: on a processor; "fp32" on all other devices. "auto" is the first of these: int8 where there is a
+            file for it and the processor has instructions for it; bf16 where the processor computes in it and OpenVINO
+            is installed and not ruled out by `device`; fp32.
 
     Raises:
-        WholebodyError: no such file, not a usable ONNX file, unknown device, threads below 1.
+        WholebodyError: no such file, not a usable ONNX file, unknown device or precision, threads below 1, or a
+            precision that is not to be had here.
     """
     path = Path(path)
     if device not in DEVICES:
         raise WholebodyError(f"device {device!r} is unknown.{_closest(device)} Choose one of {', '.join(DEVICES)}.")
-    if device == "openvino":
-        raise WholebodyError(_openvino())
+    if precision not in PRECISIONS:
+        raise WholebodyError(f"precision {precision!r} is unknown. Choose one of {', '.join(PRECISIONS)}.")
+    if device == "openvino" and (why := _no_openvino()):
+        raise WholebodyError(f"device 'openvino' {why}, or choose another device.")
+    if precision in ("bf16", "int8") and device not in _PROCESSOR:
+        raise WholebodyError(f"precision {precision} is for processors: choose fp32, or device cpu.")
     if threads is not None and threads < 1:
         raise WholebodyError(f"threads is {threads}: give 1 or more, or leave it out.")
     _check_file(path)
+    if precision in ("bf16", "int8") or device == "openvino":
+        return _on_processor(path, device, threads, precision)
 
     reasons = []
     wanted = AUTO if device == "auto" else (device, "cpu") if device != "cpu" else ("cpu",)
     for name in wanted:
         why = _absent(name)
         if why is None:
+            if name == "cpu" and precision == "auto" and device in _PROCESSOR:
+                return _on_processor(path, device, threads, precision)
             opened = _open(path, name, threads)
             if not isinstance(opened, str):
                 break
@@ -150,11 +177,66 @@ def open_session(path: str | os.PathLike[str], device: str = "auto", threads: in
     fallback = "; ".join(reasons) or None
     if fallback:
         _notice(f"{fallback}. Running on {opened.get_providers()[0]}.")
+    return _described(path, opened, fallback)
+
+
+def _described(path: Path, opened: Any, fallback: str | None = None, precision: str = "fp32") -> Session:
     inputs, outputs = (_tensors(nodes) for nodes in (opened.get_inputs(), opened.get_outputs()))
     if len(inputs) != 1:
         raise WholebodyError(f"{path}: not a pose or detector network (it has {len(inputs)} inputs, not one).")
     metadata = MappingProxyType(dict(opened.get_modelmeta().custom_metadata_map))
-    return OrtSession(path, inputs, outputs, metadata, opened.get_providers()[0], fallback, opened)
+    return OrtSession(path, inputs, outputs, metadata, opened.get_providers()[0], fallback, opened, precision)
+
+
+def _on_processor(path: Path, device: str, threads: int | None, precision: Precision) -> Session:
+    """A session on the CPU by ONNX Runtime or OpenVINO, in the precision wanted."""
+    small = int8_file(path)
+    chosen = precision
+    if precision == "auto":
+        bf16 = device != "cpu" and _no_openvino() is None and _computes_bf16()
+        chosen = "int8" if small.is_file() and int8_is_fast() else "bf16" if bf16 else "fp32"
+    if chosen == "bf16":
+        if device == "cpu":
+            raise WholebodyError("ONNX Runtime has no bf16 on a processor: choose device openvino.")
+        if why := _no_openvino():
+            raise WholebodyError(f"precision bf16 {why}, or choose another precision.")
+    if chosen == "int8":
+        if not small.is_file():
+            raise WholebodyError(f"{small}: no such file, and int8 needs it. Choose another precision, such as auto.")
+        path = small
+    if chosen == "bf16" or device == "openvino":
+        from wholebody.openvino_session import open_openvino
+
+        assert chosen != "auto"
+        return open_openvino(path, chosen, threads)
+    return _described(path, _open(path, "cpu", threads), None, chosen)
+
+
+def int8_file(path: str | os.PathLike[str]) -> Path:
+    """Where the int8 variant of an ONNX file is, if there is one: pose.int8.onnx beside pose.onnx, or the file itself
+    if that is what it is called."""
+    path = Path(path)
+    return path if path.stem.endswith(".int8") else path.with_suffix(".int8.onnx")
+
+
+@functools.cache
+def int8_is_fast() -> bool:
+    """Whether the processor multiplies bytes in one instruction (VNNI; dot products on ARM), as far as it is known.
+
+    Without one int8 is no faster than float32, and on x86 before VNNI sums may overflow as well.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_vnni|avx_vnni|asimddp)\b", text) is not None
+
+
+@functools.cache
+def _computes_bf16() -> bool:
+    from wholebody.openvino_session import computes_bf16
+
+    return computes_bf16()
 
 
 def _open(path: Path, device: str, threads: int | None) -> Any:
@@ -229,10 +311,11 @@ def _absent(device: str) -> str | None:
     return f"the installed ONNX Runtime has no {provider}, {package} has"
 
 
-def _openvino() -> str:
+def _no_openvino() -> str | None:
+    """What is missing for OpenVINO; None if it is there."""
     if importlib.util.find_spec("openvino") is None:
-        return "device 'openvino' needs an extra: pip install 'wholebody[openvino]', or choose another device."
-    return "device 'openvino' is not supported yet: choose another device, such as 'cpu'."
+        return "needs an extra: pip install 'wholebody[openvino]'"
+    return None
 
 
 def _check_file(path: Path) -> None:
@@ -313,7 +396,13 @@ def providers(model: str | os.PathLike[str] | None = None) -> list[Provider]:
             opened = _open(Path(model), device, None)
             why = opened if isinstance(opened, str) else None
         found.append(Provider(device, name, why is None, why or ""))
-    found.append(Provider("openvino", "OpenVINO", False, _openvino()))
+    why = _no_openvino()
+    if why is None and model is not None:
+        try:
+            open_session(model, "openvino")
+        except WholebodyError as error:
+            why = str(error)
+    found.append(Provider("openvino", "OpenVINO", why is None, why or ""))
     return found
 
 

@@ -1,0 +1,40 @@
+"""The int8 variants of the bundled networks, beside them: pose.int8.onnx and detector.int8.onnx.
+
+    python runs/precision/quantise.py POOL [--models wholebody-133 person] [--pictures 256]
+
+To be run again whenever a bundled network is replaced; `evaluate.py` then says what they cost and gain. Needs onnx and
+the training extra, whose `pool` knows which photos are for training.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+from pictures import canvases, crops
+from rich.console import Console
+
+from wholebody.export import quantise
+from wholebody.runtime import input_size, int8_file, notes, open_session
+from wholebody.weights import MANIFEST, locate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("--models", nargs="+", default=[name for name, weights in MANIFEST.items() if weights.bundled])
+    parser.add_argument("--pictures", type=int, default=256)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    console = Console(width=140)
+    for name in options.models:
+        path = locate(MANIFEST[name]) if name in MANIFEST else Path(name)
+        session = open_session(path, "cpu", 1)
+        seen = canvases if notes(session).get("kind") == "detector" else crops
+        kept = quantise(path, int8_file(path), seen(options.pool, input_size(session), options.pictures))
+        size = int8_file(path).stat().st_size / 1e6
+        console.print(f"{int8_file(path).name}: {size:.2f} MB, beside {path.stat().st_size / 1e6:.2f} MB in float;")
+        console.print(f"  with weights in float: {', '.join(kept)}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""An hour of video through `wholebody predict`: does memory stay flat?
+
+    python runs/video/hour.py [--fps 25] [--networks bundled|tiny] [--precision auto]
+
+People walk to and fro on a low-resolution video that is generated first. It is then worked off as the command does,
+drawn, encoded and written as arrays, while another thread looks at the resident memory ten times a second. With
+"tiny" the networks are the tests' functions that see blue rectangles: the whole path but for the networks' own time, so
+that every frame of an hour takes minutes. With "bundled" they are the real ones, on the sample photo's passer-by.
+
+Prints the median memory in each tenth of the run, and ends with 1 if the ninth is more than a tenth above the second,
+or if the end, where results are joined and written, takes more than 100 MB on top.
+"""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+import walkers
+from wholebody import draw, jobs, read_image, video
+from wholebody.video import Frame
+from wholebody.wholebody import WholeBody
+
+SIZE = (256, 144)
+
+
+def walk(path, fps, seconds, real):
+    """Two people who walk to and fro: blue rectangles, or the sample photo's passer-by."""
+    photo = read_image(Path(draw.__file__).parent / "sample.jpg")
+    tile = cv2.resize(photo, (SIZE[0] * 3 // 4, SIZE[1]), interpolation=cv2.INTER_AREA)
+
+    def images():
+        for n in range(round(seconds * fps)):
+            t = n / fps
+            if real:
+                image = np.full((SIZE[1], SIZE[0], 3), 110, np.uint8)
+                x = round(30 * (1 + np.sin(t / 3)))
+                image[:, x : x + tile.shape[1]] = tile
+            else:
+                xs = 60 + 50 * np.sin(t / 2), 190 + 50 * np.sin(t / 3)
+                image = walkers.picture([[x - 14, 40, x + 14, 120] for x in xs], SIZE)
+            yield Frame(t, image)
+
+    video.write(path, images(), fps, quality=28)
+
+
+def resident():
+    """Megabytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fps", type=float, default=25)
+    parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--networks", choices=("tiny", "bundled"), default="tiny")
+    parser.add_argument("--precision", default="auto")
+    options = parser.parse_args()
+    real = options.networks == "bundled"
+    cv2.setNumThreads(1)
+    seen, stop = [], threading.Event()
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "hour.mp4"
+        walk(clip, options.fps, options.seconds, real)
+
+        def watch():
+            while not stop.wait(0.1):
+                seen.append(resident())
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        started = time.perf_counter()
+        look = jobs.Look("skeleton", ("body", "hands", "face"), 0.3, False)
+        made = (lambda: WholeBody(threads=1, precision=options.precision)) if real else walkers.model
+        status = jobs.predict([clip], Path(folder) / "out", made, jobs.Job(look, ("npz",)))
+        took = time.perf_counter() - started
+        stop.set()
+        thread.join()
+    tenths = [float(np.median(rows)) for rows in np.array_split(np.array(seen), 10)]
+    frames = round(options.seconds * options.fps)
+    print(f"{frames} frames of {options.seconds / 60:.0f} minutes in {took:.0f} s; megabytes resident in each tenth:")
+    print("  " + "  ".join(f"{value:.0f}" for value in tenths) + f"; most {max(seen):.0f}")
+    flat = tenths[8] <= 1.1 * tenths[1] and max(seen) <= tenths[8] + 100
+    print("flat" if flat else "NOT FLAT")
+    sys.exit(status or not flat)
+
+
+if __name__ == "__main__":
+    main()
