@@ -41,6 +41,7 @@ FIRST = {
     "all": Distill(decay="none"),
     "all+decay": Distill(),
     "logit, masked": Distill(ori=0, alpha=0, decay="none", masked=True),
+    "all+decay, parts in the logit loss": Distill(parts=True),
     "all+decay, teacher s": Distill(),
     "all+decay, teacher s in train mode": Distill(),
 }
@@ -48,6 +49,7 @@ FIRST = {
 SECOND = {
     "label, stage 2": ("label", Distill(stage=2)),
     "all+decay, stage 2": ("all+decay", Distill(stage=2)),
+    "all+decay, stage 2, flatter": ("all+decay", Distill(stage=2, sharpness=5)),
     "all+decay, stage 2 as released": ("all+decay", Distill(stage=2, faithful=True)),
 }
 
