@@ -11,7 +11,7 @@ peer="work/peer/bin/python $people"
 export OPENBLAS_NUM_THREADS=1
 
 mkdir -p "$out"
-[ -f work/sets/synthetic.json ] || $python runs/evaluation/sets.py "$shared/real" work/synth/val work/sets
+[ -f work/sets/synthetic.json ] || $python runs/evaluation/sets.py "$shared/real" work/synth/held_out work/sets
 # rtmlib knows only the official layout; the same network in it.
 $wholebody export wholebody-133 "$out/wholebody-133.onnx" --plain
 

@@ -1,6 +1,6 @@
 """The held-out people of this project as COCO label files, for `wholebody evaluate` and `wholebody compare`.
 
-    python runs/evaluation/sets.py ../shared/real work/synth/val work/sets
+    python runs/evaluation/sets.py ../shared/real work/synth/held_out work/sets
 
 OUT/coco.json: people of COCO photos kept out of training, COCO's own labels, five points or more; pictures in the pool.
 OUT/teachers.json: everyone of the held-out photos and clips, labels of MediaPipe and MoveNet of at least 0.5

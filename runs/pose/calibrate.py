@@ -1,6 +1,6 @@
 """Curves that make chances of a pose network's scores, and how reliable the chances are.
 
-    python runs/pose/calibrate.py MODEL.onnx ../shared/real work/synth/val OUT.json
+    python runs/pose/calibrate.py MODEL.onnx ../shared/real work/synth/held_out OUT.json
 
 MODEL is an export without a calibration. A point counts as found when its OKS is 0.5 or more. For each part a logistic
 curve is fitted to all held-out people of `evaluate.py`; the three kinds of people weigh the same, and so count points
