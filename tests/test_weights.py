@@ -526,7 +526,7 @@ def test_two_processes_at_once(cache):
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
             for _ in range(3)
         ]
-        outputs = [process.communicate(timeout=60) for process in processes]
+        outputs = [process.communicate(timeout=300) for process in processes]
         assert [out.strip() for out, _ in outputs] == [str(len(CONTENT))] * 3, outputs
         assert mirror.requests == [("/z.onnx", None)]
     assert left(cache) == ["z.onnx"] and (cache / "z.onnx").read_bytes() == CONTENT

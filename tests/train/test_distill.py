@@ -160,9 +160,9 @@ def test_the_balance_does_not_depend_on_the_batch(networks):
     twice = Batch(*(torch.cat([each, each]) for each in batch if each is not None))
     once, doubled = lesson(batch, 0.2), lesson(twice, 0.2)
     for name in once:
-        assert float(doubled[name]) == pytest.approx(float(once[name]), rel=1e-4)
+        assert doubled[name].item() == pytest.approx(once[name].item(), rel=1e-4)
     faithful = stage_one(networks, faithful=True)
-    assert float(faithful(twice, 0.2)["ori"]) == pytest.approx(2 * float(faithful(batch, 0.2)["ori"]), rel=1e-4)
+    assert faithful(twice, 0.2)["ori"].item() == pytest.approx(2 * faithful(batch, 0.2)["ori"].item(), rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def test_labels_do_not_reach_the_logit_loss_unless_masked(networks):
     free, masked = stage_one(networks), stage_one(networks, masked=True)
     batch = batch_of(free.network, 2)
     unlabelled = batch._replace(weight=torch.zeros_like(batch.weight))
-    assert float(free(unlabelled, 0.0)["logit"]) == pytest.approx(float(free(batch, 0.0)["logit"]), rel=1e-5)
-    assert float(masked(unlabelled, 0.0)["logit"]) == 0
-    assert 0 < float(masked(batch, 0.0)["logit"]) < float(free(batch, 0.0)["logit"])
+    assert free(unlabelled, 0.0)["logit"].item() == pytest.approx(free(batch, 0.0)["logit"].item(), rel=1e-5)
+    assert masked(unlabelled, 0.0)["logit"].item() == 0
+    assert 0 < masked(batch, 0.0)["logit"].item() < free(batch, 0.0)["logit"].item()
 
 
 def test_what_a_teacher_said_beforehand_is_what_it_says_now(networks):
@@ -213,7 +213,7 @@ def test_what_a_teacher_said_beforehand_is_what_it_says_now(networks):
     known = batch._replace(teacher_x=taught.x, teacher_y=taught.y, teacher_feature=taught.feature)
     live, lesson.teacher = lesson(batch, 0.1), None
     for name, term in lesson(known, 0.1).items():
-        assert float(term) == pytest.approx(float(live[name]), rel=1e-6)
+        assert term.item() == pytest.approx(live[name].item(), rel=1e-6)
 
 
 def test_a_teacher_is_neither_trained_nor_saved(networks):
