@@ -35,13 +35,12 @@ FIGURES = {**COCO_WHOLEBODY.parts, "all": slice(0, 133)}
 # Name of a row -> what its stage 1 follows; the views say which teacher spoke.
 FIRST = {
     "label": Distill(alpha=0, beta=0),
-    "label+feature": Distill(beta=0, decay="none"),
-    "logit": Distill(ori=0, alpha=0, decay="none"),
-    "feature+logit": Distill(ori=0, decay="none"),
-    "all": Distill(decay="none"),
+    "label+feature": Distill(beta=0, decay=False),
+    "logit": Distill(ori=0, alpha=0, decay=False),
+    "feature+logit": Distill(ori=0, decay=False),
+    "all": Distill(decay=False),
     "all+decay": Distill(),
-    "logit, masked": Distill(ori=0, alpha=0, decay="none", masked=True),
-    "all+decay, parts in the logit loss": Distill(parts=True),
+    "logit, masked": Distill(ori=0, alpha=0, decay=False, masked=True),
     "all+decay, teacher s": Distill(),
     "all+decay, teacher s in train mode": Distill(),
 }

@@ -1,6 +1,6 @@
 """The figures of the pose model's card: mean OKS per part on people who were never trained on.
 
-    python runs/pose/evaluate.py ../shared/real work/synth/held_out [--thunder movenet_thunder_fp16.tflite] [MODEL.onnx ...]
+    python runs/pose/evaluate.py ../shared/real work/synth/held_out [--thunder THUNDER.tflite] [MODEL.onnx ...]
 
 Boxes are given, no flip test. "COCO" are the held-out photos with COCO's own body labels (five points or more).
 "teachers" compares with the pseudo-labels of the held-out photos, so it is agreement with MediaPipe, not truth.

@@ -14,8 +14,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -125,7 +123,6 @@ class StageOne(nn.Module):
         config: the factors.
         channels: of the teacher's feature map; the adaptor f, a 1x1 convolution, leads there where they differ from
             the student's.
-        parts: (K,) factors on the keypoints, for `config.parts`.
         epochs: the decay is constant within one; 0: it falls with every step.
     """
 
@@ -135,7 +132,6 @@ class StageOne(nn.Module):
         teacher: Teacher | None,
         config: Distill,
         channels: int,
-        parts: npt.NDArray[np.float32] | None = None,
         epochs: int = 0,
     ) -> None:
         super().__init__()
@@ -146,7 +142,6 @@ class StageOne(nn.Module):
         self.teacher = teacher
         self.config = config
         self.epochs = epochs
-        self.parts = torch.from_numpy(parts) if config.parts and parts is not None else None
         if not config.ori and not config.beta:
             student.head.requires_grad_(False)
 
@@ -167,8 +162,6 @@ class StageOne(nn.Module):
             terms["fea"] = r * config.alpha * feature_loss(adapted.float(), taught.feature.float())
         if config.beta:
             weight = taught.weight
-            if self.parts is not None:
-                weight = self.parts.to(x.device) if weight is None else weight * self.parts.to(x.device)
             if config.masked:
                 labelled = (batch.weight > 0).float()
                 weight = labelled if weight is None else weight * labelled
@@ -178,13 +171,11 @@ class StageOne(nn.Module):
 
     def decay(self, done: float) -> float:
         """r(t) after the share `done` of the run."""
-        if self.config.decay == "none":
+        if not self.config.decay:
             return 1.0
         if self.epochs:
             # The first step of an epoch must not fall into the one before by a rounding error.
             done = math.floor(done * self.epochs + 1e-9) / self.epochs
-        if self.config.decay == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * done))
         return decay(1 + done, 1.0)
 
 

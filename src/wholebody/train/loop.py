@@ -273,7 +273,7 @@ def build_lesson(config: TrainConfig, data: Crops | Views) -> Lesson:
         raise WholebodyError(f"recipe {config.name}: name the teacher's file as distill.teachers.")
     if distill.alpha and not channels:
         raise WholebodyError(f"recipe {config.name}: the teacher has no features. Set distill.alpha to 0.")
-    return StageOne(student, teacher, distill, channels, part_factors(config), config.epochs)
+    return StageOne(student, teacher, distill, channels, config.epochs)
 
 
 def learning_rate(step: int, steps: int, optim: Optim) -> float:

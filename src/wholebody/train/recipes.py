@@ -104,9 +104,8 @@ class Distill:
         alpha: weight of the feature loss; 0 leaves it out.
         beta: weight of the logit loss in stage 1; 0 leaves it out.
         gamma: weight of the logit loss in stage 2.
-        decay: r(t) falls "linear" as published, by "cosine", or stays 1 ("none").
+        decay: r(t) falls as published; otherwise it stays 1.
         masked: count only labelled keypoints in the logit loss; the paper found that to be worse.
-        parts: use the recipe's factors on parts in the logit loss too.
         sharpness: factor on logits before the softmax of the logit loss.
         faithful: as the released code does it and against its own description: the teacher's batch norms (in stage 2
             the frozen backbone's) use and update batch statistics, and the label loss is a sum over the batch of one
@@ -120,9 +119,8 @@ class Distill:
     alpha: float = 7e-5
     beta: float = 0.1
     gamma: float = 1.0
-    decay: Literal["linear", "cosine", "none"] = "linear"
+    decay: bool = True
     masked: bool = False
-    parts: bool = False
     sharpness: float = 10.0
     faithful: bool = False
 

@@ -131,7 +131,7 @@ def adapt(
         batch=batch,
         optim=Optim(lr=lr, lr_end=lr / 50, flat=0.2, warmup=min(100, steps // 10), ema_momentum=2e-3, ema_gamma=100),
         augment=Augment(scale=(0.75, 1.25), rotation=40, cutout=0.3, late=1.0),
-        distill=Distill(teachers=tuple(teachers), ori=0.0, alpha=0.0, beta=1.0, decay="none"),
+        distill=Distill(teachers=tuple(teachers), ori=0.0, alpha=0.0, beta=1.0, decay=False),
         precision=precision,
     )
     fit(config, out / "stage1")
