@@ -31,7 +31,7 @@ from grid import SYNTHETIC as FIRST_PEOPLE
 from grid import measure
 from table import interval
 
-SIZE, VIEWS, WARM, STEPS, BATCH = (96, 128), 6_000, 300, 300, 32
+SIZE, VIEWS, WARM, STEPS, BATCH = (96, 128), 8_000, 1_000, 500, 32
 SHOWN = (
     ("COCO", "body"),
     ("teachers", "body"),
