@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from wholebody.evaluate import part_oks
 from wholebody.files import replacing
-from wholebody.geometry import oks
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.checkpoints import load_pose
 from wholebody.train.loop import fit, predict
@@ -30,7 +30,7 @@ from evaluate import people_of  # the held-out people of every table
 STEPS, BATCH = 300, 32
 # The first people of the synthetic benchmark; all of it would take as long to measure as a run to train.
 SYNTHETIC = 500
-FIGURES = {**COCO_WHOLEBODY.parts, "all": slice(0, 133)}
+FIGURES = (*COCO_WHOLEBODY.parts, "all")
 
 # Name of a row -> what its stage 1 follows; the views say which teacher spoke.
 FIRST = {
@@ -126,20 +126,8 @@ def measure(weights: Path, people: dict) -> dict:
 
 
 def _rows(person, points) -> dict:
-    row = {}
-    for part, rows in FIGURES.items():
-        labelled = int((person.visible[rows] > 0).sum())
-        value = None
-        if labelled >= min(5, rows.stop - rows.start - 3):
-            value = oks(
-                points[None, rows],
-                person.keypoints[None, rows],
-                person.visible[None, rows],
-                np.array([person.area]),
-                COCO_WHOLEBODY.sigmas[rows],
-            )[0, 0]
-        row[part] = None if value is None else round(float(value), 4)
-    return row
+    found = part_oks([person], [points])
+    return {part: round(found[part], 4) if part in found else None for part in FIGURES}
 
 
 class _Loaded:

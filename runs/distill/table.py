@@ -15,7 +15,6 @@ import numpy as np
 
 from wholebody.files import replacing
 
-PARTS = ("body", "feet", "face", "left_hand", "right_hand", "all")
 SETS = {
     "COCO": "photos, COCO's labels",
     "teachers": "photos, agreement with MediaPipe and MoveNet",

@@ -11,7 +11,6 @@ nothing else: a teacher is a callable beside it, frozen and never saved. The let
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -258,8 +257,3 @@ def said(teacher: Teacher | None, batch: Batch) -> Taught:
     if teacher is None:
         raise ValueError("neither a teacher nor a batch that brings what one said")
     return teacher(batch.images)
-
-
-def total(terms: Sequence[Tensor]) -> Tensor:
-    """The loss: the sum of the terms."""
-    return torch.stack(list(terms)).sum()
