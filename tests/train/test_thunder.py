@@ -93,8 +93,8 @@ def test_a_fine_map_moves_the_two_scale_heads_answer(two_scale):
     stages = stages._replace(stride32=stages.stride32[:1].expand(2, -1, -1, -1))
     answer = Answer(torch.full((2, 17, 2), 20.0), torch.ones(2, 17))
     with torch.no_grad():
-        x, y, heat = two_scale.head.both(stages, answer)
-    assert x.shape == (2, 20, 128) and y.shape == (2, 20, 128) and heat.shape == (2, 20, 16, 16)
+        x, y, axes = two_scale.head.both(stages, answer)
+    assert x.shape == (2, 20, 128) and y.shape == (2, 20, 128) and axes.x.shape == axes.y.shape == (2, 20, 16)
     assert (x[0] - x[1]).abs().max() > 1e-4 * x.std()
 
 

@@ -70,6 +70,7 @@ class Recipe:
         kind: pictures of one person (`people.People`), or of any number (`scenes.Scenes`).
         size: pixels of the longer side.
         held_out: show what is reserved for held-out sets, and each person once; otherwise everything else.
+        bvh: motion files that a share of the people takes its poses from; see `poses.read_bvh`.
     """
 
     body: str
@@ -78,23 +79,27 @@ class Recipe:
     kind: Kind = "crops"
     size: int = 320
     held_out: bool = False
+    bvh: tuple[str, ...] = ()
 
     def __call__(self) -> Maker:
         from wholebody.synth.body import load_body
         from wholebody.synth.looks import Assets, load_assets
         from wholebody.synth.material import open_backgrounds, split
         from wholebody.synth.people import VIEWS, People
+        from wholebody.synth.poses import read_bvh
         from wholebody.synth.scenes import Scenes
 
         cv2.setNumThreads(1)
         found = split(load_assets(self.assets), self.held_out)
         papers = open_backgrounds(self.backgrounds, self.held_out)
+        body = load_body(self.body)
         people = People(
-            load_body(self.body),
+            body,
             Assets(found.pieces, found.skins, papers),
             size=self.size,
             held_out=self.held_out,
             views=1 if self.held_out else VIEWS,
+            bvh=tuple(pose for path in self.bvh for pose in read_bvh(path, body)),
         )
         return people if self.kind == "crops" else Scenes(people)
 
@@ -107,7 +112,8 @@ class Recipe:
         from wholebody.synth.material import fingerprint
 
         files = {name: fingerprint(getattr(self, name)) for name in ("body", "assets", "backgrounds")}
-        return {"kind": self.kind, "size": self.size, "held_out": self.held_out, **files}
+        motions = {"bvh": [fingerprint(path) for path in self.bvh]} if self.bvh else {}
+        return {"kind": self.kind, "size": self.size, "held_out": self.held_out, **files, **motions}
 
 
 def generator_version() -> str:

@@ -218,7 +218,7 @@ def _build(weights: Weights, path: str | os.PathLike[str]) -> RTMPose:
             f"RTMPose ({backbone.channels} channels). Only networks with two bins per pixel are supported."
         )
     if "head.places.weight" in weights and isinstance(backbone, Thunder):
-        width, answered = weights["head.heat.0.weight"].shape[0], weights["head.trust"].shape[0]
+        width, answered = weights["head.heat.weight"].shape[1], weights["head.trust"].shape[0]
         return TwoScale(backbone, Bodies(), TwoScaleHead(codec, keypoints, hidden, answered, width))
     head = RTMPoseHead(channels, size, (x, y), keypoints, hidden, s, expansion, kernel)
     mean, std = (backbone.mean, backbone.std) if isinstance(backbone, Thunder) else (MEAN, STD)

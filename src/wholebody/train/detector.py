@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import Image, iou
+from wholebody.train.parallel import keep_memory
 from wholebody.train.thunder import Thunder
 from wholebody.train.yolox import STRIDES, YOLOX, ThunderTrunk, from_checkpoint, yolox
 
@@ -426,6 +427,7 @@ def fit(recipe: Recipe, out: str | os.PathLike[str]) -> YOLOX:
     Raises:
         WholebodyError: data cannot be read, the loss is not finite, or the state in `out` is of another network.
     """
+    keep_memory()
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)

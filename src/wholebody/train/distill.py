@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.cspnext import CSPNeXt
-from wholebody.train.losses import decay, feature_loss, heatmap_loss, label_loss, logit_loss
+from wholebody.train.losses import axes_loss, decay, feature_loss, heatmap_loss, label_loss, logit_loss
 from wholebody.train.recipes import Distill
 from wholebody.train.rtmpose import RTMPose, RTMPoseHead
 from wholebody.train.teachers import Taught, Teacher
@@ -97,19 +97,19 @@ class Labels(nn.Module):
 
     def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
         network, images, n = self.network, self.network.normalise(batch.images), len(batch.images)
-        heat, stride = None, 8
+        heat = None
         if isinstance(network, TwoScale):
-            x, y, heat = network.both(images)
-            stride = network.stride
+            x, y, axes = network.both(images)
+            heat = axes_loss(axes.x, axes.y, batch.keypoints, batch.weight, network.stride)
         elif self.heatmap is None:
             x, y = network(images)
         else:
             maps = cast(HasPyramid, network.backbone).pyramid(images)
             x, y = network.head(maps.stride32)
-            heat = self.heatmap(maps.stride8)
+            heat = heatmap_loss(self.heatmap(maps.stride8).float(), batch.keypoints, batch.weight, stride=8)
         terms = {"ori": label_loss(x.float(), y.float(), batch.x, batch.y, batch.weight) / n}
-        if heat is not None:
-            terms["heatmap"] = self.factor * heatmap_loss(heat.float(), batch.keypoints, batch.weight, stride) / n
+        if heat is not None and self.factor:
+            terms["heatmap"] = self.factor * heat / n
         return terms
 
 

@@ -90,12 +90,34 @@ def heatmap_loss(logits: Tensor, keypoints: Tensor, weight: Tensor, stride: int,
         sigma: of the Gaussian, in cells.
     """
     n, k, h, w = logits.shape
-    # The centre of cell i lies at (i + 0.5) * stride - 0.5 input pixels.
-    at = (keypoints + 0.5) / stride - 0.5
-    axes = [torch.arange(size, device=logits.device, dtype=logits.dtype) for size in (w, h)]
-    gx, gy = (torch.exp(-((axis - at[..., i, None]) ** 2) / (2 * sigma**2)) for i, axis in enumerate(axes))
-    inside = ((at > -0.5) & (at < torch.tensor([w - 0.5, h - 0.5], device=at.device))).all(dim=-1)
+    (gx, gy), inside = _bumps(keypoints, (w, h), stride, sigma)
     target = (gy[..., :, None] * gx[..., None, :]).reshape(n, k, h * w)
-    target = target / target.sum(dim=-1, keepdim=True).clamp(min=1e-6)
     entropy = -(target * F.log_softmax(logits.reshape(n, k, h * w), dim=-1)).sum(dim=-1)
     return (entropy * weight * inside).sum() / (k * h * w)
+
+
+def axes_loss(x: Tensor, y: Tensor, keypoints: Tensor, weight: Tensor, stride: int, sigma: float = 1.0) -> Tensor:
+    """`heatmap_loss` for a map of which only the distributions along x and y are known: the sum of their cross
+    entropies, mean over keypoints and cells, SUM over people.
+
+    Args:
+        x, y: (N, K, w) and (N, K, h), each a distribution over cells.
+        keypoints, weight, stride, sigma: see `heatmap_loss`.
+    """
+    k, w, h = x.shape[1], x.shape[2], y.shape[2]
+    targets, inside = _bumps(keypoints, (w, h), stride, sigma)
+    entropy = sum(
+        -(target * axis.clamp(min=1e-9).log()).sum(dim=-1) for target, axis in zip(targets, (x, y), strict=True)
+    )
+    return (entropy * weight * inside).sum() / (k * h * w)
+
+
+def _bumps(keypoints: Tensor, size: tuple[int, int], stride: int, sigma: float) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Gaussians around keypoints (N, K, 2) along x and y of a map of `size` cells (w, h), each of sum 1, and which
+    keypoints lie inside of it."""
+    # The centre of cell i lies at (i + 0.5) * stride - 0.5 input pixels.
+    at = (keypoints + 0.5) / stride - 0.5
+    cells = [torch.arange(side, device=at.device, dtype=at.dtype) for side in size]
+    axes = [torch.exp(-((axis - at[..., i, None]) ** 2) / (2 * sigma**2)) for i, axis in enumerate(cells)]
+    inside = ((at > -0.5) & (at < torch.tensor(size, device=at.device) - 0.5)).all(dim=-1)
+    return tuple(axis / axis.sum(dim=-1, keepdim=True).clamp(min=1e-6) for axis in axes), inside

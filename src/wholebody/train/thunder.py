@@ -219,18 +219,22 @@ class Bodies(nn.Module):
     def forward(self, fine: Tensor) -> Answer:
         """(B, 24, h, w), the pyramid's finest map -> the answer, without gradients through the choice of places."""
         n, _, h, w = fine.shape
-        rows, columns = torch.arange(h, device=fine.device).float(), torch.arange(w, device=fine.device).float()
-        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))  # (2, h, w)
-        middle = torch.tensor([h // 2, w // 2], device=fine.device).reshape(2, 1, 1)
-        center = self.center(fine).float().sigmoid()[:, 0] / ((grid - middle).norm(dim=0) + self.near)
+        middle = torch.tensor([h // 2, w // 2], device=fine.device)
+        center = self.center(fine).float().sigmoid()[:, 0] / (_distance(middle, h, w) + self.near)
         start, at = _peak(center.flatten(1), w)  # (B, 2), (B,)
         regressed = _pick(self.regress(fine).float(), at[:, None]).reshape(n, 17, 2) + start[:, None]
-        away = (grid - regressed[..., None, None]).norm(dim=2) + self.near
         heat = self.heat(fine).float().sigmoid()
-        cell, at = _peak((heat / away).flatten(2), w)  # (B, 17, 2), (B, 17)
+        cell, at = _peak((heat / (_distance(regressed, h, w) + self.near)).flatten(2), w)  # (B, 17, 2), (B, 17)
         offsets = self.offset(fine).float().reshape(n, 17, 2, h * w)
         moved = cell + offsets.gather(3, at[:, :, None, None].expand(n, 17, 2, 1))[..., 0]
         return Answer(moved.flip(-1) * self.stride, heat.flatten(2).gather(2, at[..., None])[..., 0])
+
+
+def _distance(points: Tensor, h: int, w: int) -> Tensor:
+    """Rows and columns (..., 2) -> how far each cell is away (..., h, w)."""
+    rows, columns = torch.arange(h, device=points.device), torch.arange(w, device=points.device)
+    down, across = (rows - points[..., :1]).square(), (columns - points[..., 1:]).square()
+    return (down[..., :, None] + across[..., None, :]).sqrt()
 
 
 def _peak(maps: Tensor, width: int) -> tuple[Tensor, Tensor]:

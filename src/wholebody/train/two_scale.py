@@ -4,15 +4,17 @@ A feature of 32 pixels a cell loses small hands and faces, and 133 points learne
 MoveNet knows of bodies. So the encoder stays as released, under
 
 * the RTMPose head on the coarse feature,
-* a pyramid of its own up to a stride of 4, which gives a heat map per keypoint; the distribution of each along x and
-  along y joins the keypoint's token before the attention. The coarse map is added before, so that it says which of
-  several hands is meant,
+* a pyramid of its own up to a stride of 4, which gives a heat map per keypoint. The coarse map is added before, so that
+  it says which of several hands is meant. The distribution of each along x and along y joins the keypoint's token
+  before the attention, and is added to its logits, so that what is seen finely is not squeezed through the token,
 * MoveNet's answer (`thunder.Bodies`), encoded as SimCC encodes labels: it joins the tokens of the body, and is added to
   their logits, so that training starts from MoveNet's body and learns where to leave it.
 
-The heat maps carry the auxiliary loss of training. What distillation compares, the coarse feature and the logits, is
-what every RTMPose has. The teacher of the bundled models is such a network.
+The heat maps' distributions carry an auxiliary loss of training. What distillation compares, the coarse feature and the
+logits, is what every RTMPose has. The teacher of the bundled models is such a network.
 """
+
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,21 +28,46 @@ from wholebody.train.thunder import Answer, Bodies, Stages, Thunder
 _BUMP = 0.5
 
 
+class Axes(NamedTuple):
+    """The distributions of heat maps along x and along y, in cells."""
+
+    x: Tensor  # (B, K, w / 4)
+    y: Tensor  # (B, K, h / 4)
+
+
+class _Mix(nn.Module):
+    """A residual block of two convolutions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        nn.init.zeros_(cast(nn.BatchNorm2d, self.layers[-1]).weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.layers(x))
+
+
 class Fine(nn.Module):
     """A pyramid over the encoder's stages: `Stages` -> (B, width, h / 4, w / 4)."""
 
     def __init__(self, channels: tuple[int, int, int, int] = (40, 56, 112, 1280), width: int = 64) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
-        self.merges = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, groups=width) for _ in channels[1:])
-        self.mixes = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in channels[1:])
+        self.laterals = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, width, 1, bias=False), nn.BatchNorm2d(width)) for c in channels
+        )
+        self.mixes = nn.ModuleList(_Mix(width) for _ in channels[1:])
 
     def forward(self, stages: Stages) -> Tensor:
         maps = [lateral(stage) for lateral, stage in zip(self.laterals, stages, strict=True)]
         x: Tensor = maps.pop()
-        for merge, mix in zip(self.merges, self.mixes, strict=True):
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False) + maps.pop()
-            x = x + F.relu(mix(merge(x)))
+        for mix in self.mixes:
+            x = mix(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False) + maps.pop())
         return x
 
 
@@ -63,34 +90,39 @@ class TwoScaleHead(RTMPoseHead):
         super().__init__(Thunder.channels, (w // 32, h // 32), codec.bins, keypoints, hidden)
         self.codec = codec
         self.fine = Fine(width=width)
-        self.heat = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(width, keypoints, 1)
-        )
+        self.heat = nn.Linear(width, keypoints, bias=False)
         self.prior = nn.Conv2d(keypoints, keypoints, 1)
         self.places = nn.Linear(w // self.stride + h // self.stride, hidden, bias=False)
         self.answers = nn.Linear(sum(codec.bins), hidden, bias=False)
         self.trust = nn.Parameter(torch.full((answered, 1), _BUMP))
+        self.sight = nn.Parameter(torch.full((keypoints, 1), 2.0))
         for layer in (self.places, self.answers):
             nn.init.normal_(layer.weight, std=0.05)
 
-    def both(self, stages: Stages, answer: Answer) -> tuple[Tensor, Tensor, Tensor]:
-        """The encoder's maps and an answer for some keypoints -> logits x (B, K, X), y (B, K, Y), and heat maps
-        (B, K, h / 4, w / 4)."""
+    def both(self, stages: Stages, answer: Answer) -> tuple[Tensor, Tensor, Axes]:
+        """The encoder's maps and an answer for some keypoints -> logits x (B, K, X), y (B, K, Y), and the axes."""
         coarse = self.final_layer(stages.stride32)
-        prior = F.interpolate(self.prior(coarse), scale_factor=8, mode="bilinear", align_corners=False)
-        heat: Tensor = self.heat(self.fine(stages)) + prior
-        where = heat.float().flatten(2).softmax(dim=-1).reshape(heat.shape)
-        places = torch.cat((where.sum(dim=2), where.sum(dim=3)), dim=2)
-        x, y = (axis.to(heat.dtype) for axis in self.encode(answer))
-        known = self.answers(torch.cat((x, y), dim=2))
-        tokens = self.mlp(coarse.flatten(2)) + self.places(places)
-        tokens = self.gau(tokens + F.pad(known, (0, 0, 0, tokens.shape[1] - known.shape[1])))
-        rest = tokens.shape[1] - x.shape[1]
-        return (
-            self.cls_x(tokens) + F.pad(self.trust * x, (0, 0, 0, rest)),
-            self.cls_y(tokens) + F.pad(self.trust * y, (0, 0, 0, rest)),
-            heat,
+        seen = self.see(stages, coarse)
+        answers = [axis.to(coarse.dtype) for axis in self.encode(answer)]
+        known = self.answers(torch.cat(answers, dim=2))
+        tokens = self.mlp(coarse.flatten(2)) + self.places(torch.cat(seen, dim=2))
+        rest = tokens.shape[1] - known.shape[1]
+        tokens = self.gau(tokens + F.pad(known, (0, 0, 0, rest)))
+        x, y = (
+            classify(tokens) + F.pad(self.trust * told, (0, 0, 0, rest)) + self.sight * enlarged(axis, told.shape[-1])
+            for classify, told, axis in zip((self.cls_x, self.cls_y), answers, seen, strict=True)
         )
+        return x, y, seen
+
+    def see(self, stages: Stages, coarse: Tensor) -> Axes:
+        """Where the heat maps are hot, along x and along y."""
+        fine = self.fine(stages)
+        n, _, h, w = fine.shape
+        prior = F.interpolate(self.prior(coarse), size=(h, w), mode="bilinear", align_corners=False)
+        # As (B, K, cells): the softmax then runs along memory.
+        heat = torch.baddbmm(prior.flatten(2), self.heat.weight.expand(n, -1, -1), fine.flatten(2))
+        hot = heat.softmax(dim=-1, dtype=torch.float32).reshape(n, -1, h, w)
+        return Axes(hot.sum(dim=2), hot.sum(dim=3))
 
     def encode(self, answer: Answer) -> tuple[Tensor, Tensor]:
         """An answer as SimCC's distributions along x (B, k, X) and y (B, k, Y), of the height of its scores."""
@@ -100,6 +132,11 @@ class TwoScaleHead(RTMPoseHead):
             axes.append(answer.scores[..., None] * torch.exp(-away.square() / (2 * sigma**2)))
         x, y = axes
         return x, y
+
+
+def enlarged(distribution: Tensor, bins: int) -> Tensor:
+    """A distribution over cells (B, K, n) over as many bins, linearly between the cells' centres: (B, K, bins)."""
+    return F.interpolate(distribution, size=bins, mode="linear", align_corners=False)
 
 
 class TwoScale(RTMPose):
@@ -112,15 +149,15 @@ class TwoScale(RTMPose):
         super().__init__(backbone, head, head.codec, backbone.mean, backbone.std)
         self.bodies = bodies.requires_grad_(False)
 
-    def both(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, h, w) -> logits x, y and heat maps (B, K, h / 4, w / 4)."""
+    def both(self, images: Tensor) -> tuple[Tensor, Tensor, Axes]:
+        """(B, 3, h, w) -> logits x, y and the axes of the heat maps."""
         return self._look(images)[1:]
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `RTMPose.outputs`."""
         return self._look(images)[:3]
 
-    def _look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Axes]:
         assert isinstance(self.backbone, Thunder) and isinstance(self.head, TwoScaleHead)
         stages = self.backbone.stages(images)
         with torch.no_grad():
