@@ -74,6 +74,22 @@ def test_round_trip_is_within_half_a_bin(points):
     np.testing.assert_array_equal(weight, 1)
 
 
+@given(st.floats(2, 12), st.floats(2, 12), st.floats(60, 130), st.floats(60, 130))
+def test_a_gaussian_s_deviation_is_found(across, down, x, y):
+    """Logits whose softmax is a Gaussian, in bins; half a bin is a quarter of a pixel."""
+    codec = CODECS["256x192"]
+    logits = [
+        -((np.arange(bins) - 2 * at) ** 2) / (2 * sigma**2) / 10
+        for bins, at, sigma in zip(codec.bins, (x, y), (across, down), strict=True)
+    ]
+    # The range that holds 68 % of a Gaussian is 1.989 of its deviations.
+    np.testing.assert_allclose(codec.deviation(*logits), [0.9945 * across / 2, 0.9945 * down / 2], rtol=0.04)
+    flat, sharp = np.zeros(384), np.full(384, -1e4)
+    sharp[[0, 383]] = [0, 1e-3]
+    assert codec.deviation(flat, sharp)[0] == pytest.approx(0.68 * 384 / 4, abs=0.3)
+    assert np.isfinite(codec.deviation(sharp, sharp[::-1])).all()
+
+
 def test_far_away_and_nan_points_have_no_weight():
     keypoints = np.array([[-100.0, 50.0], [np.nan, 50.0], [50.0, 1e9]])
     x, y, weight = CODECS["256x192"].encode(keypoints, np.ones(3))

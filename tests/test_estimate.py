@@ -151,6 +151,23 @@ def test_points_are_in_pixels_of_the_picture():
     assert poses.ids is None and poses.schema is COCO_WHOLEBODY
 
 
+def test_deviations_are_in_pixels_of_the_picture():
+    """The same spot, twice as large in a box twice as large, is as far off in bins and twice in pixels."""
+    model = TopDown(bright_pose(), batch=1)
+    small, large = np.zeros((2, 400, 400, 3), np.uint8)
+    small[90:100, 90:100] = large[180:200, 180:200] = 255
+    boxes = np.array([[50.0, 40, 146, 168]])
+    one = model.deviations(small, np.repeat(boxes, 2, axis=0))
+    assert one.shape == (2, K, 2) and (one > 0).all()
+    np.testing.assert_array_equal(one[0], one[1])
+    np.testing.assert_allclose(model.deviations(large, 2 * boxes), 2 * one[:1], rtol=0.1)
+    assert model.deviations(small, []).shape == (0, K, 2)
+    with pytest.raises(WholebodyError, match="no distributions"):
+        TopDown(Stub((tensor("input", None, 3, 64, 48),), (tensor("maps", None, 17, 16, 12),), dict)).deviations(
+            small, boxes
+        )
+
+
 @given(st.permutations(range(4)))
 def test_the_order_of_people_does_not_matter(order):
     model = TopDown(bright_pose())

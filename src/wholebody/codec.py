@@ -117,9 +117,39 @@ class SimCC:
         at[scores <= 0] = -1
         return at / np.float32(self.split_ratio), scores.astype(np.float32, copy=False)
 
+    def deviation(
+        self, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], sharpness: float = 10.0
+    ) -> npt.NDArray[np.float32]:
+        """How far off each keypoint may be: half of the range that holds the middle 68 % of its distribution.
+
+        For a Gaussian that is its standard deviation. The logits become a distribution as in training, by a softmax
+        over `sharpness` times as much (`train.losses`); its variance would mostly tell of the even floor far away.
+
+        Args:
+            x: (..., K, X), y: (..., K, Y).
+
+        Returns:
+            (..., K, 2) input pixels, along x and along y.
+        """
+        ranges = []
+        for logits in (x, y):
+            weights = np.exp(np.float32(sharpness) * (logits - logits.max(axis=-1, keepdims=True)))
+            total = np.cumsum(weights, axis=-1, dtype=np.float64)
+            total /= total[..., -1:]
+            ranges.append(_quantile(total, 0.84) - _quantile(total, 0.16))
+        return (np.stack(ranges, axis=-1) / (2 * self.split_ratio)).astype(np.float32)
+
     def mirror(self, flip: Integers, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """See `Codec`."""
         return x[..., flip, ::-1], y[..., flip, :]
+
+
+def _quantile(total: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
+    """Where running sums (..., bins) reach a share, in bins, linearly within one."""
+    at = (total < share).sum(axis=-1, keepdims=True)
+    before = np.where(at > 0, np.take_along_axis(total, np.maximum(at - 1, 0), axis=-1), 0)
+    within = (share - before) / (np.take_along_axis(total, at, axis=-1) - before)
+    return np.asarray((at + within)[..., 0])
 
 
 Style = Literal["msra", "dark", "udp"]

@@ -175,6 +175,28 @@ class TopDown:
         batch = crops if self.session.inputs[0].dtype == "uint8" else normalize(crops, self.preprocessing)
         return self.session(batch, [tensor.name for tensor in heads[type(self.codec)]])
 
+    def deviations(self, image: Image, boxes: npt.ArrayLike) -> Floats:
+        """How far off the points of a call with the same picture and boxes may be: one network run more.
+
+        Returns:
+            (N, K, 2) pixels of the picture, along x and y: half of the range that holds the middle 68 % of the
+            distribution that the network gives for the point (`SimCC.deviation`).
+
+        Raises:
+            WholebodyError: the network gives no such distributions, or as `__call__`.
+        """
+        if not isinstance(self.codec, SimCC):
+            raise WholebodyError("this network gives no distributions along x and y. Take one with a SimCC head.")
+        image = as_image(image)
+        crops = [Crop.from_box(box, self.codec.input_size) for box in check_boxes(boxes, image)]
+        found = np.zeros((len(crops), len(self.schema), 2), np.float32)
+        for start in range(0, len(crops), self.batch):
+            chunk = crops[start : start + self.batch]
+            x, y = self.logits(np.stack([crop.cut(image) for crop in chunk]))
+            scale = np.array([np.abs(np.linalg.det(crop.matrix[:, :2])) ** -0.5 for crop in chunk], np.float32)
+            found[start : start + self.batch] = self.codec.deviation(x, y) * scale[:, None, None]
+        return found
+
     def _predict(self, crops: Image) -> tuple[Floats, Floats]:
         """The same with the network's own scores."""
         batch = np.concatenate([crops, crops[:, :, ::-1]]) if self.flip else crops
