@@ -1,11 +1,13 @@
 """Curves that make chances of a pose network's scores, and how reliable the chances are.
 
-    python runs/pose/calibrate.py MODEL.onnx ../shared/real work/synth/held_out OUT.json
+    python runs/pose/calibrate.py MODEL.onnx ../shared/real work/synth/held_out OUT.json [--picture RELIABILITY.svg]
 
 MODEL is an export without a calibration. A point counts as found when its OKS is 0.5 or more. For each part a logistic
 curve is fitted to all held-out people of `evaluate.py`; the three kinds of people weigh the same, and so count points
 that are hidden, which only synthetic people have labels for. The table is of a curve fitted to one half of the people
-and tried on the other: of points whose chance was said to be between two tenths, which share was found.
+and tried on the other: of points whose chance was said to be between two tenths, which share was found. The last
+table is of `TopDown.deviations`: points in five equal groups by the deviation that is said, and how far off they were
+(half of them less), in pixels of the input.
 OUT.json goes into the file with `export.py --calibration OUT.json`.
 """
 
@@ -21,6 +23,7 @@ from rich.table import Table
 from wholebody.estimate import TopDown
 from wholebody.files import replacing
 from wholebody.geometry import Crop
+from wholebody.plots import COLORS, INK, Axes, text
 from wholebody.runtime import open_session
 from wholebody.schema import COCO_WHOLEBODY
 
@@ -30,18 +33,21 @@ SURE = 0.5
 
 
 def samples(model: TopDown, people, sure: float) -> np.ndarray:
-    """Rows of person, part, score, found (0 or 1) for every labelled point."""
+    """Rows of person, part, score, found (0 or 1), deviation and error in input pixels for every labelled point."""
     rows = []
     for n, (person, image) in enumerate(people):
         crop = Crop.from_box(person.box, model.codec.input_size)
-        keypoints, scores = model.predict(crop.cut(image)[None])
+        cut = crop.cut(image)[None]
+        keypoints, scores = model.predict(cut)
+        said = np.hypot(*model.codec.deviation(*model.logits(cut))[0].T)
+        off = np.linalg.norm(keypoints[0] - crop.to_input(person.keypoints), axis=1)
         away = np.linalg.norm(crop.to_image(keypoints[0]) - person.keypoints, axis=1)
         oks = np.exp(-(away**2) / (2 * person.area * (2 * COCO_WHOLEBODY.sigmas) ** 2))
         labelled = person.visible > sure
         for i, part in enumerate(COCO_WHOLEBODY.parts.values()):
             chosen = np.flatnonzero(labelled[part]) + part.start
-            rows += [(n, i, scores[0, k], oks[k] >= FOUND) for k in chosen]
-    return np.array(rows, float).reshape(-1, 4)
+            rows += [(n, i, scores[0, k], oks[k] >= FOUND, said[k], off[k]) for k in chosen]
+    return np.array(rows, float).reshape(-1, 6)
 
 
 def fit(scores: np.ndarray, found: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -64,13 +70,15 @@ def main() -> None:
     parser.add_argument("pool", type=Path)
     parser.add_argument("synthetic", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--picture", type=Path, help="the table as an SVG")
     options = parser.parse_args()
     model = TopDown(open_session(options.model, "cpu", 1))
     sets = {
         name: samples(model, people, SURE if name == "teachers" else 0.0)
         for name, people in people_of(options.pool, options.synthetic).items()
     }
-    curves = {}
+    curves, diagram = {}, {}
+    far = Table("part", "said / was", *(f"fifth {i}" for i in range(1, 6)), box=None)
     table = Table("part", "people", *(f"{i / 10:.1f}" for i in range(10)), "error", box=None)
     for i, part in enumerate(COCO_WHOLEBODY.parts):
         mine = {name: rows[rows[:, 1] == i] for name, rows in sets.items() if (rows[:, 1] == i).any()}
@@ -86,25 +94,49 @@ def main() -> None:
         for name in (*mine, "all, equal weights"):
             here = kinds == name if name in mine else np.ones(len(points), bool)
             table.add_row(part, name, *reliability(chances[here], points[here, 3], weights[here]))
+        diagram[part] = tenths(chances, points[:, 3], weights)
+        fifths = np.array_split(points[points[:, 4].argsort(kind="stable"), 4:], 5)
+        far.add_row(part, "", *("{:.1f} / {:.1f}".format(*np.median(fifth, axis=0)) for fifth in fifths))
     with replacing(options.out) as path:
         path.write_text(json.dumps({part: [round(v, 4) for v in curve] for part, curve in curves.items()}) + "\n")
     Console(width=150).print(table)
+    Console(width=150).print(far)
+    if options.picture:
+        options.picture.write_text(picture(diagram))
     print(json.dumps(curves))
+
+
+def tenths(chances: np.ndarray, found: np.ndarray, weights: np.ndarray) -> list[tuple[float, float, float, int]]:
+    """Of the tenths that hold any point: the mean of what was said, the share found, their weight and number."""
+    bins, rows = np.minimum((chances * 10).astype(int), 9), []
+    for i in range(10):
+        here = bins == i
+        if here.any():
+            share, said = (float(np.average(values[here], weights=weights[here])) for values in (found, chances))
+            rows.append((said, share, float(weights[here].sum() / weights.sum()), int(here.sum())))
+    return rows
 
 
 def reliability(chances: np.ndarray, found: np.ndarray, weights: np.ndarray) -> list[str]:
     """The share found in each tenth, and the expected calibration error."""
-    bins = np.minimum((chances * 10).astype(int), 9)
-    cells, error = [], 0.0
-    for i in range(10):
-        here = bins == i
-        if not here.any():
-            cells.append("")
-            continue
-        share, said = (np.average(values[here], weights=weights[here]) for values in (found, chances))
-        error += weights[here].sum() / weights.sum() * abs(share - said)
-        cells.append(f"{share:.2f} ({int(here.sum())})")
-    return [*cells, f"{error:.3f}"]
+    rows = tenths(chances, found, weights)
+    cells = {min(int(said * 10), 9): f"{share:.2f} ({count})" for said, share, _, count in rows}
+    error = sum(weight * abs(share - said) for said, share, weight, _ in rows)
+    return [*(cells.get(i, "") for i in range(10)), f"{error:.3f}"]
+
+
+def picture(diagram: dict[str, list[tuple[float, float, float, int]]]) -> str:
+    """What was said and what was found, a line for each part; the larger a dot, the more points."""
+    axes = Axes((0, 1), (0, 1), size=(460, 400))
+    shapes = [axes.lines([0, 0.5, 1], [0, 0.5, 1], label="chance that is said", title="share found")]
+    shapes.append(axes.line([(0, 0), (1, 1)], INK, dashed=True))
+    for i, (part, rows) in enumerate(diagram.items()):
+        color = COLORS[i % len(COLORS)]
+        shapes.append(axes.line([row[:2] for row in rows], color))
+        shapes += [axes.dot(said, share, color, 2 + 8 * weight**0.5, 0.6) for said, share, weight, _ in rows]
+        shapes.append(f'<g style="fill: {color}">{text(axes.across(0.04), axes.up(0.95) + 16 * i, part)}</g>')
+        shapes.append(axes.dot(0.02, 0.965 - i * 0.05, color, 4))
+    return axes.picture(shapes)
 
 
 if __name__ == "__main__":

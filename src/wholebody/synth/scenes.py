@@ -58,7 +58,7 @@ class Scenes:
 
         camera = sample_camera(rng, self.size)
         placed = place(rng, camera, [*(person.mesh for person in cast), *(thing.mesh for thing in things)])
-        meshes = [_moved(mesh, *spot, owner=i) for i, (mesh, spot) in enumerate(placed)]
+        meshes = [moved(mesh, *spot, owner=i) for i, (mesh, spot) in enumerate(placed)]
         light = sample_light(rng)
         ground = [_ground(rng, meshes, papers)] if meshes and rng.random() < 0.5 else []
         frame = render(join([*meshes, *ground]), camera, light, _SHADOWS) if meshes else _empty(camera)
@@ -71,7 +71,7 @@ class Scenes:
         for i, person in enumerate(cast):
             if not np.isfinite(boxes[i]).all():
                 continue  # behind everything, or beside the picture
-            near = _from(camera, *placed[i][1])
+            near = seen_from(camera, *placed[i][1])
             points = person.keypoints_from(near.eye)
             flags = visibility(points, person.tolerances, near, frame.depth, covered)
             at = near.project(points)[:, :2].astype(np.float64).round(2)
@@ -219,7 +219,8 @@ def place(rng: np.random.Generator, camera: Camera, meshes: Sequence[Mesh]) -> l
     return placed
 
 
-def _moved(mesh: Mesh, turn: Array, shift: Array, owner: int) -> Mesh:
+def moved(mesh: Mesh, turn: Array, shift: Array, owner: int) -> Mesh:
+    """A mesh somewhere else: turned, then shifted. What belonged to its first owner belongs to `owner`."""
     turn, shift = turn.astype(np.float32), shift.astype(np.float32)
     return replace(
         mesh,
@@ -229,7 +230,7 @@ def _moved(mesh: Mesh, turn: Array, shift: Array, owner: int) -> Mesh:
     )
 
 
-def _from(camera: Camera, turn: Array, shift: Array) -> Camera:
+def seen_from(camera: Camera, turn: Array, shift: Array) -> Camera:
     """The camera in the frame of something that is turned and shifted: what stands still there looks the same."""
     rotation, offset = camera.matrix[:, :3].astype(float), camera.matrix[:, 3].astype(float)
     matrix = np.column_stack([rotation @ turn, rotation @ shift + offset])
