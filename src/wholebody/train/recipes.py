@@ -276,7 +276,7 @@ def warm_start(size: Size = "t") -> TrainConfig:
         name=f"warm-{size}",
         network=size,
         sources=(POOL, SYNTHETIC),
-        steps=1_500,
+        steps=2_400,
         batch=32,
         optim=Optim(lr=2e-3, lr_end=1e-4, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
         augment=Augment(close_up=0.1, scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
@@ -285,16 +285,22 @@ def warm_start(size: Size = "t") -> TrainConfig:
     )
 
 
-def student(size: Size = "t") -> TwoStages:
-    """The bundled students: both stages from the bundled teacher, on the pool and on synthetic people."""
+def warm_fast() -> TrainConfig:
+    """The same for the network of weak machines: a quarter of the pixels."""
+    return replace(warm_start("t"), name="warm-fast", input_size=(96, 128))
+
+
+def student(warm: TrainConfig, name: str) -> TwoStages:
+    """A bundled student: both stages from the bundled teacher, on the pool and on synthetic people."""
     first = replace(
-        warm_start(size),
-        name=f"student-{size}",
-        init=f"work/warm-{size}/model.safetensors",
+        warm,
+        name=name,
+        init=f"work/{warm.name}/model.safetensors",
         steps=3_000,
         optim=Optim(lr=2e-3, lr_end=5e-5, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
         distill=Distill(teachers=("work/teacher/model.safetensors",)),
         parts=PARTS,
+        validation=(POOL,),
     )
     return TwoStages(first, second_stage(first, 0.2))
 
@@ -375,12 +381,14 @@ RECIPES: Mapping[str, Callable[[], TrainConfig]] = {
     "small-teacher": small_teacher,
     "warm-t": partial(warm_start, "t"),
     "warm-s": partial(warm_start, "s"),
+    "warm-fast": warm_fast,
     "debug": debug,
 }
 
 DISTILLATIONS: Mapping[str, Callable[[], TwoStages]] = {
-    "student-t": partial(student, "t"),
-    "student-s": partial(student, "s"),
+    "student-t": partial(student, warm_start("t"), "student-t"),
+    "student-s": partial(student, warm_start("s"), "student-s"),
+    "student-fast": partial(student, warm_fast(), "student-fast"),
     "dwpose-t": partial(published, "t", "l"),
     "dwpose-s": partial(published, "s", "l"),
     "dwpose-m": partial(published, "m", "l"),
