@@ -13,6 +13,7 @@ from wholebody.errors import WholebodyError
 from wholebody.export import export_detector, export_pose, plain_layout, quantise
 from wholebody.runtime import int8_file, open_session
 from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
+from wholebody.weights import find
 
 
 def filled(model):
@@ -316,3 +317,8 @@ def test_int8_needs_pictures(small, tmp_path):
     with pytest.raises(WholebodyError, match="no picture"):
         quantise(small[0], tmp_path / "a.int8.onnx", [])
     assert not list(tmp_path.iterdir())
+
+
+def test_the_bundled_network_in_the_official_layout(tmp_path):
+    """It asks for the number of crops in its middle, and reads it from another input then."""
+    assert plain_layout(find("wholebody-133", kind="pose"), tmp_path / "plain.onnx") < 1e-3

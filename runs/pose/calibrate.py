@@ -4,10 +4,10 @@
 
 MODEL is an export without a calibration. A point counts as found when its OKS is 0.5 or more. For each part a logistic
 curve is fitted to all held-out people of `evaluate.py`; the three kinds of people weigh the same, and so count points
-that are hidden, which only synthetic people have labels for. The table is of a curve fitted to one half of the people
-and tried on the other: of points whose chance was said to be between two tenths, which share was found. The last
-table is of `TopDown.deviations`: points in five equal groups by the deviation that is said, and how far off they were
-(half of them less), in pixels of the input.
+that are hidden, or outside of the picture and never found, which only synthetic people have labels for. The table is of
+a curve fitted to one half of the people and tried on the other: of points whose chance was said to be between two
+tenths, which share was found. The last table is of `TopDown.deviations`: points in five equal groups by the deviation
+that is said, and how far off they were (half of them less), in pixels of the input.
 OUT.json goes into the file with `export.py --calibration OUT.json`.
 """
 
@@ -43,7 +43,10 @@ def samples(model: TopDown, people, sure: float) -> np.ndarray:
         off = np.linalg.norm(keypoints[0] - crop.to_input(person.keypoints), axis=1)
         away = np.linalg.norm(crop.to_image(keypoints[0]) - person.keypoints, axis=1)
         oks = np.exp(-(away**2) / (2 * person.area * (2 * COCO_WHOLEBODY.sigmas) ** 2))
-        labelled = person.visible > sure
+        # A point outside of the picture cannot be found.
+        outside = person.visible < 0
+        oks[outside], off[outside] = 0, np.nan
+        labelled = (person.visible > sure) | outside
         for i, part in enumerate(COCO_WHOLEBODY.parts.values()):
             chosen = np.flatnonzero(labelled[part]) + part.start
             rows += [(n, i, scores[0, k], oks[k] >= FOUND, said[k], off[k]) for k in chosen]
@@ -95,7 +98,8 @@ def main() -> None:
             here = kinds == name if name in mine else np.ones(len(points), bool)
             table.add_row(part, name, *reliability(chances[here], points[here, 3], weights[here]))
         diagram[part] = tenths(chances, points[:, 3], weights)
-        fifths = np.array_split(points[points[:, 4].argsort(kind="stable"), 4:], 5)
+        there = points[~np.isnan(points[:, 5])]
+        fifths = np.array_split(there[there[:, 4].argsort(kind="stable"), 4:], 5)
         far.add_row(part, "", *("{:.1f} / {:.1f}".format(*np.median(fifth, axis=0)) for fifth in fifths))
     with replacing(options.out) as path:
         path.write_text(json.dumps({part: [round(v, 4) for v in curve] for part, curve in curves.items()}) + "\n")

@@ -149,6 +149,11 @@ def export_detector(
         return _compare(network, session, example, names[1:], "int8" if int8 else storage, path)
 
 
+def _counts(node: Any) -> bool:
+    """Whether a node of a graph asks for the size of the first axis alone."""
+    return node.op_type == "Shape" and {a.name: a.i for a in node.attribute} == {"start": 0, "end": 1}
+
+
 def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> float:
     """Write a fused pose network in the layout of the released files: for rtmlib and others that know only that.
 
@@ -178,13 +183,18 @@ def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -
     w, h = estimator.codec.input_size
     proto = onnx.load(os.fspath(source))
     graph = proto.graph
-    # Bytes to planes to numbers around zero: one node after the other, until the first that computes with weights.
-    at = graph.input[0].name
-    while len(users := [node for node in graph.node if at in node.input]) == 1 and users[0].op_type in _PREPARING:
+    # Bytes to planes to numbers around zero: one node after the other, until the first that computes with weights. Who
+    # asks for the number of crops only may ask the new input as well.
+    at, replaced = graph.input[0].name, set()
+    while True:
+        replaced.add(at)
+        users = [node for node in graph.node if at in node.input and not _counts(node)]
+        if len(users) != 1 or users[0].op_type not in _PREPARING:
+            break
         at = users[0].output[0]
     for node in graph.node:
         for i, name in enumerate(node.input):
-            node.input[i] = "input" if name == at else name
+            node.input[i] = "input" if name == at or (name in replaced and _counts(node)) else name
     needed, kept = {"simcc_x", "simcc_y"}, []
     for node in reversed(graph.node):
         if needed & set(node.output):

@@ -141,7 +141,7 @@ _ALL = (
         file="pose.onnx",
         input_size=(192, 256),
         licence="Apache-2.0; see the model card",
-        about="bundled; 133 points, MoveNet Thunder's encoder",
+        about="bundled; 133 points, MoveNet Thunder under a two-scale head",
     ),
     Weights(
         name="person",

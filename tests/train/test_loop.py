@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from people import shards_of_people
 from wholebody.errors import WholebodyError
 from wholebody.train import distill, loop
-from wholebody.train.data import Mixture, Shards, read_coco_wholebody
+from wholebody.train.augment import Augmentation
+from wholebody.train.data import Mixture, Sample, Shards, read_coco_wholebody
 from wholebody.train.recipes import Optim, Source, TrainConfig, debug
 
 
@@ -218,3 +219,34 @@ def test_bad_label_files_are_one_line(tmp_path, content):
     with pytest.raises(WholebodyError, match=r"labels\.json") as error:
         read_coco_wholebody(path, tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_not_in_the_crop_gets_a_flat_label(config):
+    """Half of a person is cut off, and one point lies outside of the picture itself; nobody knows of another."""
+    points = np.stack([np.linspace(10, 300, 133), np.full(133, 50.0)], axis=1)
+    visible = np.ones(133, np.float32)
+    visible[:2] = -1, 0
+    sample = Sample(np.zeros((100, 100, 3), np.uint8), points, visible, np.array([0, 0, 100.0, 100.0]), "")
+
+    class One:
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, _):
+            return sample
+
+    codec = loop.simcc((64, 64))
+    still = Augmentation(
+        flip=0, half_body=0, scale=(1, 1), rotation=0, shift=0, hsv=(0, 0, 0), blur=0, cutout=0, shrink=0
+    )
+    for absent in (0.0, 0.25):
+        crops = loop.Crops(Mixture([(One(), 1.0)]), codec, np.full(133, 2, np.float32), absent, still, still, 10)
+        batch = crops.draw(range(1))
+        weight, x, y = batch.weight[0], batch.x[0], batch.y[0]
+        assert weight[0] == 2 * absent and weight[1] == 0
+        # The crop shows 125 pixels around the middle of the picture.
+        inside = (points[:, 0] < 110) & (visible > 0)
+        outside = (points[:, 0] > 126) & (visible > 0)
+        assert (weight[inside] == 2).all() and (weight[outside] == 2 * absent).all()
+        assert (x[inside].amax(dim=1) == 1).all()
+        assert not x[outside].any() and not y[outside].any() and (batch.keypoints[0, outside] < -1000).all()

@@ -24,7 +24,8 @@ class Sample:
     Attributes:
         image: (H, W, 3) uint8 BGR.
         keypoints: (K, 2) image pixels.
-        visible: (K,) 0 unlabelled, else the weight of the label: 1, or a teacher's confidence below it.
+        visible: (K,) 0 unlabelled, -1 known to be outside of the picture, else the weight of the label: 1, or a
+            teacher's confidence below it.
         box: (4,) x0, y0, x1, y1.
         source: where it came from, for messages.
     """
@@ -155,7 +156,7 @@ class Shards:
         if "people" in label:
             raise WholebodyError(f"{shard}: scenes of many people, for a detector. Name a folder of crops.")
         points = np.asarray(label["keypoints"], dtype=np.float64)
-        visible = (points[:, 2] > 0).astype(np.float32)
+        visible = np.where(points[:, 2] > 0, 1, -1).astype(np.float32)
         box = np.asarray(label["box"], dtype=np.float64)
         return Sample(image.astype(np.uint8, copy=False), points[:, :2], visible, box, f"{shard}#{index}")
 

@@ -57,6 +57,8 @@ from wholebody.train.views import Views
 
 # A teacher's confidence below this says nothing about where the point is.
 LEAST_CONFIDENCE = 0.2
+# Pixels beside the crop where a keypoint is surely not in it, and where its label is put then: on no map.
+_BESIDE, _NOWHERE = 6, -1e4
 # What a row of figures says beside the terms of the loss.
 _NO_TERMS = ("step", "lr", "norm", "images_per_second")
 # The body's five points of the head, and the face.
@@ -68,11 +70,15 @@ HEAD = [*range(5), *range(23, 91)]
 
 @dataclass(frozen=True)
 class Crops(Dataset[Batch]):
-    """Fresh crops from people: draws of a mixture, augmented and encoded."""
+    """Fresh crops from people: draws of a mixture, augmented and encoded.
+
+    Keypoints that are known not to be in the crop have the weight `absent` and a label of zeros.
+    """
 
     mixture: Mixture
     codec: SimCC
     part_weights: npt.NDArray[np.float32]
+    absent: float
     early: aug.Augmentation
     late: aug.Augmentation
     late_from: int
@@ -84,10 +90,13 @@ class Crops(Dataset[Batch]):
             sample, rng = self.mixture.draw(n)
             config = self.early if n < self.late_from else self.late
             crop, points, visible = aug.augment(sample, self.codec.input_size, config, rng)
-            x, y, weight = self.codec.encode(points, visible > 0)
+            outside = (points < -_BESIDE) | (points > np.array(self.codec.input_size) - 1 + _BESIDE)
+            absent = (visible < 0) | ((visible > 0) & outside.any(axis=1))
+            x, y, weight = self.codec.encode(points, (visible > 0) & ~absent)
+            weight = np.where(absent, np.float32(self.absent), weight * visible)
             images.append(crop)
-            keypoints.append(points.astype(np.float32))
-            labels.append((x, y, weight * visible * self.part_weights))
+            keypoints.append(np.where(absent[:, None], _NOWHERE, points).astype(np.float32))
+            labels.append((x, y, weight * self.part_weights))
         columns = [images, keypoints, *zip(*labels, strict=True)]
         return Batch(*(torch.from_numpy(np.stack(column)) for column in columns))
 
@@ -196,7 +205,7 @@ def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
     )
     late = dataclasses.replace(early, shift=0.0, scale=(0.75, 1.25), rotation=60.0, cutout=0.5)
     late_from = math.ceil(strengths.late * steps) * config.batch
-    return Crops(mixture, codec, part_factors(config), early, late, late_from), steps
+    return Crops(mixture, codec, part_factors(config), config.absent, early, late, late_from), steps
 
 
 # --- the network ------------------------------------------------------------------------------------------------------

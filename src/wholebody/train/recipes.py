@@ -141,6 +141,8 @@ class TrainConfig:
         accumulate: parts in which a process computes its share of the batch, where memory is short.
         seed: of first weights, draws and augmentations.
         parts: factors on the loss of each part's keypoints.
+        absent: weight of keypoints that are known not to be in the crop: their label is a flat distribution, so that
+            their scores become low. 0 leaves them out, as published.
         heatmap: factor on the training-only heat-map loss; 0 leaves it out. Needs a backbone with a pyramid.
         distill: what a teacher adds; None trains on labels alone.
         calm: start the attention with smaller values, so that a short warm-up will do; not so published.
@@ -163,6 +165,7 @@ class TrainConfig:
     optim: Optim = Optim()
     augment: Augment = Augment()
     parts: Mapping[str, float] = field(default_factory=dict)
+    absent: float = 0.0
     heatmap: float = 0.0
     distill: Distill | None = None
     calm: bool = True
@@ -241,6 +244,7 @@ def teacher() -> TrainConfig:
         augment=Augment(close_up=0.15, scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
         # MoveNet's answer already says where bodies are.
         parts={"body": 2.0, "feet": 2.0, "left_hand": 1.5, "right_hand": 1.5},
+        absent=0.3,
         heatmap=1.0,
         precision="bf16",
         validation=(POOL,),
@@ -300,6 +304,7 @@ def student(warm: TrainConfig, name: str) -> TwoStages:
         optim=Optim(lr=2e-3, lr_end=5e-5, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
         distill=Distill(teachers=("work/teacher/model.safetensors",)),
         parts=PARTS,
+        absent=0.3,
         validation=(POOL,),
     )
     return TwoStages(first, second_stage(first, 0.2))
