@@ -18,6 +18,7 @@ from torch import nn
 
 from wholebody.train.checkpoints import save_pose
 from wholebody.train.loop import Batches, average, build, build_lesson, load_data, parameter_groups
+from wholebody.train.parallel import keep_memory
 from wholebody.train.recipes import Distill, Source, TrainConfig
 from wholebody.train.rtmpose import simcc
 from wholebody.train.teachers import from_file
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_memory()
     options.out.mkdir(parents=True, exist_ok=True)
     teacher = options.out / "teacher.safetensors"
     sources = (Source("shards", options.shards),)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from wholebody.errors import WholebodyError
+from wholebody.train.data import NOWHERE
 from wholebody.train.distill import Batch
 from wholebody.train.rtmpose import simcc
 from wholebody.train.teachers import Taught
@@ -55,6 +56,18 @@ def test_what_was_written_is_drawn(folder):
     for name, sign in (("teacher_x", 1), ("teacher_y", -1)):
         np.testing.assert_array_equal(getattr(batch, name)[:, 0, 0], sign * np.array(numbers))
     np.testing.assert_array_equal(batch.teacher_feature[:, 2, 1, 0], numbers)
+
+
+def test_points_that_are_not_there_keep_their_weight(tmp_path):
+    def beside(numbers):
+        batch = draw(numbers)
+        batch.keypoints[:, 5] = NOWHERE
+        return batch
+
+    write_views(tmp_path / "views", beside, 4, batch=4)
+    batch = Views(tmp_path / "views", CODEC).draw(range(4))
+    assert (batch.weight[:, :100] == 3).all() and not batch.weight[:, 100:].any()
+    assert not batch.x[:, 5].any() and (batch.x[:, 4].amax(dim=1) == 1).all()
 
 
 def test_a_pass_shows_everything_once_in_an_order_of_its_seed(folder):

@@ -16,6 +16,9 @@ import numpy.typing as npt
 from wholebody.annotations import Labels, read_labels
 from wholebody.errors import WholebodyError
 
+# Where the label of a keypoint is put that is known not to be in the crop.
+NOWHERE = -1e4
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:

@@ -44,7 +44,7 @@ from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train import augment as aug
 from wholebody.train import state
 from wholebody.train.checkpoints import load_backbone, load_pose, read_weights, save_pose
-from wholebody.train.data import Mixture, People, Person, Photographs, Shards, people_of, read_coco_wholebody
+from wholebody.train.data import NOWHERE, Mixture, People, Person, Photographs, Shards, people_of, read_coco_wholebody
 from wholebody.train.distill import Batch, Labels, Lesson, StageOne, StageTwo, WarmStart
 from wholebody.train.parallel import Process, distributed, mean_of, processes
 from wholebody.train.pool import read_pool
@@ -57,8 +57,8 @@ from wholebody.train.views import Views
 
 # A teacher's confidence below this says nothing about where the point is.
 LEAST_CONFIDENCE = 0.2
-# Pixels beside the crop where a keypoint is surely not in it, and where its label is put then: on no map.
-_BESIDE, _NOWHERE = 6, -1e4
+# Pixels beside the crop where a keypoint is surely not in it.
+_BESIDE = 6
 # What a row of figures says beside the terms of the loss.
 _NO_TERMS = ("step", "lr", "norm", "images_per_second")
 # The body's five points of the head, and the face.
@@ -95,7 +95,7 @@ class Crops(Dataset[Batch]):
             x, y, weight = self.codec.encode(points, (visible > 0) & ~absent)
             weight = np.where(absent, np.float32(self.absent), weight * visible)
             images.append(crop)
-            keypoints.append(np.where(absent[:, None], _NOWHERE, points).astype(np.float32))
+            keypoints.append(np.where(absent[:, None], NOWHERE, points).astype(np.float32))
             labels.append((x, y, weight * self.part_weights))
         columns = [images, keypoints, *zip(*labels, strict=True)]
         return Batch(*(torch.from_numpy(np.stack(column)) for column in columns))

@@ -25,6 +25,7 @@ from torch.utils.data import Dataset
 
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
+from wholebody.train.data import NOWHERE
 from wholebody.train.distill import Batch
 from wholebody.train.teachers import Teacher
 
@@ -133,7 +134,8 @@ class Views(Dataset[Batch]):
         images, keypoints, weight = (self.arrays[name][rows] for name in _LABELS)
         # Weights carry the parts' factors: what has any was labelled.
         x, y, inside = self.codec.encode(keypoints.astype(np.float64), weight.astype(np.float32) > 0)
-        columns = [images, keypoints, x, y, inside * weight]
+        kept = np.maximum(inside, keypoints[..., 0] == NOWHERE)
+        columns = [images, keypoints, x, y, (kept * weight).astype(np.float32)]
         said = {f"teacher_{name}": torch.from_numpy(self.arrays[name][rows]) for name in _TAUGHT if name in self.arrays}
         return Batch(*(torch.from_numpy(np.ascontiguousarray(column)) for column in columns), **said)
 
