@@ -6,6 +6,7 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -114,6 +115,21 @@ loop.fit(
 """
 
 
+def below(pid):
+    """The processes that a process has started, and theirs, where the system tells."""
+    told = Path(f"/proc/{pid}/task/{pid}/children")
+    mine = [int(child) for child in told.read_text().split()] if told.exists() else []
+    return [*mine, *(deeper for child in mine for deeper in below(child))]
+
+
+def alive(pid):
+    """Whether a process runs; one that only waits to be counted does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_run_killed_anywhere_ends_as_an_unbroken_one(shards, tmp_path, workers):
     """SIGKILL in the middle of a step or of a save, twice."""
@@ -130,8 +146,13 @@ def test_a_run_killed_anywhere_ends_as_an_unbroken_one(shards, tmp_path, workers
         process = start(tmp_path / "broken")
         while process.poll() is None and (not log.exists() or len(log.read_bytes().splitlines()) < steps):
             time.sleep(0.005)
+        helpers = below(process.pid)
         process.kill()
         assert process.wait() == -signal.SIGKILL
+        ends = time.monotonic() + 20
+        while (left := [pid for pid in helpers if alive(pid)]) and time.monotonic() < ends:
+            time.sleep(0.05)
+        assert not left, "processes that prepare crops outlive a killed training"
     assert start(tmp_path / "broken").wait() == 0
     curves = [[(row["step"], row["ori"], row["norm"]) for row in rows(tmp_path / name)] for name in ("broken", "whole")]
     assert curves[0] == curves[1] and len(curves[0]) == 12

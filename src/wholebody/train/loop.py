@@ -14,7 +14,9 @@ import copy
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -387,7 +389,7 @@ def _fit(config: TrainConfig, folder: Path, process: Process) -> RTMPose:
         batch_size=None,
         sampler=range(first * config.accumulate, steps * config.accumulate),
         num_workers=config.workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_worker,
         prefetch_factor=4 if config.workers else None,
         pin_memory=device.type == "cuda",
         # A forked worker would inherit the locks of OpenCV's thread pool and wait for ever.
@@ -504,8 +506,18 @@ def _step(line: str) -> int:
         return 1 << 62
 
 
-def _one_thread(_: int) -> None:
+def _worker(_: int) -> None:
+    """A process that prepares crops: OpenCV has one thread there, and it ends when the training is killed, of which
+    nobody else tells a process of a fork server."""
     cv2.setNumThreads(1)
+    training = multiprocessing.parent_process()
+    if training is not None:
+
+        def leave() -> None:
+            training.join()
+            os._exit(1)
+
+        threading.Thread(target=leave, daemon=True).start()
 
 
 def save_state(
