@@ -37,9 +37,9 @@ def samples(model: TopDown, people, sure: float) -> np.ndarray:
     rows = []
     for n, (person, image) in enumerate(people):
         crop = Crop.from_box(person.box, model.codec.input_size)
-        cut = crop.cut(image)[None]
-        keypoints, scores = model.predict(cut)
-        said = np.hypot(*model.codec.deviation(*model.logits(cut))[0].T)
+        logits = model.logits(crop.cut(image)[None])
+        keypoints, scores = model.codec.decode(*logits)
+        said = np.hypot(*model.codec.deviation(*logits)[0].T)
         off = np.linalg.norm(keypoints[0] - crop.to_input(person.keypoints), axis=1)
         away = np.linalg.norm(crop.to_image(keypoints[0]) - person.keypoints, axis=1)
         oks = np.exp(-(away**2) / (2 * person.area * (2 * COCO_WHOLEBODY.sigmas) ** 2))

@@ -174,6 +174,9 @@ def bytetrack(memory=2.0, least=0.2):
     return update
 
 
+TRACKERS = {"ours": ours, "ByteTrack-style": bytetrack, "rtmlib mended": mended, "rtmlib": rtmlib}
+
+
 def identity(truth, found):
     """IDF1 and the number of switches, from lists of true and found ids in each frame, -1 for none."""
     pairs = np.array([(a, b) for row, ids in zip(truth, found, strict=True) for a, b in zip(row, ids, strict=True)])
@@ -188,17 +191,17 @@ def identity(truth, found):
     return 2 * best / (len(pairs) + (pairs[:, 1] >= 0).sum()), switches
 
 
-def on_clips(clips, trackers):
+def on_clips(clips):
     """A table of the ids given out on real clips."""
     from wholebody import WholeBody, video
 
     model = WholeBody(device="auto", precision="auto")
-    table = Table("clip", "people", "frames", *(f"{name} ids" for name in trackers), box=box.MARKDOWN)
+    table = Table("clip", "people", "frames", *(f"{name} ids" for name in TRACKERS), box=box.MARKDOWN)
     for clip in clips:
         path, people = clip.rsplit("=", 1)
         found = [(frame.time, model(frame.image)) for frame in video.read(path)]
         cells = []
-        for make in trackers.values():
+        for make in TRACKERS.values():
             update, given = make(), []
             for t, poses in found:
                 given += update(t, poses.keypoints.astype(np.float64), poses)
@@ -218,16 +221,15 @@ def main():
     assert identity([[1, 2], [1, 2]], [[5, 6], [5, 6]]) == (1.0, 0)
     assert identity([[1, 2], [1, 2]], [[5, 6], [6, 5]]) == (0.5, 2)
     table = Table("walk", "people", box=box.MARKDOWN)
-    trackers = {"ours": ours, "ByteTrack-style": bytetrack, "rtmlib mended": mended, "rtmlib": rtmlib}
-    for name in trackers:
+    for name in TRACKERS:
         table.add_column(f"{name} IDF1", justify="right")
         table.add_column("switches", justify="right")
     for paths in (crossing, stopping, turning):
         for count in (2, 4, 9):
-            scores = {name: [] for name in trackers}
+            scores = {name: [] for name in TRACKERS}
             for seed in range(seeds):
                 frames = list(sequence(paths, count, seed))
-                for name, make in trackers.items():
+                for name, make in TRACKERS.items():
                     update = make()
                     found = []
                     for t, there, points in frames:
@@ -242,7 +244,7 @@ def main():
     console = Console(width=140)
     console.print(table)
     if options.clips:
-        console.print(on_clips(options.clips, trackers))
+        console.print(on_clips(options.clips))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from identities import FPS, SECONDS, bytetrack, crossing, mended, ours, rtmlib, stopping, turning
+from identities import FPS, SECONDS, TRACKERS, crossing, stopping, turning
 from rich import box
 from rich.console import Console
 from rich.progress import track
@@ -35,7 +35,7 @@ from wholebody.synth.material import open_backgrounds
 from wholebody.synth.people import make_person, photograph, sample_light
 from wholebody.synth.poses import Pose
 from wholebody.synth.render import Camera, join, render
-from wholebody.synth.scenes import moved, owner_boxes, seen_from, shares
+from wholebody.synth.scenes import moved, seen_from, shares
 
 PHASES, SIZE = 12, (640, 360)
 # At the height of the eyes, looking level along +y.
@@ -90,7 +90,7 @@ def walk(paths, count: int, seed: int, body, assets: Assets) -> Iterator[tuple[f
         there, boxes = [], []
         for n, (person, spot) in enumerate(placed):
             inside, seen = shares(meshes[n].vertices[::16], CAMERA, picture.owner, n)
-            if inside * seen < LEAST_SEEN or not np.isfinite(owner_boxes(picture.owner, count)[n]).all():
+            if inside * seen < LEAST_SEEN:
                 continue
             near = seen_from(CAMERA, *spot)
             points = near.project(person.keypoints_from(near.eye))[:, :2]
@@ -132,15 +132,14 @@ def main() -> None:
     cv2.setNumThreads(1)
     body, given = load_body(options.body), load_assets(options.assets)
     assets = Assets(given.pieces, given.skins, open_backgrounds(options.backgrounds, True))
-    trackers = {"ours": ours, "ByteTrack-style": bytetrack, "rtmlib mended": mended, "rtmlib": rtmlib}
     table = Table("walk", "people", "found", box=box.MARKDOWN)
-    for name in ("ours, k = 8", *trackers):
+    for name in ("ours, k = 8", *TRACKERS):
         table.add_column(f"{name} IDF1", justify="right")
         table.add_column("switches", justify="right")
     model = WholeBody(threads=1)
     for paths in (crossing, stopping, turning):
         for count in (2, 4, 9):
-            rows, shares_found = {name: [] for name in ("ours, k = 8", *trackers)}, []
+            rows, shares_found = {name: [] for name in ("ours, k = 8", *TRACKERS)}, []
             for seed in range(options.seeds):
                 frames = list(track(walk(paths, count, seed, body, assets), f"{paths.__name__} {count}", FPS * SECONDS))
                 truth = [(there, boxes) for _, _, there, boxes in frames]
@@ -152,7 +151,7 @@ def main() -> None:
                 with closing(follow(stream, Follower(model))) as followed:
                     named = [(people.ids.tolist(), around(people)) for _, people in followed]
                 rows["ours, k = 8"].append(score(truth, named))
-                for name, make in trackers.items():
+                for name, make in TRACKERS.items():
                     update = make()
                     ids = [update(t, people.keypoints.astype(np.float64), people)
                            for (t, _, _, _), people in zip(frames, seen, strict=True)]  # fmt: skip

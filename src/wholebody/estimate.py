@@ -140,15 +140,19 @@ class TopDown:
 
     def _run(self, work: Iterator[tuple[Image, Crop]]) -> Iterator[tuple[Floats, Floats]]:
         """Keypoints (K, 2) in image pixels and scores (K,) of each person, in order, a batch of crops at a time."""
+        for chunk, crops in self._cut(work, max(self.batch // 2 if self.flip else self.batch, 1)):
+            keypoints, scores = self.predict(crops)
+            for (_, crop), points, score in zip(chunk, keypoints, scores, strict=True):
+                yield crop.to_image(points).astype(np.float32), score
+
+    def _cut(self, work: Iterator[tuple[Image, Crop]], room: int) -> Iterator[tuple[list[tuple[Image, Crop]], Image]]:
+        """The work in parts of at most `room`, each with its crops (n, h, w, 3)."""
         w, h = self.codec.input_size
-        room = max(self.batch // 2 if self.flip else self.batch, 1)
         while chunk := list(islice(work, room)):
             crops = np.empty((len(chunk), h, w, 3), np.uint8)
             for row, (image, crop) in zip(crops, chunk, strict=True):
                 row[:] = crop.cut(image)
-            keypoints, scores = self.predict(crops)
-            for (_, crop), points, score in zip(chunk, keypoints, scores, strict=True):
-                yield crop.to_image(points).astype(np.float32), score
+            yield chunk, crops
 
     def predict(self, crops: Image) -> tuple[Floats, Floats]:
         """(N, h, w, 3) uint8 BGR crops -> keypoints (N, K, 2) in input pixels and scores (N, K).
@@ -188,14 +192,13 @@ class TopDown:
         if not isinstance(self.codec, SimCC):
             raise WholebodyError("this network gives no distributions along x and y. Take one with a SimCC head.")
         image = as_image(image)
-        crops = [Crop.from_box(box, self.codec.input_size) for box in check_boxes(boxes, image)]
-        found = np.zeros((len(crops), len(self.schema), 2), np.float32)
-        for start in range(0, len(crops), self.batch):
-            chunk = crops[start : start + self.batch]
-            x, y = self.logits(np.stack([crop.cut(image) for crop in chunk]))
-            scale = np.array([np.abs(np.linalg.det(crop.matrix[:, :2])) ** -0.5 for crop in chunk], np.float32)
-            found[start : start + self.batch] = self.codec.deviation(x, y) * scale[:, None, None]
-        return found
+        work = ((image, Crop.from_box(box, self.codec.input_size)) for box in check_boxes(boxes, image))
+        found = [np.zeros((0, len(self.schema), 2), np.float32)]
+        for chunk, crops in self._cut(work, self.batch):
+            pixels = np.array([np.abs(np.linalg.det(crop.matrix[:, :2])) ** -0.5 for _, crop in chunk], np.float32)
+            x, y = self.logits(crops)
+            found.append(self.codec.deviation(x, y) * pixels[:, None, None])
+        return np.concatenate(found)
 
     def _predict(self, crops: Image) -> tuple[Floats, Floats]:
         """The same with the network's own scores."""
