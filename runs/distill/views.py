@@ -1,8 +1,9 @@
-"""Write the views of the ablations: crops of a recipe's data, and what a teacher says of them.
+"""Write views: crops of a recipe's data, and what a teacher says of them.
 
-    python runs/distill/views.py RECIPE OUT --teacher FILE [--count 10000] [--trains] [--data ...]
+    python runs/distill/views.py RECIPE OUT --teacher FILE [--count 10000] [--size W H] [--trains] [--data ...]
 
-`--trains` asks the teacher in training mode, batch by batch, as the released distiller does by mistake.
+RECIPE is a single run or a distillation, whose first stage is meant. `--trains` asks the teacher in training mode,
+batch by batch, as the released distiller does by mistake.
 """
 
 import argparse
@@ -13,7 +14,8 @@ import torch
 from rich.progress import Progress
 
 from wholebody.train.loop import load_data
-from wholebody.train.recipes import RECIPES, parse_source
+from wholebody.train.parallel import keep_memory
+from wholebody.train.recipes import DISTILLATIONS, RECIPES, parse_source
 from wholebody.train.rtmpose import simcc
 from wholebody.train.teachers import from_file
 from wholebody.train.views import write_views
@@ -21,22 +23,29 @@ from wholebody.train.views import write_views
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", choices=RECIPES)
+    parser.add_argument("recipe", choices=[*RECIPES, *DISTILLATIONS])
     parser.add_argument("out", type=Path)
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--trains", action="store_true")
     parser.add_argument("--size", type=int, nargs=2, default=(96, 128))
     parser.add_argument("--data", nargs="+", default=[])
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    config = replace(RECIPES[options.recipe](), input_size=tuple(options.size), batch=32, seed=77)
+    torch.set_num_threads(options.threads)
+    keep_memory()
+    named = RECIPES[options.recipe]() if options.recipe in RECIPES else DISTILLATIONS[options.recipe]().first
+    # The camera changes when views are read, as often as they are.
+    plain = replace(named.augment, camera=0.0)
+    config = replace(named, input_size=tuple(options.size), batch=32, seed=77, augment=plain)
     if options.data:
         config = replace(config, sources=tuple(map(parse_source, options.data)))
     codec = simcc(config.input_size)
     data, _ = load_data(config, codec)
     teacher = from_file(options.teacher, codec, options.trains)
-    with Progress() as bar:
+    half = torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bf16")
+    with Progress() as bar, half:
         task = bar.add_task("views", total=options.count)
         write_views(
             options.out, data.draw, options.count, config.batch, teacher, lambda done: bar.update(task, completed=done)

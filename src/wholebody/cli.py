@@ -243,10 +243,12 @@ def distill(words: Sequence[str]) -> int:
     recipe, rest = _recipe("distill", words, DISTILLATIONS)
     _need("torch", "train")
     run = _configured("distill", recipe, rest, DISTILLATIONS[recipe](), DISTILL_HELP)
+    from wholebody.train.parallel import is_first
     from wholebody.train.stages import distil
 
     result = distil(run.recipe, run.out, run.stages)
-    print(f"{result}: {result.stat().st_size / 1e6:.1f} MB")
+    if is_first():
+        print(f"{result}: {result.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

@@ -149,3 +149,15 @@ def test_flip_golden(oracle):
     np.testing.assert_allclose(mirrored, cases["flip_keypoints"]["out"], atol=1e-4)
     # The same rule on our schema: every row comes from its mirror's row.
     np.testing.assert_allclose(flipped.keypoints[:, 1], points[aug.COCO_WHOLEBODY.flip][:, 1])
+
+
+@given(st.integers(0, 10_000))
+def test_another_camera_leaves_everything_where_it_is(seed):
+    picture = np.full((64, 48, 3), 60, np.uint8)
+    picture[40:50, 8:18] = 190
+    same = aug.other_camera(picture, 0.0, np.random.default_rng(seed))
+    np.testing.assert_array_equal(same, picture)
+    other = aug.other_camera(picture, 1.0, np.random.default_rng(seed))
+    assert other.shape == picture.shape and other.dtype == np.uint8
+    light = other.astype(float).mean(axis=2)
+    assert light[42:48, 10:16].mean() > light[:36].mean()

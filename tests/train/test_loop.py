@@ -178,6 +178,19 @@ def test_a_picture_that_cannot_be_read_stops_in_one_line(config, shards, tmp_pat
     assert (tmp_path / "out" / "state.pt").read_bytes() == before
 
 
+def test_a_network_for_another_size_gives_its_backbone(config, tmp_path):
+    from wholebody.train.checkpoints import save_pose
+
+    trained = loop.build(replace(config, seed=5))
+    save_pose(trained, tmp_path / "small.safetensors")
+    start = replace(config, init=str(tmp_path / "small.safetensors"))
+    same, larger = loop.build(start), loop.build(replace(start, input_size=(96, 128)))
+    for network, whole in ((same, True), (larger, False)):
+        mine, theirs = network.state_dict(), trained.state_dict()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine if whole or name.startswith("backbone."))
+    assert larger.codec.input_size == (96, 128)
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(config, tmp_path, monkeypatch):
     loop.fit(replace(config, steps=2), tmp_path)
     before = (tmp_path / "state.pt").read_bytes()

@@ -71,6 +71,37 @@ def test_two_processes_follow_the_curve_of_one(config, tmp_path, stage):
             torch.testing.assert_close(both[name], value, rtol=1e-2, atol=3e-3, msg=lambda text, n=name: f"{n}: {text}")
 
 
+def test_two_processes_run_both_stages(config, tmp_path):
+    """Stage 2 of both begins with what stage 1 has left, and one of them exports."""
+    torch.manual_seed(0)
+    save_pose(rtmpose("s", (64, 64)), tmp_path / "teacher.safetensors")
+    source = config.sources[0].path
+    words = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "wholebody.cli", "distill"]
+    options = [
+        "student-t",
+        "--out",
+        str(tmp_path / "out"),
+        "--data",
+        f"shards:{source}",
+        "--validate-on",
+        f"shards:{source}",
+    ]
+    for stage in ("first", "second"):
+        options += [f"--{stage}.steps", "2", f"--{stage}.batch", "2", f"--{stage}.workers", "0", f"--{stage}.init", ""]
+        options += [f"--{stage}.input-size", "64", "64", f"--{stage}.precision", "fp32"]
+    options += ["--first.distill.teachers", str(tmp_path / "teacher.safetensors")]
+    done = subprocess.run(
+        [sys.executable, *words, *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("model.onnx") == 1
+    first, second = (load_file(tmp_path / "out" / f"stage{n}" / "model.safetensors") for n in (1, 2))
+    for name, value in first.items():
+        if name.startswith("backbone.") and value.is_floating_point():
+            assert torch.equal(value, second[name]), name
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(config, tmp_path):
     with pytest.raises(ValueError, match="cannot be cut"):
         replace(config, accumulate=3)

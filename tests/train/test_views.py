@@ -7,7 +7,7 @@ from wholebody.train.data import NOWHERE
 from wholebody.train.distill import Batch
 from wholebody.train.rtmpose import simcc
 from wholebody.train.teachers import Taught
-from wholebody.train.views import Views, write_views
+from wholebody.train.views import Views, halve, write_views
 
 CODEC = simcc((64, 64))
 
@@ -104,3 +104,55 @@ def test_errors_say_what_to_do(folder, tmp_path):
         Views(tmp_path, CODEC)
     with pytest.raises(WholebodyError, match=r"views of \(64, 64\)"):
         Views(folder, simcc((96, 128)))
+
+
+def test_a_network_of_half_the_size_sees_the_same_people(tmp_path):
+    rng = np.random.default_rng(0)
+    place = rng.integers(8, 56, (6, 133, 2)).astype(np.float32)
+
+    def bright(numbers):
+        """A bright dot where keypoint 0 is."""
+        keypoints = torch.from_numpy(place[numbers.start : numbers.stop].copy())
+        keypoints[:, 7] = NOWHERE
+        images = torch.zeros(len(numbers), 64, 64, 3, dtype=torch.uint8)
+        for image, (x, y) in zip(images, keypoints[:, 0].int().tolist(), strict=True):
+            image[y, x] = 255
+        return Batch(images, keypoints, torch.zeros(0), torch.zeros(0), torch.ones(len(numbers), 133))
+
+    class Sees:
+        channels = 2
+
+        def __call__(self, images):
+            n = images[..., 0].flatten(1).argmax(dim=1)
+            x, y, _ = CODEC.encode(np.stack([n % 64, n // 64], axis=1)[:, None].repeat(133, axis=1), np.ones((3, 133)))
+            feature = torch.arange(8.0).reshape(1, 2, 2, 2).repeat(3, 1, 1, 1)
+            return Taught(torch.from_numpy(x), torch.from_numpy(y), feature)
+
+    write_views(tmp_path / "views", bright, 6, batch=3, teacher=Sees())
+    halve(tmp_path / "views", tmp_path / "half", batch=4)
+    views = Views(tmp_path / "half", simcc((32, 32)))
+    batch = views.draw(range(6))
+    assert batch.images.shape == (6, 32, 32, 3) and batch.teacher_feature.shape == (6, 2, 1, 1)
+    np.testing.assert_array_equal(batch.teacher_feature[0, :, 0, 0], [1.5, 5.5])
+    rows = views._order(0)
+    np.testing.assert_array_equal(np.delete(batch.keypoints.numpy(), 7, axis=1), np.delete(place[rows] / 2, 7, axis=1))
+    assert (batch.keypoints[:, 7] == NOWHERE).all() and not batch.x[:, 7].any()
+    for (x, y), image, taught_x in zip(place[rows, 0] / 2, batch.images, batch.teacher_x, strict=True):
+        light = image[..., 0].float()
+        light /= light.sum()
+        seen = (light.sum(dim=0) * torch.arange(32)).sum(), (light.sum(dim=1) * torch.arange(32)).sum()
+        np.testing.assert_allclose(seen, (x, y), atol=0.1)
+        assert abs(int(taught_x[0].argmax()) - 2 * x) <= 0.5
+
+
+def test_another_camera_changes_the_picture_and_nothing_else(folder):
+    plain, other, again = Views(folder, CODEC), Views(folder, CODEC, camera=1.0), Views(folder, CODEC, camera=1.0)
+    a, b, c = (views.draw(range(10)) for views in (plain, other, again))
+    for name in a._fields:
+        same = torch.equal(getattr(a, name), getattr(b, name))
+        assert same == (name != "images"), name
+        assert torch.equal(getattr(b, name), getattr(c, name)), name
+    # The next pass has other light.
+    first = other.draw(range(10)).images[np.argsort(other._order(0))]
+    second = again.draw(range(10, 20)).images[np.argsort(again._order(1))]
+    assert not torch.equal(first, second)

@@ -32,6 +32,7 @@ class Augmentation:
         blur: chance of a box blur, and of a median blur.
         cutout: chance of a black rectangle of 0.2 to 0.4 of the input.
         shrink: chance that the crop is made from a smaller picture, as people far away are.
+        camera: chance of the same crop from another camera; not in the recipe.
     """
 
     flip: float = 0.5
@@ -44,6 +45,7 @@ class Augmentation:
     blur: float = 0.1
     cutout: float = 1.0
     shrink: float = 0.0
+    camera: float = 0.0
 
 
 def augment(
@@ -70,6 +72,7 @@ def augment(
     image = random_blur(image, config.blur, rng)
     if rng.random() < config.cutout:
         image = cutout(image, rng)
+    image = other_camera(image, config.camera, rng)
     return image, crop.to_input(sample.keypoints), sample.visible
 
 
@@ -186,6 +189,30 @@ def random_blur(image: Image, chance: float, rng: np.random.Generator) -> Image:
     if rng.random() < chance:
         image = cv2.medianBlur(image, int(rng.choice([3, 5, 7]))).astype(np.uint8)
     return image
+
+
+def other_camera(image: Image, chance: float, rng: np.random.Generator) -> Image:
+    """The picture in other light and from another camera: exposure, contrast and white balance, and each by chance
+    saturation down to black and white, a soft lens, noise and compression."""
+    if rng.random() >= chance:
+        return image
+    curve = np.linspace(0, 1, 256) ** np.exp(rng.uniform(-0.5, 0.5))
+    curve = (curve - 0.5) * np.exp(rng.uniform(-0.5, 0.4)) + 0.5 + rng.uniform(-0.12, 0.12)
+    balance = np.exp(0.1 * rng.standard_normal(3))
+    out = cv2.LUT(image, (255 * curve[:, None] * balance).clip(0, 255).astype(np.uint8)[None])
+    if rng.random() < 0.5:
+        gray = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        colour = rng.uniform(0, 1.5)
+        out = cv2.addWeighted(out, colour, gray, 1 - colour, 0)
+    if rng.random() < 0.2:
+        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.5, 1.5))
+    if rng.random() < 0.25:
+        noise = rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(2, 16)
+        out = cv2.add(out, noise, dtype=cv2.CV_8U)
+    if rng.random() < 0.25:
+        _, packed = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))])
+        out = cv2.imdecode(packed, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+    return out.astype(np.uint8, copy=False)
 
 
 def cutout(image: Image, rng: np.random.Generator) -> Image:

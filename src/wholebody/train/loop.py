@@ -48,7 +48,7 @@ from wholebody.train import state
 from wholebody.train.checkpoints import load_backbone, load_pose, read_weights, save_pose
 from wholebody.train.data import NOWHERE, Mixture, People, Person, Photographs, Shards, people_of, read_coco_wholebody
 from wholebody.train.distill import Batch, Labels, Lesson, StageOne, StageTwo, WarmStart
-from wholebody.train.parallel import Process, distributed, mean_of, processes
+from wholebody.train.parallel import Process, distributed, mean_of, this_process
 from wholebody.train.pool import read_pool
 from wholebody.train.recipes import Optim, Source, TrainConfig
 from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
@@ -193,7 +193,7 @@ def part_factors(config: TrainConfig) -> npt.NDArray[np.float32]:
 def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
     """The recipe's data and the number of its steps."""
     if config.sources[0].kind == "views":
-        views = Views(Path(config.sources[0].path), codec, config.seed)
+        views = Views(Path(config.sources[0].path), codec, config.seed, config.augment.camera)
         return views, config.epochs * len(views) // config.batch or config.steps
     mixture = load_mixture(config)
     steps = config.epochs * sum(len(each) for each, _ in mixture.sets) // config.batch or config.steps
@@ -204,6 +204,7 @@ def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
         rotation=strengths.rotation,
         cutout=strengths.cutout,
         shrink=strengths.shrink,
+        camera=strengths.camera,
     )
     late = dataclasses.replace(early, shift=0.0, scale=(0.75, 1.25), rotation=60.0, cutout=0.5)
     late_from = math.ceil(strengths.late * steps) * config.batch
@@ -222,9 +223,15 @@ def build(config: TrainConfig) -> RTMPose:
     if config.calm:
         _calm(network.head)
     if config.init:
-        whole = any(name.startswith("head.") for name in read_weights(config.init))
-        source: nn.Module = load_pose(config.init) if whole else load_backbone(config.init)
-        target = network if whole else network.backbone
+        target: nn.Module = network.backbone
+        if any(name.startswith("head.") for name in read_weights(config.init)):
+            found = load_pose(config.init)
+            # A head belongs to its input size, a backbone takes any.
+            same = found.codec == network.codec
+            source: nn.Module = found if same else found.backbone
+            target = network if same else network.backbone
+        else:
+            source = load_backbone(config.init)
         try:
             target.load_state_dict(source.state_dict())
         except RuntimeError as error:
@@ -359,8 +366,7 @@ def fit(config: TrainConfig, out: str | os.PathLike[str]) -> RTMPose:
         WholebodyError: the loss is not finite, a picture cannot be read, the disk is full, or the state in `out`
             belongs to another recipe. The last good state stays.
     """
-    with processes() as process:
-        return _fit(config, Path(out), process)
+    return _fit(config, Path(out), this_process())
 
 
 def _fit(config: TrainConfig, folder: Path, process: Process) -> RTMPose:
@@ -442,6 +448,8 @@ def _fit(config: TrainConfig, folder: Path, process: Process) -> RTMPose:
                 save_state(folder / "state.pt", config, step + 1, lesson, ema, optimizer)
                 save_pose(ema, folder / "model.safetensors")
                 saved = time.monotonic()
+    # Whoever goes on from here may read what the first has written.
+    process.wait()
     return ema.eval()
 
 

@@ -7,11 +7,10 @@ that see the whole batch, a run in two processes follows the loss curve of a run
 where there are any; that path could not be run where this was written.
 """
 
+import atexit
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -39,9 +38,18 @@ class Process:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
 
+    def wait(self) -> None:
+        """Go on when all processes have come here."""
+        if self.world > 1:
+            dist.barrier()
 
-@contextmanager
-def processes() -> Iterator[Process]:
+
+def is_first() -> bool:
+    """Whether this process is alone, or the first of those that torchrun started."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def this_process() -> Process:
     """Join the processes that torchrun started; alone where it did not."""
     local = int(os.environ.get("LOCAL_RANK", 0))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
@@ -50,13 +58,12 @@ def processes() -> Iterator[Process]:
     else:
         keep_memory()
     if "RANK" not in os.environ:
-        yield Process(0, 1, device)
-        return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Process(dist.get_rank(), dist.get_world_size(), device)
-    finally:
-        dist.destroy_process_group()
+        return Process(0, 1, device)
+    if not dist.is_initialized():
+        # Once: a group that is left and made anew, as for a second stage, waits for ever.
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(dist.destroy_process_group)
+    return Process(dist.get_rank(), dist.get_world_size(), device)
 
 
 def keep_memory() -> None:

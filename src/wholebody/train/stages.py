@@ -29,6 +29,7 @@ from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.checkpoints import load_pose
 from wholebody.train.cspnext import CSPNeXt
 from wholebody.train.loop import fit
+from wholebody.train.parallel import is_first
 from wholebody.train.recipes import Augment, Distill, Network, Optim, Source, TrainConfig, TwoStages, second_stage
 from wholebody.train.rtmpose import SIZES, RTMPose
 from wholebody.train.thunder import Thunder
@@ -64,9 +65,10 @@ def distil(recipe: TwoStages, out: Path, stages: Sequence[int] = (1, 2)) -> Path
         second = replace(recipe.second, distill=replace(recipe.second.distill, teachers=(str(result),)))
         fit(second, out / "stage2")
         result = out / "stage2" / "model.safetensors"
-    with replacing(out / "model.safetensors") as path:
-        shutil.copyfile(result, path)
-    export_pose(load_pose(result), out / "model.onnx", storage="float16")
+    if is_first():
+        with replacing(out / "model.safetensors") as path:
+            shutil.copyfile(result, path)
+        export_pose(load_pose(result), out / "model.onnx", storage="float16")
     return out / "model.onnx"
 
 

@@ -1,7 +1,10 @@
 """Views: crops cut once and kept as memory-mapped arrays, with what a teacher says of them.
 
 A run on views costs neither warping nor a teacher, so that many runs can be compared on the same pictures, and steps
-are as fast as the student alone. What it gives up is fresh augmentation: a view is always the same crop.
+are as fast as the student alone. What it gives up is fresh augmentation: a view is always the same crop, though light
+and camera may change (`wholebody.train.augment.other_camera`) while the teacher's word stays.
+
+`halve` makes views for a network of half the size from those of a larger one.
 
     write_views("work/views", crops.draw, 12_000, teacher=teacher)
     views = Views("work/views", codec)
@@ -13,10 +16,12 @@ teacher `x.npy`, `y.npy` and `feature.npy` in float16. It appears under its name
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -25,12 +30,14 @@ from torch.utils.data import Dataset
 
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
+from wholebody.train.augment import other_camera
 from wholebody.train.data import NOWHERE
 from wholebody.train.distill import Batch
 from wholebody.train.teachers import Teacher
 
 _LABELS = ("images", "keypoints", "weights")
 _TAUGHT = ("x", "y", "feature")
+Rows = Mapping[str, npt.NDArray[Any]]
 
 
 def write_views(
@@ -53,35 +60,43 @@ def write_views(
     Raises:
         WholebodyError: the folder exists, or cannot be written.
     """
-    final = Path(folder)
+
+    def rows(numbers: range) -> Rows:
+        crops = draw(numbers)
+        taught = teacher(crops.images) if teacher else None
+        columns: dict[str, Tensor | None] = {
+            "images": crops.images,
+            "keypoints": crops.keypoints,
+            "weights": crops.weight,
+        }
+        if taught is not None:
+            columns |= {"x": taught.x, "y": taught.y, "feature": taught.feature}
+        return {
+            name: (column.half() if name in _TAUGHT else column).cpu().numpy()
+            for name, column in columns.items()
+            if column is not None
+        }
+
+    _write(Path(folder), rows, count, batch, progress)
+
+
+def _write(final: Path, draw: Callable[[range], Rows], count: int, batch: int, progress: Callable[[int], None]) -> None:
     if final.exists():
         raise WholebodyError(f"{final}: exists. Remove it, or choose another folder for the views.")
     partial = final.with_name(f".{final.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     try:
         partial.mkdir(parents=True)
         for start in range(0, count, batch):
-            crops = draw(range(start, min(start + batch, count)))
-            taught = teacher(crops.images) if teacher else None
-            columns: dict[str, Tensor | None] = {
-                "images": crops.images,
-                "keypoints": crops.keypoints,
-                "weights": crops.weight,
-            }
-            if taught is not None:
-                columns |= {"x": taught.x, "y": taught.y, "feature": taught.feature}
-            for name, column in columns.items():
-                if column is None:
-                    continue
-                rows = column.cpu().numpy()
-                dtype = np.float16 if name in _TAUGHT else rows.dtype
+            numbers = range(start, min(start + batch, count))
+            for name, rows in draw(numbers).items():
                 if name not in arrays:
                     arrays[name] = np.lib.format.open_memmap(
-                        partial / f"{name}.npy", mode="w+", dtype=dtype, shape=(count, *rows.shape[1:])
+                        partial / f"{name}.npy", mode="w+", dtype=rows.dtype, shape=(count, *rows.shape[1:])
                     )
                 arrays[name][start : start + len(rows)] = rows
-            progress(start + len(crops.images))
+            progress(numbers.stop)
         for array in arrays.values():
             array.flush()  # type: ignore[attr-defined]
         (partial / "views.json").write_text(json.dumps({"count": count}))
@@ -97,23 +112,18 @@ class Views(Dataset[Batch]):
     Attributes:
         folder: what `write_views` wrote.
         codec: how keypoints are encoded.
+        camera: chance that a view looks as if from another camera.
     """
 
     folder: Path
     codec: SimCC
     seed: int = 0
-    arrays: dict[str, npt.NDArray[np.generic]] = field(init=False, repr=False)
+    camera: float = 0.0
+    arrays: dict[str, npt.NDArray[Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         folder = Path(self.folder)
-        try:
-            arrays = {
-                name: np.load(folder / f"{name}.npy", mmap_mode="r")
-                for name in (*_LABELS, *_TAUGHT)
-                if name in _LABELS or (folder / f"{name}.npy").exists()
-            }
-        except (OSError, ValueError) as error:
-            raise WholebodyError(f"{folder}: no views here ({error}). Write them with `write_views`.") from error
+        arrays = _read(folder)
         size = arrays["images"].shape[2:0:-1]
         if size != self.codec.input_size:
             raise WholebodyError(f"{folder}: views of {size}, the network takes {self.codec.input_size}.")
@@ -131,12 +141,20 @@ class Views(Dataset[Batch]):
         """The batch of some draws."""
         count = len(self)
         rows = np.array([self._order(n // count)[n % count] for n in numbers])
-        images, keypoints, weight = (self.arrays[name][rows] for name in _LABELS)
+        found = {name: array[rows] for name, array in self.arrays.items()}
+        images, keypoints, weight = (found[name] for name in _LABELS)
+        # Every draw has its own light.
+        images = np.stack(
+            [
+                other_camera(image, self.camera, np.random.default_rng((self.seed, n, 1)))
+                for n, image in zip(numbers, images, strict=True)
+            ]
+        )
         # Weights carry the parts' factors: what has any was labelled.
         x, y, inside = self.codec.encode(keypoints.astype(np.float64), weight.astype(np.float32) > 0)
         kept = np.maximum(inside, keypoints[..., 0] == NOWHERE)
         columns = [images, keypoints, x, y, (kept * weight).astype(np.float32)]
-        said = {f"teacher_{name}": torch.from_numpy(self.arrays[name][rows]) for name in _TAUGHT if name in self.arrays}
+        said = {f"teacher_{name}": torch.from_numpy(found[name]) for name in _TAUGHT if name in found}
         return Batch(*(torch.from_numpy(np.ascontiguousarray(column)) for column in columns), **said)
 
     def _order(self, turn: int) -> npt.NDArray[np.int64]:
@@ -146,3 +164,43 @@ class Views(Dataset[Batch]):
         return self._orders[turn]
 
     _orders: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False)
+
+
+def halve(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    batch: int = 32,
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write the same views in half the pixels: x becomes x / 2, and so does a logit's bin.
+
+    Raises:
+        WholebodyError: no views there, or `out` exists or cannot be written.
+    """
+    source = Path(folder)
+    arrays = _read(source)
+
+    def rows(numbers: range) -> Rows:
+        views = {name: array[numbers.start : numbers.stop] for name, array in arrays.items()}
+        # Every second pixel of a blurred picture, as keypoints are halved.
+        half = {"images": np.stack([cv2.pyrDown(image) for image in views["images"]]), "weights": views["weights"]}
+        half["keypoints"] = np.where(views["keypoints"] == NOWHERE, NOWHERE, views["keypoints"] / 2)
+        half |= {name: views[name][..., ::2] for name in ("x", "y") if name in views}
+        if "feature" in views:
+            n, c, h, w = views["feature"].shape
+            blocks = views["feature"].astype(np.float32).reshape(n, c, h // 2, 2, w // 2, 2)
+            half["feature"] = blocks.mean(axis=(3, 5)).astype(np.float16)
+        return half
+
+    _write(Path(out), rows, len(arrays["images"]), batch, progress)
+
+
+def _read(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        return {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r")
+            for name in (*_LABELS, *_TAUGHT)
+            if name in _LABELS or (folder / f"{name}.npy").exists()
+        }
+    except (OSError, ValueError) as error:
+        raise WholebodyError(f"{folder}: no views here ({error}). Write them with `write_views`.") from error
