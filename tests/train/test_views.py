@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,13 @@ def test_a_pass_shows_everything_once_in_an_order_of_its_seed(folder):
     assert sorted(first) == sorted(second) == [*range(10)] and first != second
     assert shown(same, range(8, 12)) == first[8:] + second[:2]
     assert shown(other, range(10)) != first
+
+
+def test_another_process_opens_the_files_itself(folder):
+    views = Views(folder, CODEC, seed=3, camera=0.5)
+    packed = pickle.dumps(views)
+    assert len(packed) < 2000
+    assert torch.equal(pickle.loads(packed).draw(range(4, 8)).images, views.draw(range(4, 8)).images)
 
 
 def test_views_are_whole_or_not_there(tmp_path):

@@ -385,7 +385,7 @@ def _fit(config: TrainConfig, folder: Path, process: Process) -> RTMPose:
     groups = parameter_groups(lesson, config.optim, config.batch)
     optimizer = torch.optim.AdamW(groups, lr=config.optim.lr)
     first = resume(folder / "state.pt", config, lesson, ema, optimizer)
-    together = distributed(lesson, process)
+    together = distributed(lesson, process, config.shared_norms)
     learnt = [p for group in groups for p in group["params"]]
     validation = validation_people(config) if process.first else []
 

@@ -78,15 +78,20 @@ def keep_memory() -> None:
             set_option(option, value)
 
 
-def distributed(lesson: nn.Module, process: Process) -> nn.Module:
-    """The module whose gradients are averaged over all processes; alone, the lesson itself."""
+def distributed(lesson: nn.Module, process: Process, shared_norms: bool = True) -> nn.Module:
+    """The module whose gradients are averaged over all processes; alone, the lesson itself.
+
+    Args:
+        shared_norms: batch norms see the batches of all processes.
+    """
     if process.world == 1:
         return lesson
-    synchronise(lesson)
+    if shared_norms:
+        synchronise(lesson)
     ids = [process.device.index] if process.device.type == "cuda" else None
     # Thunder's pyramid is there for heat maps, which not every run has.
     unused = any(isinstance(module, Thunder) for module in lesson.modules())
-    # Batch norms agree by themselves; sending their buffers round would cost and change nothing.
+    # Shared batch norms agree by themselves, and of others the first process's are kept.
     return DistributedDataParallel(lesson, device_ids=ids, broadcast_buffers=False, find_unused_parameters=unused)
 
 

@@ -129,6 +129,10 @@ class Views(Dataset[Batch]):
             raise WholebodyError(f"{folder}: views of {size}, the network takes {self.codec.input_size}.")
         object.__setattr__(self, "arrays", arrays)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A process that prepares batches opens the files itself: pickled, they would be gigabytes.
+        return Views, (self.folder, self.codec, self.seed, self.camera)
+
     def __len__(self) -> int:
         return len(self.arrays["images"])
 
