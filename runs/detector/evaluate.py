@@ -24,7 +24,7 @@ from wholebody.geometry import Image, iou
 from wholebody.runtime import open_session
 from wholebody.train.pool import read_pool
 
-THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+THRESHOLDS = (0.2, 0.3, 0.38, 0.5, 0.6)
 LARGE = 96 * 96
 
 
@@ -75,7 +75,7 @@ def evaluate(truths: Sequence[Truth], detections: Sequence[tuple[Floats, Floats]
                     sure += ((person >= 0) & (areas(boxes) > least)).sum()
                     wrong += ((person == -1) & (areas(boxes) > least)).sum()
             recall = f"{right / people:.3f} ({right}/{people})"
-            print(f"  {name:6}  {threshold:.1f}     {recall:16}  {sure / max(sure + wrong, 1):.3f}")
+            print(f"  {name:6}  {threshold:.2f}    {recall:16}  {sure / max(sure + wrong, 1):.3f}")
 
 
 def overlay(image: Image, truth: Truth, found: tuple[Floats, Floats], threshold: float, side: int = 300) -> Image:
