@@ -140,7 +140,16 @@ def left(folder):
 
 
 def test_manifest_holds_together():
-    names = ["wholebody-133", "person", "rtmpose-l", "rtmpose-x", "rtmpose-x-384", "yolox-l"]
+    names = [
+        "wholebody-133",
+        "person",
+        "fast",
+        "dwpose-t-official",
+        "rtmpose-l",
+        "rtmpose-x",
+        "rtmpose-x-384",
+        "yolox-l",
+    ]
     names += [f"dwpose-{size}" for size in ("t", "s", "m", "l", "l-384")]
     names += [f"yolox-{size}-humanart" for size in ("nano", "tiny", "s", "m", "l", "x")]
     assert sorted(MANIFEST) == sorted(names)
@@ -170,7 +179,7 @@ def test_rows(cache):
     table = {row["name"]: row for row in rows()}
     assert list(table) == list(MANIFEST)
     assert table["dwpose-m"]["here"] == "cached" and table["dwpose-m"]["size"] == "3.0 MB"
-    assert table["dwpose-l"]["here"] == "" and table["dwpose-t"]["size"] == "?"
+    assert table["dwpose-l"]["here"] == "" and table["dwpose-t-official"]["size"] == "?"
     assert table["dwpose-l-384"]["input"] == "288x384" and table["dwpose-l-384"]["size"] == "134.4 MB"
     assert "non-commercial" in table["dwpose-l"]["licence"]
 

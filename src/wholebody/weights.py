@@ -99,7 +99,8 @@ def _onnx_sdk(name: str) -> tuple[str, ...]:
 def _dwpose(letter: str, ap: float, release: str, bytes: int | None = None, sha256: str | None = None) -> Weights:
     release = f"rtmpose-{letter}_simcc-ucoco_dw-ucoco_270e-256x192-{release}_20230728"
     return Weights(
-        name=f"dwpose-{letter}",
+        # The bundled network of that size has the plain name.
+        name=f"dwpose-{letter}" if letter != "t" else "dwpose-t-official",
         kind="pose",
         file=f"{release}.onnx",
         input_size=(192, 256),
@@ -150,6 +151,14 @@ _ALL = (
         input_size=(416, 416),
         licence="Apache-2.0; see the model card",
         about="bundled; people in photos, YOLOX on MoveNet Thunder's encoder",
+    ),
+    Weights(
+        name="dwpose-t",
+        kind="pose",
+        file="dwpose-t.onnx",
+        input_size=(192, 256),
+        licence="Apache-2.0; see the model card",
+        about="bundled; RTMPose-t, distilled from wholebody-133 in DWPose's two stages",
     ),
     _dwpose("t", 48.5, "dcf277bf"),
     _dwpose("s", 53.8, "3fd922c8", 33_531_475, "b791032a77010398f95b112f863dbe30ad16e09ff156753fb08484ff5bf8f718"),
