@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from grid import measure, people_of
-from table import SETS, SHOWN
+from table import SETS, SHOWN, change
 
 from wholebody.compare import difference
 
@@ -43,9 +43,8 @@ def main() -> None:
             oks = 100 * np.array([row[part] for row in figures[kind]], float)
             cell = f"{np.nanmean(oks):.1f} ({np.isfinite(oks).sum()})"
             if (kind, part) in before:
-                change = difference(oks, before[kind, part], pictures[kind])
-                sure = "**" if change.low > 0 or change.high < 0 else ""
-                cell += f"<br>{sure}{change.value:+.1f} [{change.low:+.1f}, {change.high:+.1f}]{sure}"
+                since = difference(oks, before[kind, part], pictures[kind])
+                cell += change(since.value, since.low, since.high)
             before[kind, part] = oks
             cells.append(cell)
         print(f"| {network} | {' | '.join(cells)} |", flush=True)

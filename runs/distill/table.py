@@ -103,9 +103,14 @@ def cell(runs: list[dict], base: list[dict] | None, kind: str, part: str) -> str
     if base:
         shared = min(len(runs), len(base))
         difference, low, high = interval(own[:shared] - people_by_seed(base, kind, part)[:shared])
-        sure = "**" if low > 0 or high < 0 else ""
-        text += f"<br>{sure}{difference:+.1f} [{low:+.1f}, {high:+.1f}]{sure}"
+        text += change(difference, low, high)
     return text
+
+
+def change(difference: float, low: float, high: float) -> str:
+    """The second line of a cell; bold where the interval leaves out 0."""
+    sure = "**" if low > 0 or high < 0 else ""
+    return f"<br>{sure}{difference:+.1f} [{low:+.1f}, {high:+.1f}]{sure}"
 
 
 def main() -> None:

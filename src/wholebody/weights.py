@@ -26,7 +26,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Literal
@@ -91,6 +91,10 @@ _HUMANART = "Apache-2.0; trained on COCO and Human-Art: read the terms of both b
 _DISTILLED = "DWPose, distilled RTMPose-{}; COCO-WholeBody AP {}"
 
 
+def _bundled(name: str, kind: Kind, file: str, input_size: tuple[int, int], about: str) -> Weights:
+    return Weights(name, kind, file, input_size, "Apache-2.0; see the model card", f"bundled; {about}")
+
+
 def _onnx_sdk(name: str) -> tuple[str, ...]:
     mirror = f"{_HUB}/datasets/DavidPagnon/rtmlib_models/resolve/main/mmpose/rtmposev1/onnx_sdk"
     return f"{mirror}/{name}.onnx", f"{_MMPOSE}/projects/rtmposev1/onnx_sdk/{name}.zip"
@@ -99,8 +103,7 @@ def _onnx_sdk(name: str) -> tuple[str, ...]:
 def _dwpose(letter: str, ap: float, release: str, bytes: int | None = None, sha256: str | None = None) -> Weights:
     release = f"rtmpose-{letter}_simcc-ucoco_dw-ucoco_270e-256x192-{release}_20230728"
     return Weights(
-        # The bundled network of that size has the plain name.
-        name=f"dwpose-{letter}" if letter != "t" else "dwpose-t-official",
+        name=f"dwpose-{letter}",
         kind="pose",
         file=f"{release}.onnx",
         input_size=(192, 256),
@@ -136,31 +139,17 @@ def _humanart(letter: str, ap: float, release: str, side: int = 640) -> Weights:
 
 
 _ALL = (
-    Weights(
-        name="wholebody-133",
-        kind="pose",
-        file="pose.onnx",
-        input_size=(192, 256),
-        licence="Apache-2.0; see the model card",
-        about="bundled; 133 points, MoveNet Thunder under a two-scale head",
+    _bundled("wholebody-133", "pose", "pose.onnx", (192, 256), "133 points, MoveNet Thunder under a two-scale head"),
+    _bundled("person", "detector", "detector.onnx", (416, 416), "people in photos, YOLOX on MoveNet Thunder's encoder"),
+    _bundled(
+        "dwpose-t",
+        "pose",
+        "dwpose-t.onnx",
+        (192, 256),
+        "RTMPose-t, distilled from wholebody-133 in DWPose's two stages",
     ),
-    Weights(
-        name="person",
-        kind="detector",
-        file="detector.onnx",
-        input_size=(416, 416),
-        licence="Apache-2.0; see the model card",
-        about="bundled; people in photos, YOLOX on MoveNet Thunder's encoder",
-    ),
-    Weights(
-        name="dwpose-t",
-        kind="pose",
-        file="dwpose-t.onnx",
-        input_size=(192, 256),
-        licence="Apache-2.0; see the model card",
-        about="bundled; RTMPose-t, distilled from wholebody-133 in DWPose's two stages",
-    ),
-    _dwpose("t", 48.5, "dcf277bf"),
+    # The plain name is the bundled network's.
+    replace(_dwpose("t", 48.5, "dcf277bf"), name="dwpose-t-official"),
     _dwpose("s", 53.8, "3fd922c8", 33_531_475, "b791032a77010398f95b112f863dbe30ad16e09ff156753fb08484ff5bf8f718"),
     _dwpose("m", 60.6, "c8b76419", None, "94ca58fa2d6c4530b6957ac9548084ebc2fa27ed71e4e01f0b73844306ed01a6"),
     _dwpose("l", 63.1, "4d6dfc62", 133_879_122, "370c6d5777f4b496f718468ef718fe7d4d0f9acbeb7bc6757e0ba80dd692b2d1"),

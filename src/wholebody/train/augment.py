@@ -210,9 +210,14 @@ def other_camera(image: Image, chance: float, rng: np.random.Generator) -> Image
         noise = rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(2, 16)
         out = cv2.add(out, noise, dtype=cv2.CV_8U)
     if rng.random() < 0.25:
-        _, packed = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))])
-        out = cv2.imdecode(packed, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+        out = compressed(out.astype(np.uint8, copy=False), int(rng.integers(15, 70)))
     return out.astype(np.uint8, copy=False)
+
+
+def compressed(image: Image, quality: int) -> Image:
+    """The picture after JPEG of a quality from 0 to 100."""
+    packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
 
 
 def cutout(image: Image, rng: np.random.Generator) -> Image:

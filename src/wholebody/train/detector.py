@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import Image, iou
+from wholebody.train.augment import compressed
 from wholebody.train.parallel import keep_memory
 from wholebody.train.thunder import Thunder
 from wholebody.train.yolox import STRIDES, YOLOX, ThunderTrunk, from_checkpoint, yolox
@@ -303,8 +304,7 @@ def coarsen(image: Image, rng: np.random.Generator) -> Image:
         factor = rng.uniform(0.3, 0.8)
         image = cv2.resize(cv2.resize(image, None, fx=factor, fy=factor), size).astype(np.uint8, copy=False)
     elif kind < 0.16:
-        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))])[1]
-        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+        image = compressed(image, int(rng.integers(20, 80)))
     return image
 
 
