@@ -77,8 +77,9 @@ def rtmlib(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(package.parent)
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     yield bench._rtmlib()
+    # Not with monkeypatch, which would put the stand-in back for the tests that follow.
     for name in [name for name in sys.modules if name.partition(".")[0] == "rtmlib"]:
-        monkeypatch.delitem(sys.modules, name)
+        del sys.modules[name]
 
 
 @pytest.fixture

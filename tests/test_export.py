@@ -10,7 +10,7 @@ from torch import nn
 import oracle as formula
 from wholebody import cli
 from wholebody.errors import WholebodyError
-from wholebody.export import export_detector, export_pose, plain_layout, quantise
+from wholebody.export import export_detector, export_pose, low_rank, plain_layout, quantise
 from wholebody.runtime import int8_file, open_session
 from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 from wholebody.weights import find
@@ -244,6 +244,35 @@ def test_not_a_number_raises(tmp_path):
     with pytest.raises(WholebodyError, match="differs"):
         export_detector(model, tmp_path / "m.onnx", input_size=(64, 64))
     assert list(tmp_path.iterdir()) == []
+
+
+# --- low rank ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_of_full_rank_is_the_same_function(bias):
+    layer = nn.Conv2d(12, 7, 5, padding=2, bias=bias)
+    x = torch.randn(2, 12, 9, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(low_rank(layer, 12)(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_low_rank_loses_the_least_directions():
+    layer = nn.Conv2d(16, 8, 3, padding=1)
+    mixing = torch.randn(4, 16)
+    with torch.no_grad():
+        # Four directions carry all but a hundredth of the layer.
+        layer.weight.copy_(torch.einsum("okhw,kc->ochw", torch.randn(8, 4, 3, 3), mixing) + 0.01 * layer.weight)
+        x = torch.randn(2, 16, 9, 8)
+        errors = [float((low_rank(layer, rank)(x) - layer(x)).std() / layer(x).std()) for rank in (2, 4, 8)]
+    mix, read = low_rank(layer, 4)
+    assert mix.weight.shape == (4, 16, 1, 1) and read.weight.shape == (8, 4, 3, 3)
+    assert errors[0] > 0.1 > 0.02 > errors[1] > errors[2]
+
+
+def test_a_grouped_convolution_has_no_low_rank():
+    with pytest.raises(ValueError, match="grouped"):
+        low_rank(nn.Conv2d(4, 4, 3, groups=2), 2)
 
 
 # --- int8 -------------------------------------------------------------------------------------------------------------

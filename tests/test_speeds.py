@@ -43,5 +43,5 @@ def test_the_command_prints_a_table_for_each_number_of_threads(tmp_path, capsys,
     path = save_pose(tmp_path / "a.onnx")
     with pytest.raises(SystemExit) as end:
         cli.main(["bench", "precision", "--models", str(path), "--threads", "1", "2", "--rounds", "1"])
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())  # a long path breaks the line of the title
     assert end.value.code == 0 and "1 threads" in out and "2 threads" in out and "fp32" in out

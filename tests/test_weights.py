@@ -140,7 +140,8 @@ def left(folder):
 
 
 def test_manifest_holds_together():
-    names = ["wholebody-133", "person", "rtmpose-l", "rtmpose-x", "rtmpose-x-384", "yolox-l", "dwpose-t-official"]
+    names = ["wholebody-133", "fast", "person", "dwpose-t-official"]
+    names += ["rtmpose-l", "rtmpose-x", "rtmpose-x-384", "yolox-l"]
     names += [f"dwpose-{size}" for size in ("t", "s", "m", "l", "l-384")]
     names += [f"yolox-{size}-humanart" for size in ("nano", "tiny", "s", "m", "l", "x")]
     assert sorted(MANIFEST) == sorted(names)

@@ -19,6 +19,7 @@ compare() { # set, folder of its pictures, more options
     set_name=$1 images=$2
     shift 2
     $wholebody compare --annotations "work/sets/$set_name.json" --images "$images" --output "$out/$set_name" \
+        --models ${MODELS:-wholebody-133 fast dwpose-t} \
         --rtmlib "$out/wholebody-133.onnx" "$@" \
         --run "MediaPipe Holistic 0.10.21=$peer holistic {annotations} {images} {out} $files" \
         --run "Thunder composite=$peer composite {annotations} {images} {out} $files $thunder"

@@ -331,6 +331,36 @@ def _kept_in_float(graph: Any, keep: tuple[str, ...] = ()) -> list[Any]:
     ]
 
 
+def low_rank(layer: "nn.Conv2d", rank: int) -> "nn.Sequential":
+    """The convolution closest to `layer` of those that first mix its input channels into `rank` ones.
+
+    A 7x7 convolution from 1280 channels to 133 is most of a pose head's weights, though what it reads lies in a small
+    part of those channels. Closest in the sense of least squares over the weights (a truncated singular value
+    decomposition); with `rank` >= the number of input channels exactly the same function.
+
+    Returns: a 1x1 convolution to `rank` channels, and one of the size of `layer` from these, which has its bias.
+
+    Raises:
+        ValueError: a grouped convolution.
+    """
+    import torch
+    from torch import nn
+
+    if layer.groups != 1:
+        raise ValueError("a grouped convolution has no common input channels to mix")
+    weight = layer.weight.detach()
+    outputs, channels, *kernel = weight.shape
+    rank = min(rank, channels, outputs * kernel[0] * kernel[1])
+    out, scale, into = torch.linalg.svd(weight.permute(0, 2, 3, 1).reshape(-1, channels), full_matrices=False)
+    root = scale[:rank].sqrt()
+    mix = nn.Conv2d(channels, rank, 1, bias=False)
+    mix.weight.data = (root[:, None] * into[:rank])[:, :, None, None].contiguous()
+    read = copy.deepcopy(layer)
+    read.in_channels = rank
+    read.weight.data = (out[:, :rank] * root).reshape(outputs, *kernel, rank).permute(0, 3, 1, 2).contiguous()
+    return nn.Sequential(mix, read)
+
+
 def _share(proto: Any, name: str, data: bytes) -> None:
     """Let weights whose bytes the file `name`, of content `data`, has already be read from there."""
     from onnx import TensorProto

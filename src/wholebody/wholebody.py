@@ -62,7 +62,7 @@ class WholeBody:
         """Open both networks.
 
         Args:
-            pose: a name or path as `weights.find` takes it, or a `TopDown`.
+            pose: a name or path as `weights.find` takes it ("fast" is bundled too), or a `TopDown`.
             detector: the same for the detector, or any `Detector`. None or "none": every picture is one person who
                 fills it. That is never done unasked: where a detector finds nobody, the result is empty.
             device, threads, precision: as `runtime.open_session` takes them, for both networks. "auto" is the fastest
