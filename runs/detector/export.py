@@ -11,7 +11,7 @@ from wholebody.export import export_detector
 from wholebody.train.detector import load
 
 # What the inference uses unless told otherwise: from the table of `evaluate.py`.
-THRESHOLD = 0.38
+THRESHOLD = 0.3
 # Half of the encoder's weights are in its last blocks.
 EIGHT_BITS = tuple(f"backbone.backbone.blocks.{i}" for i in (13, 14, 15))
 

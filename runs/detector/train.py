@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("labels", nargs="+")
     parser.add_argument("out")
     parser.add_argument("--thunder", required=True)
-    parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--samples", type=int, default=40_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     options = parser.parse_args()
