@@ -1,5 +1,7 @@
 """Ids: kept while people walk, cross, hide and come back; never given twice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -91,6 +93,17 @@ def test_whom_no_detector_confirms_is_given_up():
     for frame in range(1, 60):
         tracker.update(seen([person(100)]), frame / FPS, confirmed=np.array([False]))
     assert len(tracker.boxes(60 / FPS)) == 0
+
+
+@pytest.mark.parametrize(("box", "body", "there"), [(0.35, 0.1, False), (0.35, 0.6, True), (0.7, 0.1, True)])
+def test_a_stranger_needs_one_network_that_is_sure(box, body, there):
+    poses = seen([person(100)])
+    stranger = replace(poses, box_scores=np.full(1, box, np.float32), scores=np.full_like(poses.scores, body))
+    assert len(Tracker().update(stranger, 0.0)) == there
+    # Somebody known may fade.
+    tracker = Tracker()
+    tracker.update(poses, 0.0)
+    assert len(tracker.update(stranger, 0.1)) == 1
 
 
 def test_going_on_with_an_earlier_run():

@@ -23,6 +23,8 @@ Doubles = npt.NDArray[np.float64]
 
 # Points below this score say nothing about where a person is.
 SEEN = 0.3
+# A detector that is as sure as that needs no second opinion.
+_SURE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +82,13 @@ class Tracker:
         Args:
             poses: N people. time: seconds, later than the last one.
             confirmed: (N,) whether a detector found each; without it, all are. Who is neither known nor confirmed is
-                left out of the result.
+                left out of the result, and so is a stranger in whom neither network believes (`_plain`).
         """
         sure = np.ones(len(poses), bool) if confirmed is None else confirmed
         ids = np.full(len(poses), -1, np.int64)
         for row, column in self.match(poses, time):
             ids[column] = self.tracks[row].id
-        new = (ids < 0) & sure
+        new = (ids < 0) & sure & _plain(poses)
         ids[new] = np.arange(self.next_id, self.next_id + new.sum())
         named = replace(poses, ids=ids)[ids >= 0]
         self.follow(named, time, sure[ids >= 0])
@@ -155,6 +157,15 @@ def _moved(track: Track | None, track_id: int, pose: Poses, time: float, confirm
     return Track(
         track_id, pose, velocity, time, time if confirmed else track.confirmed, 0.9 * track.typical + 0.1 * score
     )
+
+
+def _plain(poses: Poses) -> npt.NDArray[np.bool_]:
+    """(N,) who may get an id: the detector is sure, or the pose network sees a body where it is not.
+
+    A ghost that is followed once would stay for as long as the detector hints at it.
+    """
+    body = poses.scores[:, poses.schema.parts["body"]].mean(axis=1)
+    return (poses.box_scores >= _SURE) | (body >= SEEN)
 
 
 def extents(poses: Poses, margin: float = 0.1) -> Floats:
