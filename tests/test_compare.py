@@ -119,6 +119,14 @@ def test_a_published_system_is_marked_where_it_took_part(folder):
     assert rows["| SN"].endswith("| no |")  # not a word of any name
 
 
+@pytest.mark.parametrize(("name", "said"), [("dwpose-t", "no"), ("dwpose-t-official", "dwpose-t-official: whole")])
+def test_the_bundled_student_is_not_the_released_one(folder, name, said):
+    command = f"{name}={sys.executable} {folder / 'middle.py'} {{annotations}} {{out}}"
+    assert compare(folder, "--run", command) == 0
+    rows = {line.split(" | ")[0]: line for line in (folder / "out" / "compare.md").read_text().splitlines()}
+    assert said in rows["| DWPose-t"].rsplit(" | ", 1)[1]
+
+
 def test_differences_are_paired_and_people_of_a_picture_are_drawn_together():
     rng = np.random.default_rng(0)
     hard = rng.random(200)  # how hard people are, for everyone

@@ -11,7 +11,7 @@ import oracle as formula
 from wholebody import cli
 from wholebody.errors import WholebodyError
 from wholebody.export import export_detector, export_pose, low_rank, plain_layout, quantise
-from wholebody.runtime import int8_file, open_session
+from wholebody.runtime import int8_file, int8_is_fast, open_session
 from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 from wholebody.weights import find
 
@@ -270,9 +270,10 @@ def test_a_low_rank_loses_the_least_directions():
     assert errors[0] > 0.1 > 0.02 > errors[1] > errors[2]
 
 
-def test_a_grouped_convolution_has_no_low_rank():
-    with pytest.raises(ValueError, match="grouped"):
-        low_rank(nn.Conv2d(4, 4, 3, groups=2), 2)
+def test_groups_and_no_rank_are_refused():
+    for groups, rank in ((2, 2), (1, 0)):
+        with pytest.raises(ValueError, match="cannot mix"):
+            low_rank(nn.Conv2d(4, 4, 3, groups=groups), rank)
 
 
 # --- int8 -------------------------------------------------------------------------------------------------------------
@@ -316,6 +317,17 @@ def test_int8_reads_what_is_there_already_from_the_float_file(small):
     assert shared and all({e.key: e.value for e in stored.external_data}["location"] == "t.onnx" for stored in shared)
     about = json.loads(open_session(path, "cpu", 1, "int8").metadata["wholebody"])
     assert about["float_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() and about["name"] == "a test"
+
+
+def test_int8_of_another_float_file_is_refused(small, tmp_path):
+    path, _ = small
+    for name in (path, int8_file(path)):
+        (tmp_path / name.name).write_bytes(name.read_bytes())
+    open_session(tmp_path / path.name, "cpu", 1, "int8")
+    with (tmp_path / path.name).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(WholebodyError, match=r"made from another t\.onnx"):
+        open_session(tmp_path / path.name, "cpu", 1, "auto" if int8_is_fast() else "int8")
 
 
 def test_int8_elsewhere_stands_alone(small, tmp_path):

@@ -41,14 +41,17 @@ def main() -> None:
     network = load_pose(options.weights)
     size = size_of(network)
     stored = STORED.get((size, network.codec.input_size[0]), Stored(()))
+    if not stored.int8:
+        print("Nothing is known of what this network can store in eight bits: all of it is stored in 16.")
     if stored.rank:
         network.head.final_layer = low_rank(network.head.final_layer, stored.rank)
-    name = "thunder-two-scale" if size == "thunder-fine" else f"rtmpose-{size}"
+    name = {"thunder-fine": "thunder-two-scale", "thunder": "thunder"}.get(size, f"rtmpose-{size}")
     notes: dict[str, object] = {"network": name, "licence": "Apache-2.0"}
     if options.calibration:
         notes["calibration"] = json.loads(options.calibration.read_text())
     error = export_pose(network, options.out, storage="float16", int8=stored.int8, notes=notes)
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB, differs from torch by {error:.2g}")
+    megabytes = options.out.stat().st_size / 1e6
+    print(f"{options.out}: {megabytes:.2f} MB, differs from the network in torch (of low rank, too) by {error:.2g}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The int8 variants of the bundled networks, beside them: pose.int8.onnx and detector.int8.onnx.
+"""The int8 variants of the bundled pose networks, beside them: pose.onnx gets pose.int8.onnx.
 
-    python runs/precision/quantise.py POOL [--models wholebody-133 person] [--pictures 256]
+    python runs/precision/quantise.py POOL [--models wholebody-133 other.onnx] [--pictures 512]
 
-To be run again whenever a bundled network is replaced; `evaluate.py` then says what they cost and gain. Needs onnx and
+To be run again whenever a bundled network is replaced; `evaluate.py` then says what they cost and gain. The bundled
+detector has none, as it would lose too much (docs/video.md), and `--precision auto` takes what is there. Needs onnx and
 the training extra, whose `pool` knows which photos are for training.
 """
 
@@ -17,12 +18,14 @@ from wholebody.export import quantise
 from wholebody.runtime import input_size, int8_file, notes, open_session
 from wholebody.weights import MANIFEST, locate
 
+POSE_NETWORKS = [name for name, weights in MANIFEST.items() if weights.bundled and weights.kind == "pose"]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pool", type=Path)
-    parser.add_argument("--models", nargs="+", default=[name for name, weights in MANIFEST.items() if weights.bundled])
-    parser.add_argument("--pictures", type=int, default=256)
+    parser.add_argument("--models", nargs="+", default=POSE_NETWORKS)
+    parser.add_argument("--pictures", type=int, default=512)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     console = Console(width=140)

@@ -53,7 +53,7 @@ from wholebody.plots import COLORS, GRID, Axes, text
 from wholebody.poses import Floats, Poses
 from wholebody.runtime import Precision, input_size, notes, open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
-from wholebody.weights import IMAGENET_RGB, find
+from wholebody.weights import IMAGENET_RGB, MANIFEST, find
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "whole")
 
@@ -491,11 +491,13 @@ def _signed(figure: Figure | None) -> str:
 
 
 def _here(row: Published, entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> str:
-    """What was measured of a published system, by its name as a word of an entrant's."""
+    """What was measured of a published system, by its name as a word of an entrant's. Bundled networks are our own,
+    though the student bears the name of what it does."""
     word = re.compile(rf"(?<![a-z0-9]){re.escape(row.name.lower())}(?![a-z0-9])")
     said = []
     for entrant in entrants:
-        if word.search(entrant.name.lower()):
+        known = MANIFEST.get(entrant.name.split(" ")[0])
+        if word.search(entrant.name.lower()) and not (known and known.bundled):
             part = "whole" if "whole" in entrant.parts and "whole" in _shown(reports) else "body"
             figures = reports[entrant.name].figures[part]
             ap, ar = (100 * figures[name].value for name in ("AP", "AR"))

@@ -336,18 +336,20 @@ def low_rank(layer: "nn.Conv2d", rank: int) -> "nn.Sequential":
 
     A 7x7 convolution from 1280 channels to 133 is most of a pose head's weights, though what it reads lies in a small
     part of those channels. Closest in the sense of least squares over the weights (a truncated singular value
-    decomposition); with `rank` >= the number of input channels exactly the same function.
+    decomposition); with `rank` >= the number of input channels the same function but for rounding.
 
     Returns: a 1x1 convolution to `rank` channels, and one of the size of `layer` from these, which has its bias.
 
     Raises:
-        ValueError: a grouped convolution.
+        ValueError: a grouped convolution, or no rank.
     """
     import torch
     from torch import nn
 
-    if layer.groups != 1:
-        raise ValueError("a grouped convolution has no common input channels to mix")
+    if layer.groups != 1 or rank < 1:
+        raise ValueError(
+            f"cannot mix the channels of {layer.groups} groups into {rank}: one group and a rank of 1 or more"
+        )
     weight = layer.weight.detach()
     outputs, channels, *kernel = weight.shape
     rank = min(rank, channels, outputs * kernel[0] * kernel[1])

@@ -10,6 +10,7 @@ in; bf16, which only OpenVINO has; and int8, for which there has to be a file of
 
 import difflib
 import functools
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -208,8 +209,21 @@ def _on_processor(path: Path, device: str, threads: int | None, precision: Preci
         from wholebody.openvino_session import open_openvino
 
         assert chosen != "auto"
-        return open_openvino(path, chosen, threads)
-    return _described(path, _open(path, "cpu", threads), None, chosen)
+        session: Session = open_openvino(path, chosen, threads)
+    else:
+        session = _described(path, _open(path, "cpu", threads), None, chosen)
+    if chosen == "int8":
+        _check_origin(session, path)
+    return session
+
+
+def _check_origin(session: Session, path: Path) -> None:
+    """An int8 file reads weights from its float file by their place there: from another one it would read nonsense."""
+    origin, made_from = path.with_name(path.name.replace(".int8.", ".")), notes(session).get("float_sha256")
+    if made_from and origin.is_file() and hashlib.sha256(origin.read_bytes()).hexdigest() != made_from:
+        raise WholebodyError(
+            f"{path}: was made from another {origin.name}. Delete it, or make it again with wholebody.export.quantise."
+        )
 
 
 def int8_file(path: str | os.PathLike[str]) -> Path:

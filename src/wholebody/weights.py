@@ -141,7 +141,7 @@ def _humanart(letter: str, ap: float, release: str, side: int = 640) -> Weights:
 _ALL = (
     _bundled("wholebody-133", "pose", "pose.onnx", (192, 256), "133 points, MoveNet Thunder under a two-scale head"),
     _bundled("person", "detector", "detector.onnx", (416, 416), "people in photos, YOLOX on MoveNet Thunder's encoder"),
-    _bundled("fast", "pose", "fast.onnx", (96, 128), "wholebody-133's network at half the size of crop"),
+    _bundled("fast", "pose", "fast.onnx", (96, 128), "wholebody-133's network on crops of half the side"),
     _bundled(
         "dwpose-t",
         "pose",
