@@ -86,7 +86,11 @@ def ours():
     tracker = Tracker()
 
     def update(t, points, poses=None):
-        return tracker.update(seen(points) if poses is None else poses, t).ids.tolist()
+        poses = seen(points) if poses is None else poses
+        named = tracker.update(poses, t)
+        # Whom neither network believes in gets no id: -1.
+        ids = dict(zip(map(bytes, named.boxes), named.ids.tolist(), strict=True))
+        return [ids.get(bytes(box), -1) for box in poses.boxes]
 
     return update
 
@@ -116,16 +120,25 @@ def rtmlib(mend=False):
 
     with contextlib.redirect_stdout(io.StringIO()):
         tracker = PoseTracker(Solution, det_frequency=1)
+    ask, given_out = tracker.track_by_iou, []
+
+    def noted(bbox):
+        answer = ask(bbox)
+        given_out.append(answer[0])  # -1 for people who are too small for it
+        return answer
+
+    tracker.track_by_iou = noted
 
     def update(t, points, poses=None):
         given.points = points
+        given_out.clear()
         if not len(points):
             tracker.bboxes_last_frame, tracker.track_ids_last_frame = [], []
             return []
         tracker(np.zeros((4, 4, 3), np.uint8))
         if mend:
             tracker.bboxes_last_frame = [pose_to_bbox(person) for person in points]
-        return list(tracker.track_ids_last_frame)
+        return list(given_out)
 
     return update
 
@@ -204,7 +217,7 @@ def on_clips(clips):
         for make in TRACKERS.values():
             update, given = make(), []
             for t, poses in found:
-                given += update(t, poses.keypoints.astype(np.float64), poses)
+                given += [i for i in update(t, poses.keypoints.astype(np.float64), poses) if i >= 0]
             counts = np.unique(given, return_counts=True)[1]
             long = 0.5 * len(found) / max(found[-1][0], 1e-9)
             cells.append(f"{len(counts)} ({int((counts >= long).sum())})")

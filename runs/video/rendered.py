@@ -153,9 +153,11 @@ def main() -> None:
                 rows["ours, k = 8"].append(score(truth, named))
                 for name, make in TRACKERS.items():
                     update = make()
-                    ids = [update(t, people.keypoints.astype(np.float64), people)
-                           for (t, _, _, _), people in zip(frames, seen, strict=True)]  # fmt: skip
-                    rows[name].append(score(truth, [(i, around(p)) for i, p in zip(ids, seen, strict=True)]))
+                    named = []
+                    for (t, _, _, _), people in zip(frames, seen, strict=True):
+                        ids = np.array(update(t, people.keypoints.astype(np.float64), people), np.int64)
+                        named.append((ids[ids >= 0].tolist(), around(people)[ids >= 0]))
+                    rows[name].append(score(truth, named))
                 if options.clips and seed == 0:
                     options.clips.mkdir(parents=True, exist_ok=True)
                     shown = (
