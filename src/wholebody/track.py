@@ -166,7 +166,8 @@ def _plain(poses: Poses) -> npt.NDArray[np.bool_]:
     A ghost that is followed once would stay for as long as the detector hints at it.
     """
     body = poses.scores[:, poses.schema.parts["body"]].mean(axis=1)
-    return (poses.box_scores >= _SURE) | (body >= _BODY)
+    plain: npt.NDArray[np.bool_] = (poses.box_scores >= _SURE) | (body >= _BODY)
+    return plain
 
 
 def extents(poses: Poses, margin: float = 0.1) -> Floats:
