@@ -137,7 +137,8 @@ def rtmlib(mend=False):
             return []
         tracker(np.zeros((4, 4, 3), np.uint8))
         if mend:
-            tracker.bboxes_last_frame = [pose_to_bbox(person) for person in points]
+            known = [person for person, number in zip(points, given_out, strict=True) if number >= 0]
+            tracker.bboxes_last_frame = [pose_to_bbox(person) for person in known]
         return list(given_out)
 
     return update
