@@ -307,3 +307,12 @@ def test_input_size_unknown(session, message):
 )
 def test_notes(text, expected):
     assert runtime.notes(Described((), text=text)) == expected
+
+
+@pytest.mark.parametrize("name", ["pose", "my.pose.v2", "a.int8.b", "p"])
+def test_the_int8_file_and_back(tmp_path, name):
+    path = tmp_path / f"{name}.onnx"
+    small = runtime.int8_file(path)
+    assert small.name == f"{name}.int8.onnx"
+    assert runtime.float_file(small) == path
+    assert runtime.int8_file(small) == small and runtime.float_file(path) == path

@@ -25,7 +25,7 @@ from wholebody.estimate import TopDown
 from wholebody.evaluate import part_oks
 from wholebody.files import replacing
 from wholebody.geometry import iou
-from wholebody.runtime import Session, notes
+from wholebody.runtime import Session, int8_file, notes
 from wholebody.speeds import open_all, time_precisions
 from wholebody.train.pool import read_pool
 from wholebody.weights import MANIFEST, locate
@@ -147,7 +147,7 @@ def main() -> None:
         path = locate(MANIFEST[name]) if name in MANIFEST else Path(name)
         sessions = open_all(path, 1)
         times = time_precisions(path, 1, (1,), options.rounds)
-        small = path.with_suffix(".int8.onnx")
+        small = int8_file(path)
         size = f"{small.stat().st_size / 1e6:.1f}" if small.is_file() else ""
         if notes(sessions["ONNX Runtime", "fp32"]).get("kind") == "detector":
             photos = list(held_out_boxes(options.pool))

@@ -219,7 +219,7 @@ def _on_processor(path: Path, device: str, threads: int | None, precision: Preci
 
 def _check_origin(session: Session, path: Path) -> None:
     """An int8 file reads weights from its float file by their place there: from another one it would read nonsense."""
-    origin, made_from = path.with_name(path.name.replace(".int8.", ".")), notes(session).get("float_sha256")
+    origin, made_from = float_file(path), notes(session).get("float_sha256")
     if made_from and origin.is_file() and hashlib.sha256(origin.read_bytes()).hexdigest() != made_from:
         raise WholebodyError(
             f"{path}: was made from another {origin.name}. Delete it, or make it again with wholebody.export.quantise."
@@ -231,6 +231,12 @@ def int8_file(path: str | os.PathLike[str]) -> Path:
     if that is what it is called."""
     path = Path(path)
     return path if path.stem.endswith(".int8") else path.with_suffix(".int8.onnx")
+
+
+def float_file(path: str | os.PathLike[str]) -> Path:
+    """The way back: pose.onnx for pose.int8.onnx, and the file itself if it is no int8 file."""
+    path = Path(path)
+    return path.with_name(path.stem.removesuffix(".int8") + path.suffix)
 
 
 @functools.cache
