@@ -1,7 +1,7 @@
 """Videos in and out: times, turns, sound, and every way in which a file can be broken."""
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import av
 import cv2
@@ -46,7 +46,7 @@ def clip(path, count=30, fps=25, size=SIZE, sound=None, gop=8, container=None):
             stream.options = {**stream.options, "bf": "0"}
         tone = target.add_stream(sound, rate=RATE, layout="mono") if sound else None
         for n in range(count):
-            target.mux(stream.encode(av.VideoFrame.from_ndarray(picture(n, size), format="bgr24")))
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(picture(n % 100, size), format="bgr24")))
         target.mux(stream.encode(None))
         if tone:
             # A click at half a second in silence.
@@ -128,6 +128,37 @@ def test_a_late_start_gives_the_end_of_the_whole(tmp_path, suffix, start):
     piece = list(video.read(path, start=start))
     np.testing.assert_allclose([frame.time for frame in piece], [frame.time for frame in whole], atol=1e-6)
     assert all(np.array_equal(a.image, b.image) for a, b in zip(piece, whole, strict=True))
+
+
+def mpeg2(path, count, gop):
+    """A clip of a disc: several frames share a time stamp."""
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = *SIZE, "yuv420p", gop
+        stream.codec_context.max_b_frames = 2
+        for n in range(count):
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(picture(n % 100), format="bgr24")))
+        target.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["one key frame", "few key frames", "disc", "raw"])
+def test_a_late_start_in_a_file_without_an_index_loses_nothing(tmp_path, kind):
+    match kind:
+        case "one key frame":
+            path = clip(tmp_path / "clip.ts", count=250, gop=250)
+        case "few key frames":
+            path = clip(tmp_path / "clip.ts", count=500, gop=90)
+        case "disc":
+            path = mpeg2(tmp_path / "clip.mpg", 500, 15)
+        case "raw":
+            path = clip(tmp_path / "clip.h264", count=250, container="h264")
+    whole = list(video.read(path))
+    for start in np.linspace(1.05, whole[-1].time - 0.1, 20):
+        late = [frame for frame in whole if frame.time >= start - 5e-4]
+        piece = list(video.read(path, start=start))
+        np.testing.assert_allclose([frame.time for frame in piece], [frame.time for frame in late], atol=1e-6)
+        assert all(np.array_equal(a.image, b.image) for a, b in zip(piece, late, strict=True))
 
 
 @pytest.mark.parametrize(("fps", "numbers"), [(12.5, range(0, 20, 2)), (50, np.repeat(np.arange(20), 2))])
@@ -214,6 +245,30 @@ def test_a_front_loaded_mp4_that_is_cut_off(tmp_path):
     path.write_bytes((tmp_path / "whole.mp4").read_bytes()[:-600])
     found, lines = noticed(path)
     assert 0 < len(found) < 55 and lines
+
+
+def test_a_cut_packet_at_the_end_costs_itself_only(tmp_path):
+    path = clip(tmp_path / "whole.flv", count=55)
+    with av.open(str(path)) as source:
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        before = sorted(packet.pts for packet in packets[:40])
+        end = packets[40].pos + packets[40].size
+    path.write_bytes(path.read_bytes()[: end - 10])
+    found, lines = noticed(path)
+    assert len(found) == len(before) and lines
+
+
+def test_where_reading_fails_the_decoder_is_emptied(tmp_path, monkeypatch):
+    path = clip(tmp_path / "clip.mkv", count=55)
+    whole = video._whole
+
+    def failing(packets):
+        yield from islice(whole(packets), 40)
+        raise av.error.InvalidDataError(1, "torn")
+
+    monkeypatch.setattr(video, "_whole", failing)
+    found, lines = noticed(path)
+    assert len(found) == 40 and any("cannot be read beyond" in line for line in lines)
 
 
 def test_a_change_of_size_is_fitted_into_the_first(tmp_path):

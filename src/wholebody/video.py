@@ -12,6 +12,7 @@ a damaged packet costs its frames, a file that is cut off ends early. Frames tha
 of the first. Pixels are taken as square.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -185,13 +186,32 @@ def _decoded(
     Times rise: a frame without one, or with an earlier one than its forerunner, comes a frame's length after it.
     """
     zero = stream.start_time * stream.time_base if stream.start_time is not None else Fraction(0)
+    if start > 1:
+        timed = _timed(_from(container, stream, start, zero), stream, zero, source, notice, math.inf)
+        first = next(timed, None)
+        if first is not None and first[0] <= start:
+            yield from chain([first], timed)
+            return
+        # Not every file can be wound back.
+        with _open(source) as again:
+            yield from _decoded(again, _pictures(again, source), source, notice)
+        return
+    first = None
+    for first in _timed(container.demux(stream), stream, zero, source, notice, 0.0):
+        yield first
+    if first is None:
+        raise WholebodyError(f"{source}: has no frame that can be decoded. Copy or download it again.")
+
+
+def _timed(
+    packets: Iterator[Any], stream: Any, zero: Fraction, source: PathLike, notice: Notice, first: float
+) -> Iterator[tuple[float, Any]]:
+    """As `_decoded`, of these packets; `first` is the time of a first frame that has none."""
     step = 1 / _fps(stream)
     last: float | None = None
-    packets = container.demux(stream)
-    if start > 1:
-        packets = _from(container, stream, start, zero)
-    damaged = 0
-    while True:
+    damaged, ended = 0, False
+    packets = _whole(packets)
+    while not ended:
         try:
             packet = next(packets)
         except StopIteration:
@@ -199,38 +219,55 @@ def _decoded(
         except av.error.FFmpegError as error:
             at = "its start" if last is None else f"{last:.1f} s"
             notice(f"{source}: cannot be read beyond {at} ({_reason(error)}); what was before is kept.")
-            break
+            packet, ended = None, True  # the decoder still holds some frames
         try:
-            frames = packet.decode()
+            frames = stream.decode(packet)
         except av.error.FFmpegError:
             damaged += 1
             continue
         for frame in frames:
             damaged += bool(frame.is_corrupt)
-            time = None if frame.pts is None else float(frame.pts * frame.time_base - zero)
+            time = None if frame.pts is None else float(frame.pts * stream.time_base - zero)
             if time is None or (last is not None and time <= last):
-                time = 0.0 if last is None else last + step
+                time = first if last is None else last + step
             last = time
             yield time, frame
     if damaged:
         notice(f"{source}: {damaged} damaged frames; they are left out or look wrong, the others are fine.")
-    if last is None and start <= 1:
-        raise WholebodyError(f"{source}: has no frame that can be decoded. Copy or download it again.")
+
+
+def _whole(packets: Iterator[Any]) -> Iterator[Any]:
+    """Packets but for a last one that is cut off: an error at the very end costs the frames that are still decoded."""
+    cut: Any = None
+    for packet in packets:
+        if cut is not None and packet.size:
+            yield cut
+        cut = packet if packet.is_corrupt else None
+        if cut is None:
+            yield packet
 
 
 def _from(container: Any, stream: Any, start: float, zero: Fraction) -> Iterator[Any]:
-    """Packets from the key frame before `start` on; all packets where the file cannot be searched."""
-    try:
-        container.seek(int((Fraction(start) + zero) / stream.time_base), stream=stream, backward=True)
-        packets = container.demux(stream)
-        first = next(packets)
-        if first.pts is not None and (first.pts * stream.time_base - zero) <= start:
-            return chain([first], packets)
-        container.seek(0, backward=True)
-    except (av.error.FFmpegError, StopIteration):
-        pass
-    again: Iterator[Any] = container.demux(stream)
-    return again
+    """Packets from a key frame before `start` on; none where the file leads to no such frame."""
+    # MPEG's streams have no index: a search in them ends within any frame, the next key frame may be after `start`, and
+    # times are guessed up to the second packet that begins a piece of the file.
+    unknown = 2 if container.format.name in ("mpeg", "mpegts") else 0
+    for back in (0, 5, 15, 60):
+        if back >= start:
+            break
+        try:
+            container.seek(int((Fraction(start - back) + zero) / stream.time_base), stream=stream, backward=True)
+            packets = container.demux(stream)
+            pieces = 0
+            for packet in packets:
+                if packet.pts is None or packet.pts * stream.time_base - zero > start:
+                    break
+                pieces += packet.pos is not None
+                if packet.is_keyframe and pieces >= unknown:
+                    return chain([packet], packets)
+        except av.error.FFmpegError:
+            break
+    return iter(())
 
 
 def _ticks(timed: Iterable[tuple[float, Any]], start: float, fps: float, length: float) -> Iterator[tuple[float, Any]]:
