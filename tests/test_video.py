@@ -36,7 +36,7 @@ def frames(count, fps=25.0, size=SIZE):
     return [Frame(n / fps, picture(n, size)) for n in range(count)]
 
 
-def clip(path, count=30, fps=25, size=SIZE, sound=None, gop=8, container=None):
+def clip(path, count=30, fps=25, size=SIZE, sound=None, gop=8, container=None, rate=RATE):
     """A clip as another program writes it: key frames every `gop`, B-frames, and a click in the codec `sound`."""
     with av.open(str(path), "w", format=container) as target:
         stream = target.add_stream("libx264", rate=fps)
@@ -44,17 +44,17 @@ def clip(path, count=30, fps=25, size=SIZE, sound=None, gop=8, container=None):
         stream.options = {"sc_threshold": "0", "crf": "10"}
         if path.suffix == ".avi":  # knows one time for each packet only
             stream.options = {**stream.options, "bf": "0"}
-        tone = target.add_stream(sound, rate=RATE, layout="mono") if sound else None
+        tone = target.add_stream(sound, rate=rate, layout="mono") if sound else None
         for n in range(count):
             target.mux(stream.encode(av.VideoFrame.from_ndarray(picture(n % 100, size), format="bgr24")))
         target.mux(stream.encode(None))
         if tone:
             # A click at half a second in silence.
-            samples = np.zeros(RATE * count // fps, np.int16)
-            samples[RATE // 2 - 400 : RATE // 2 + 400] = 20000 * np.sign(np.sin(np.arange(800) / 4))
+            samples = np.zeros(rate * count // fps, np.int16)
+            samples[rate // 2 - 400 : rate // 2 + 400] = 20000 * np.sign(np.sin(np.arange(800) / 4))
             for at in range(0, len(samples), 1024):
                 block = av.AudioFrame.from_ndarray(samples[None, at : at + 1024], format="s16", layout="mono")
-                block.sample_rate, block.pts, block.time_base = RATE, at, Fraction(1, RATE)
+                block.sample_rate, block.pts, block.time_base = rate, at, Fraction(1, rate)
                 target.mux(tone.encode(block))
             target.mux(tone.encode(None))
     return path
@@ -194,6 +194,37 @@ def test_sound_stays_with_the_picture(tmp_path, codec):
         assert out.streams.audio[0].codec_context.name == "aac"
         assert float(out.streams.audio[0].duration * out.streams.audio[0].time_base) < 1.0
     assert loudest(tmp_path / "out.mp4") == pytest.approx(0.3, abs=0.08)
+
+
+def joined(source, path):
+    """The notices of putting the sound of `source` beside its pictures."""
+    lines, whole = [], list(video.read(source))
+    video.write(path, whole, 25)
+    video.join(path, [(path, 0.0)], audio=source, end=whole[-1].time + 1 / 25, notice=lines.append)
+    assert len(list(video.read(path))) == len(whole)
+    return lines
+
+
+@pytest.mark.parametrize(("rate", "becomes"), [(192000, 48000), (5512, 7350), (37800, 32000)])
+def test_sound_of_any_rate_is_encoded_at_one_that_aac_has(tmp_path, rate, becomes):
+    source = clip(tmp_path / "loud.mkv", sound="pcm_s16le", rate=rate)
+    assert joined(source, tmp_path / "out.mp4") == []
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        assert out.streams.audio[0].codec_context.sample_rate == becomes
+    assert loudest(tmp_path / "out.mp4") == pytest.approx(0.5, abs=0.1)
+
+
+def test_sound_that_cannot_be_read_or_written_does_not_cost_the_pictures(tmp_path, monkeypatch):
+    source = clip(tmp_path / "loud.mkv", sound="ac3")
+    strange = tmp_path / "strange.mkv"
+    strange.write_bytes(source.read_bytes().replace(b"A_AC3", b"A_XYZ"))
+    (line,) = joined(strange, tmp_path / "out.mp4")
+    assert "strange.mkv" in line and "unknown kind" in line
+    monkeypatch.setattr(video, "_AAC_RATES", (5512,))
+    (line,) = joined(source, tmp_path / "out.mp4")
+    assert "loud.mkv" in line and "cannot be written" in line
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        assert not out.streams.audio
 
 
 def test_parts_are_joined_with_their_times_and_sound(tmp_path):

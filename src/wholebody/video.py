@@ -43,6 +43,7 @@ SEQUENCE_FPS = 25.0
 
 # Sound that browsers play in an MP4 is copied, all other is encoded again as AAC.
 _COPIED_AUDIO = ("aac", "mp3", "opus", "flac")
+_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 # The table of contents goes to the front, so that a browser starts to play before it has the whole file.
 _FRONT = {"movflags": "+faststart"}
 # What the pixels mean, in the numbers of the standard: sRGB's primaries and nearly its curve, the matrix of BT.601, and
@@ -458,14 +459,32 @@ def join(
         path: the .mp4 file; it may be one of the parts.
         parts: each file and the time of its first frame.
         audio: a file whose sound from the first part's time to `end` is copied; encoded again as AAC where browsers
-            do not know its kind. A file without sound, or whose sound is damaged, adds none or what there is.
+            do not know its kind. A file without sound, or whose sound is damaged, adds none or what there is; so does
+            one whose sound cannot be read or written.
+        notice: gets a line for each fault of the sound.
 
     Raises:
         WholebodyError: a part cannot be read, or the file not written.
     """
+    told: list[str] = []
+    with replacing(path) as partial, _writing(path):
+        try:
+            _join(partial, parts, audio, end, told.append)
+        except (av.error.FFmpegError, ValueError) as error:
+            if audio is None:
+                raise
+            _join(partial, parts, None, end, told.append)
+            told = [f"{audio}: its sound cannot be written ({_reason(error)}); the video is without it."]
+    for line in told:
+        notice(line)
+
+
+def _join(
+    path: PathLike, parts: Sequence[tuple[PathLike, float]], audio: PathLike | None, end: float | None, notice: Notice
+) -> None:
     start = parts[0][1]
-    with replacing(path) as partial, _writing(path), ExitStack() as opened:
-        target = opened.enter_context(av.open(str(partial), "w", "mp4", options=_FRONT))
+    with ExitStack() as opened:
+        target = opened.enter_context(av.open(str(path), "w", "mp4", options=_FRONT))
         with av.open(str(parts[0][0])) as first:
             streams = [_part_packets(parts, target.add_stream_from_template(first.streams.video[0]))]
         source = None if audio is None or Path(audio).is_dir() else opened.enter_context(_open(audio))
@@ -491,8 +510,11 @@ def _part_packets(parts: Sequence[tuple[PathLike, float]], stream: Any) -> Itera
 def _sound(
     source: Any, target: Any, start: float, end: float | None, name: PathLike | None, notice: Notice
 ) -> Iterator[tuple[float, Any]]:
-    """(seconds, packet) of the first sound of `source` between `start` and `end`, moved by -start."""
-    sound = source.streams.audio[0]
+    """(seconds, packet) of the first sound of `source` that can be read, between `start` and `end`, moved by -start."""
+    sound = next((stream for stream in source.streams.audio if stream.codec_context is not None), None)
+    if sound is None:
+        notice(f"{name}: its sound is of an unknown kind; the video is without it.")
+        return iter(())
     covers = av.stream.Disposition.attached_pic
     video = next((stream for stream in source.streams.video if not stream.disposition & covers), None)
     zero = start + (0.0 if video is None or video.start_time is None else float(video.start_time * video.time_base))
@@ -502,7 +524,9 @@ def _sound(
         stream = target.add_stream_from_template(sound)
     else:
         layout = "mono" if sound.codec_context.channels == 1 else "stereo"
-        stream = target.add_stream("aac", rate=sound.codec_context.sample_rate, layout=layout)
+        rate = sound.codec_context.sample_rate
+        nearest = 48000 if rate > 96000 else min(_AAC_RATES, key=lambda known: abs(known - rate))
+        stream = target.add_stream("aac", rate=nearest, layout=layout)
 
     def packets() -> Iterator[tuple[float, Any]]:
         for packet in source.demux(sound):
