@@ -10,6 +10,7 @@ import pytest
 
 from wholebody import cli, frames
 from wholebody.errors import WholebodyError
+from wholebody.video import VIDEO_SUFFIXES
 
 
 def write_video(path, count, fps=30, times=None):
@@ -113,6 +114,12 @@ def test_the_command_makes_ubodys_folders(tmp_path, capsys):
     assert "broken.mp4: cannot be decoded" in printed.err and len(printed.err.strip().splitlines()) == 1
     assert pictures(tmp_path / "images" / "Movie" / "Movie_S1_Trim2") == numbered(0, 2, step=2)
     assert pictures(tmp_path / "images" / "Speech" / "a") == numbered(0, 2, step=2)
+
+
+def test_videos_are_known_by_the_same_names_everywhere(tmp_path):
+    for suffix in VIDEO_SUFFIXES:
+        (tmp_path / f"{suffix[1:]}{suffix.upper()}").touch()
+    assert len(frames.find_videos(tmp_path)) == len(VIDEO_SUFFIXES) > 20
 
 
 def test_wrong_input_is_one_line(tmp_path):

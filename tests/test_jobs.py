@@ -204,6 +204,22 @@ def test_a_second_run_over_a_folder_does_not_read_its_own_results(run, tmp_path)
     assert len(names(tmp_path)) == 6
 
 
+def test_a_moving_gif_is_a_video_and_one_that_stands_still_a_picture(run, tmp_path):
+    for name, count in (("moves", 12), ("stands", 1)):
+        with av.open(str(tmp_path / f"{name}.gif"), "w") as target:
+            stream = target.add_stream("gif", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 320, 200, "rgb8"
+            for n in range(count):
+                image = cv2.resize(picture(boxes(n)), (320, 200))
+                target.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+            target.mux(stream.encode(None))
+    for inputs in ([tmp_path], [tmp_path / "moves.gif", tmp_path / "stands.gif"]):
+        status, out, _ = run(*inputs, output=tmp_path / "out")
+        assert status == 0 and "1 picture, 1 video" in out
+        assert len(formats.read_npz_video(tmp_path / "out" / "moves_pose.npz")) == 12
+        assert (tmp_path / "out" / "stands_pose.png").exists()
+
+
 def test_a_folder_of_numbered_pictures_is_a_video_at_a_rate(run, tmp_path):
     (tmp_path / "frames").mkdir()
     for n in range(15):

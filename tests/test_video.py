@@ -1,5 +1,6 @@
 """Videos in and out: times, turns, sound, and every way in which a file can be broken."""
 
+import struct
 from fractions import Fraction
 from itertools import islice, pairwise
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from wholebody import video
 from wholebody.errors import WholebodyError
+from wholebody.frames import steady
 from wholebody.video import Frame
 
 SIZE = (64, 48)
@@ -169,20 +171,83 @@ def test_a_steady_rate_leaves_out_or_repeats(tmp_path, fps, numbers):
     np.testing.assert_allclose([frame.time for frame in found], np.arange(len(found)) / fps, atol=1e-9)
 
 
-@pytest.mark.parametrize("turn", [90, 180, 270])
-def test_a_turned_video_is_upright(tmp_path, turn):
-    path = tmp_path / "clip.mp4"
-    lying = np.rot90(picture(3), -turn // 90)
+def displayed(path, image, turn, matrix=None):
+    """A clip of one picture that is to be shown turned by `turn` degrees, or by a, b, c, d of a matrix."""
     with av.open(str(path), "w") as target:
         stream = target.add_stream("libx264", rate=25)
-        stream.height, stream.width, stream.pix_fmt = *lying.shape[:2], "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = *image.shape[:2], "yuv420p"
         stream.set_display_rotation(turn)
         for _ in range(3):
-            target.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(lying), format="bgr24")))
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")))
         target.mux(stream.encode(None))
+    if matrix is not None:
+        # The track's header ends with the matrix, of nine numbers, and the size.
+        data = bytearray(path.read_bytes())
+        at = data.index(b"tkhd") + 4 + 40
+        a, b, c, d = (round(65536 * value) for value in matrix)
+        data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_turned_video_is_upright(tmp_path, turn):
+    path = displayed(tmp_path / "clip.mp4", np.rot90(picture(3), -turn // 90), turn)
     assert video.info(path).size == SIZE
     for frame in video.read(path):
         np.testing.assert_allclose(frame.image.astype(int), picture(3), atol=12)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "undo"),
+    [
+        ((1, 0, 0, 1), lambda image: image),
+        ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+        ((1, 0, 0, -1), lambda image: image[::-1]),
+        ((-1, 0, 0, -1), lambda image: image[::-1, ::-1]),
+        ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda image: image[::-1, ::-1].transpose(1, 0, 2)),
+        ((0, 1, -1, 0), lambda image: np.rot90(image, 1)),
+        ((0, -1, 1, 0), lambda image: np.rot90(image, -1)),
+    ],
+)
+def test_a_mirrored_video_is_shown_as_players_show_it(tmp_path, matrix, undo):
+    shown = picture(18)
+    path = displayed(tmp_path / "clip.mp4", undo(shown), 90, matrix)
+    for frame in video.read(path):
+        np.testing.assert_allclose(frame.image.astype(int), shown, atol=12)
+    _, image = next(steady(path, 25))
+    np.testing.assert_allclose(image().astype(int), shown, atol=12)
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_unknown_side_data_does_not_hide_the_turn(turn):
+    class Strange:
+        rotation = turn
+
+        @property
+        def side_data(self):
+            raise ValueError("30 is not a valid Type")
+
+        def to_ndarray(self, format):
+            return picture(18)
+
+    assert np.array_equal(video.upright(Strange()), np.rot90(picture(18), turn // 90))
+
+
+@pytest.mark.parametrize(("count", "suffix", "moves"), [(1, ".gif", False), (2, ".gif", True), (1, ".MTS", True)])
+def test_a_gif_is_a_video_if_it_moves(tmp_path, count, suffix, moves):
+    path = tmp_path / f"clip{suffix}"
+    with av.open(str(path), "w", format=None if suffix == ".gif" else "mpegts") as target:
+        stream = target.add_stream("gif" if suffix == ".gif" else "libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "rgb8" if suffix == ".gif" else "yuv420p"
+        for n in range(count):
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(picture(n), format="bgr24")))
+        target.mux(stream.encode(None))
+    assert video.is_video(path) == moves
+    assert len(list(video.read(path))) == count
+    (tmp_path / "broken.gif").write_bytes(b"GIF89a")
+    assert not video.is_video(tmp_path / "broken.gif") and not video.is_video(tmp_path / "missing.gif")
 
 
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le", "ac3"])

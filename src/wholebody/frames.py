@@ -10,19 +10,18 @@ A run that is stopped goes on where it was: pictures that exist are kept, and a 
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
-import numpy as np
 
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import Image
 from wholebody.images import write_image
+from wholebody.video import VIDEO_SUFFIXES, upright
 
 PathLike = str | os.PathLike[str]
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
 _DONE = "frames.json"
 
 
@@ -79,8 +78,8 @@ def extract(
         if (number - 1) % every == 0 and not path.exists():
             write_image(path, frame())
             written += 1
-    with replacing(folder / _DONE) as partial:
-        partial.write_text(json.dumps({**done, "counted": number}))
+    with replacing(folder / _DONE) as note:
+        note.write_text(json.dumps({**done, "counted": number}))
     return written
 
 
@@ -105,22 +104,13 @@ def steady(video: PathLike, fps: float) -> Iterator[tuple[int, Callable[[], Imag
                 while last is not None and number < due:
                     yield number, last
                     number += 1
-                last = _picture(frame)
+                last = partial(upright, frame)
             if last is None:
                 raise WholebodyError(f"{video}: has no frame that can be decoded. Copy or download it again.")
             yield number, last
     except (av.error.FFmpegError, TypeError) as error:  # TypeError: a frame without a time
         reason = getattr(error, "strerror", None) or "a frame without a time"
         raise WholebodyError(f"{video}: cannot be decoded ({reason}). Copy or download it again.") from error
-
-
-def _picture(frame: Any) -> Callable[[], Image]:
-    def picture() -> Image:
-        image: Image = frame.to_ndarray(format="bgr24")
-        # Phones store how a player is to turn the frame, in degrees counter-clockwise.
-        return np.ascontiguousarray(np.rot90(image, round(getattr(frame, "rotation", 0) / 90)))
-
-    return picture
 
 
 def extract_all(

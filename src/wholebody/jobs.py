@@ -29,7 +29,7 @@ from wholebody.pipeline import Follower, Latency, ahead, depth_for, follow
 from wholebody.poses import Poses
 from wholebody.smooth import STRENGTHS, Smoother
 from wholebody.track import Tracker
-from wholebody.video import VIDEO_SUFFIXES, Frame
+from wholebody.video import Frame
 from wholebody.wholebody import WholeBody
 
 Format = Literal["coco", "openpose", "comfy", "npz", "csv", "parquet", "trc", "png"]
@@ -179,18 +179,18 @@ def _find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Pat
             inside = [
                 file
                 for file in sorted(path.iterdir())
-                if file.suffix.lower() in VIDEO_SUFFIXES and file.name[0] != "." and file.is_file()
+                if file.name[0] != "." and file.is_file() and video.is_video(file)
             ]
             if sequences and not inside:
                 videos[path] = None
                 continue
             videos.update(dict.fromkeys(file for file in inside if not _is_result(file)))
             try:
-                pictures.update(dict.fromkeys(find_images([path])))
+                pictures.update(dict.fromkeys(file for file in find_images([path]) if file not in inside))
             except WholebodyError:
                 if not inside:
                     raise
-        elif path.suffix.lower() in VIDEO_SUFFIXES:
+        elif video.is_video(path):
             videos[path] = None
         else:
             pictures[path] = None

@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import merge
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,12 @@ from wholebody.images import MAX_PIXELS, find_images, read_image
 PathLike = str | os.PathLike[str]
 Notice = Callable[[str], None]
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp")
+# fmt: off
+VIDEO_SUFFIXES = (
+    ".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".asf",
+    ".flv", ".f4v", ".3gp", ".3g2", ".mxf", ".ogv", ".y4m",
+)
+# fmt: on
 # Time stamps of what is written count these in a second, as video does by custom: common rates divide it.
 CLOCK = 90_000
 SEQUENCE_FPS = 25.0
@@ -76,6 +81,18 @@ class Info:
     audio: bool
 
 
+def is_video(path: PathLike) -> bool:
+    """Whether a file's name says that it is a video, or it is a GIF of more than one frame."""
+    suffix = Path(path).suffix.lower()
+    if suffix != ".gif":
+        return suffix in VIDEO_SUFFIXES
+    try:
+        with av.open(str(path)) as container:
+            return sum(packet.size > 0 for packet in islice(container.demux(video=0), 2)) == 2
+    except (av.error.FFmpegError, OSError, IndexError):
+        return False  # whoever reads it as a picture says what is wrong
+
+
 def _silent(line: str) -> None:
     """Nobody wants to know."""
 
@@ -96,7 +113,7 @@ def info(source: PathLike) -> Info:
     with _open(source) as container:
         stream = _pictures(container, source)
         _, first = next(_decoded(container, stream, source, _silent))
-        height, width = _upright(first).shape[:2]
+        height, width = upright(first).shape[:2]
         return Info((width, height), _fps(stream), _duration(container, stream), bool(container.streams.audio))
 
 
@@ -143,7 +160,7 @@ def _read_file(source: PathLike, start: float, end: float | None, fps: float | N
             if end is not None and last >= end - 5e-4:
                 return
             if last >= start - 5e-4:
-                yield Frame(last, _upright(frame))
+                yield Frame(last, upright(frame))
         length = _duration(container, stream)
         shown = 1 / min(_fps(stream), fps or 1000)
         if last < start - 5e-4:
@@ -287,12 +304,28 @@ def _ticks(timed: Iterable[tuple[float, Any]], start: float, fps: float, length:
         tick += 1
 
 
-def _upright(frame: Any) -> Image:
-    """(H, W, 3) BGR. Phones store how a player is to turn the frame, in degrees counter-clockwise."""
-    image: Image = frame.to_ndarray(format="bgr24")
-    turns = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
-    turn = round(getattr(frame, "rotation", 0) / 90) % 4
-    return cv2.rotate(image, turns[turn]).astype(np.uint8, copy=False) if turn else image
+def upright(frame: Any) -> Image:
+    """(H, W, 3) BGR of a frame of PyAV, turned and mirrored as the file tells players to."""
+    image: Any = frame.to_ndarray(format="bgr24")
+    a, b, c, d = _display(frame)
+    if abs(b) > abs(a):
+        image, a, d = cv2.transpose(image), c, b
+    if a < 0 or d < 0:
+        image = cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0)
+    return np.asarray(image, np.uint8)
+
+
+def _display(frame: Any) -> tuple[float, float, float, float]:
+    """a, b, c, d: a pixel (x, y) is shown at (a x + c y, b x + d y), but for a shift."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV stumbles over kinds of side data that it does not know, but tells the turn
+        turn = math.radians(getattr(frame, "rotation", 0))
+        return math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
+    return a, b, c, d
 
 
 def _one_size(frames: Iterator[Frame], source: PathLike, notice: Notice) -> Iterator[Frame]:

@@ -22,7 +22,6 @@ from wholebody.annotations import Labels, Picture, write_labels
 from wholebody.detect import YOLOX
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.frames import VIDEO_SUFFIXES
 from wholebody.images import READ_SUFFIXES, read_image, write_image
 from wholebody.runtime import open_session
 from wholebody.schema import COCO_WHOLEBODY
@@ -215,9 +214,9 @@ def _pictures(source: Path, every: int) -> Iterator[tuple[str, npt.NDArray[np.ui
     """Name and picture of a file, of the files of a folder, or of every so-many-th frame of a video."""
     if source.is_dir():
         for file in sorted(source.iterdir()):
-            if file.suffix.lower() in (*READ_SUFFIXES, *VIDEO_SUFFIXES):
+            if file.suffix.lower() in (*READ_SUFFIXES, *video.VIDEO_SUFFIXES):
                 yield from _pictures(file, every)
-    elif source.suffix.lower() in VIDEO_SUFFIXES:
+    elif source.suffix.lower() in video.VIDEO_SUFFIXES:
         for number, frame in enumerate(video.read(source)):
             if number % every == 0:
                 yield f"{source.stem}_{number:06d}", frame.image
