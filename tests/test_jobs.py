@@ -1,5 +1,7 @@
 """Videos through `jobs.predict`: what is written, what survives a stop, what is said of bad files."""
 
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -147,6 +149,62 @@ def test_a_stopped_run_is_readable_and_goes_on(run, tmp_path, monkeypatch, two_p
     before = (tmp_path / "second_pose.mp4").stat().st_mtime_ns
     status, out, _ = run(second, two_pass=two_pass, resume=True)
     assert status == 0 and "done before" in out and (tmp_path / "second_pose.mp4").stat().st_mtime_ns == before
+
+
+def encoding(monkeypatch, after, then):
+    """`then` happens right after the encoder has taken so many frames."""
+    whole, taken = video.encoder, []
+
+    @contextmanager
+    def encoder(*arguments, **options):
+        with whole(*arguments, **options) as append:
+
+            def write(frame):
+                append(frame)
+                taken.append(frame.time)
+                if len(taken) == after:
+                    then()
+
+            yield write
+
+    monkeypatch.setattr(jobs.video, "encoder", encoder)
+
+
+def test_a_key_press_waits_until_a_frame_is_in_the_picture_and_in_the_list(run, tmp_path, monkeypatch):
+    path = movie(tmp_path / "clip.mp4")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            encoding(patch, 17, lambda: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                run(path)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    for part, count in (("00000000", 10), ("00000010", 7)):
+        stem = tmp_path / "clip_pose.parts" / part
+        assert len(formats.read_npz_video(stem.with_suffix(".npz"))) == count
+        assert len(list(video.read(stem.with_suffix(".mp4")))) == count
+    assert run(path, resume=True)[0] == 0
+    assert len(list(video.read(tmp_path / "clip_pose.mp4"))) == 40
+
+
+def test_a_part_with_a_picture_too_many_is_joined(run, tmp_path, monkeypatch):
+    path = movie(tmp_path / "clip.mp4")
+
+    def stop():
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        encoding(patch, 17, stop)
+        with pytest.raises(Stop):
+            run(path)
+    part = tmp_path / "clip_pose.parts" / "00000010.npz"
+    assert len(formats.read_npz_video(part)) + 1 == len(list(video.read(part.with_suffix(".mp4")))) == 17 - 10
+    status, _, errors = run(path, resume=True)
+    assert status == 0 and not errors
+    times = [frame.time for frame in video.read(tmp_path / "clip_pose.mp4")]
+    np.testing.assert_allclose(times, np.arange(40) / FPS, atol=1e-3)
 
 
 def test_a_second_pass_that_was_stopped_goes_on(run, tmp_path, monkeypatch):

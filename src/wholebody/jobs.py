@@ -9,7 +9,9 @@ without encoding again, and the sound is put beside them.
 
 import math
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -426,17 +428,21 @@ class _Clip:
             return False
         failure: BaseException | None = None
         people: list[formats.Timed] = []
-        with self._writer(number, head[0].image, fps, hidden) as write:
+        with ExitStack() as opened:
+            write = opened.enter_context(self._writer(number, head[0].image, fps, hidden))
             try:
                 for frame, poses in chain([head], islice(found, PART_FRAMES - 1)):
-                    write(frame)
-                    people.append((frame.time, poses))
+                    with _undivided():
+                        write(frame)
+                        people.append((frame.time, poses))
                     advance()
             except BaseException as error:
                 if not people:
                     raise
                 failure = error
-        formats.write_npz_video(self.folder / f"{number:08d}.npz", people)
+            with _undivided():
+                opened.close()
+                formats.write_npz_video(self.folder / f"{number:08d}.npz", people)
         if failure is not None:
             raise failure
         return True
@@ -452,10 +458,11 @@ class _Clip:
                 append = stack.enter_context(video.encoder(path, size, fps))
 
             def write(frame: Frame) -> None:
-                if append is not None:
-                    append(frame)
+                # The picture first: one too many is written over, one too many in the film stays.
                 if "png" in self.job.kinds and not hidden:
                     write_image(self._kind_path("png") / f"{next(counted):06d}.png", frame.image)
+                if append is not None:
+                    append(frame)
 
             yield write
 
@@ -521,6 +528,23 @@ class _Clip:
                     continue
             written.append(path)
         return written
+
+
+@contextmanager
+def _undivided() -> Iterator[None]:
+    """Ctrl-C waits for the end of this: what belongs together is written together or not at all."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield  # no key press comes here
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _nothing_left(frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -528,14 +528,20 @@ def _join(
 
 
 def _part_packets(parts: Sequence[tuple[PathLike, float]], stream: Any) -> Iterator[tuple[float, Any]]:
-    """(seconds, packet) of all parts, each moved to its time."""
-    for path, time in parts:
+    """(seconds, packet) of all parts, each moved to its time.
+
+    A part ends where the next one begins, though it may hold a frame more: it was stopped while it was written.
+    """
+    starts = [Fraction(time - parts[0][1]) for _, time in parts]
+    for (path, _), start, until in zip(parts, starts, [*starts[1:], None], strict=True):
         with av.open(str(path)) as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.dts is None or packet.pts is None:  # the empty one at the end
                     continue
-                shift = round(Fraction(time - parts[0][1]) / packet.time_base)
+                shift = round(start / packet.time_base)
                 packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                if until is not None and packet.dts >= round(until / packet.time_base):
+                    break
                 packet.stream = stream
                 yield float(packet.dts * packet.time_base), packet
 
