@@ -2,6 +2,7 @@
 
 import signal
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -336,6 +337,59 @@ def test_parts_of_nobody_are_fine(run, tmp_path):
     assert status == 0 and "0 people" in out
     assert all(len(poses) == 0 for _, poses in formats.read_npz_video(tmp_path / "clip_pose.npz"))
     assert parts.ids_of(formats.read_csv_video(tmp_path / "clip_pose.csv")[0][1]) == []
+
+
+def shrinking(path):
+    """Two people in 320 x 240, then, from frame 15 on, in half of that."""
+    pieces = []
+    for n, (count, size) in enumerate(((15, (320, 240)), (15, (160, 120)))):
+        pieces.append(path.with_name(f"{n}.h264"))
+        with av.open(str(pieces[-1]), "w", format="h264") as target:
+            stream = target.add_stream("libx264", rate=FPS)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            stream.options = {"bf": "0", "crf": "5"}
+            for k in range(count):
+                image = cv2.resize(picture(boxes(15 * n + k)), size)
+                target.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+            target.mux(stream.encode(None))
+    with av.open(str(path), "w") as target:
+        stream, at = None, 0
+        for piece in pieces:
+            with av.open(str(piece)) as source:
+                stream = stream or target.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        packet.time_base = Fraction(1, 90_000)
+                        packet.pts = packet.dts = at * 3600
+                        packet.stream, at = stream, at + 1
+                        target.mux(packet)
+            piece.unlink()
+    return path
+
+
+@pytest.mark.parametrize("two_pass", [False, True])
+def test_a_run_that_goes_on_after_a_change_of_size_keeps_the_first_one(run, tmp_path, monkeypatch, two_pass):
+    first, second = shrinking(tmp_path / "first.ts"), shrinking(tmp_path / "second.ts")
+    assert video.info(first).size == (320, 240)
+    run(first, two_pass=two_pass)
+    with monkeypatch.context() as patch:
+        stopping(patch, 22)
+        with pytest.raises(Stop):
+            run(second, two_pass=two_pass)
+    run(second, two_pass=two_pass, resume=True)
+    assert_same_video(tmp_path / "second_pose.npz", tmp_path / "first_pose.npz")
+    drawn = list(video.read(tmp_path / "second_pose.mp4"))
+    assert len(drawn) == 30 and drawn[-1].image.shape == (240, 320, 3)
+    assert np.abs(drawn[-1].image.astype(int) - picture(boxes(29))).mean() < 20
+
+
+def test_files_of_a_piece_have_the_size_of_its_frames(run, tmp_path):
+    path = shrinking(tmp_path / "clip.ts")
+    run(path, start=0.8, kinds=("npz", "comfy", "trc"), smooth="off")
+    frames = formats.read_npz_video(tmp_path / "clip_pose.npz")
+    assert formats.read_comfy(tmp_path / "clip_pose.json")[1] == [(160, 120)] * len(frames)
+    _, _, marks = formats.read_trc(tmp_path / "clip_pose_1.trc", 120)
+    np.testing.assert_allclose(marks[0], frames[0][1].keypoints[0], atol=0.01)
 
 
 def one_pixel(path):

@@ -26,7 +26,7 @@ from wholebody import draw, formats, video
 from wholebody.errors import WholebodyError
 from wholebody.geometry import Image
 from wholebody.images import WRITE_SUFFIXES, find_images, read_image, write_image
-from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, parts_in, same_times
+from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
 from wholebody.pipeline import Follower, Latency, ahead, depth_for, follow
 from wholebody.poses import Poses
 from wholebody.smooth import STRENGTHS, Smoother
@@ -345,13 +345,14 @@ class _Clip:
         before = sum(len(formats.read_npz_video(part)) for part in parts_in(self.folder))
         with progress(f"{self.file.name}: people", total, "frames", before) as advance:
             self._find_people(fps, pace.two_pass, advance)
+        size = size_in(self.folder) or about.size
         stored = Stored(self.folder, STRENGTHS[pace.smooth], pace.two_pass)
         if not stored.times:
             raise WholebodyError(f"{self.file}: no frame from {pace.start:g} s on. Choose an earlier start.")
         if pace.two_pass and (self.drawn or "png" in self.job.kinds):
             with progress(f"{self.file.name}: drawing", len(stored.times), "frames") as advance:
-                self._draw(stored, fps, advance)
-        written = self._finish(stored, about, fps)
+                self._draw(stored, size, fps, advance)
+        written = self._finish(stored, size, fps)
         shutil.rmtree(self.folder)
         seconds = time.perf_counter() - started
         return Done(self.file, len(stored.ids), written, seconds, len(stored.times))
@@ -401,7 +402,9 @@ class _Clip:
         if pace.end is not None and start >= pace.end:
             return
         follower = Follower(self.model, pace.every, self.job.people, pace.latency, tracker)
-        frames_in = video.read(self.file, start=start, end=pace.end, fps=pace.fps, notice=self.failed.append)
+        # A video may change its size: all frames are fitted into that of the first, whichever run read it.
+        size = size_in(self.folder)
+        frames_in = video.read(self.file, start=start, end=pace.end, fps=pace.fps, size=size, notice=self.failed.append)
         if number:
             frames_in = _nothing_left(frames_in)
 
@@ -414,6 +417,8 @@ class _Clip:
         first = next(frames_in, None)
         if first is None:
             return
+        if size is None:
+            note_size(self.folder, (first.image.shape[1], first.image.shape[0]))
         frames_in = chain([first], frames_in)
         with closing(ahead(drawn(), depth_for(first.image))) as found:
             while self._part(found, number, fps, hidden, advance):
@@ -466,7 +471,7 @@ class _Clip:
 
             yield write
 
-    def _draw(self, stored: "Stored", fps: float, advance: Callable[[], None]) -> None:
+    def _draw(self, stored: Stored, size: tuple[int, int], fps: float, advance: Callable[[], None]) -> None:
         """The second pass: decode again and draw the smoothed people, from the first part that has no drawing."""
         parts = [part for part in stored.parts if self.drawn and not part.with_suffix(".mp4").exists()]
         if not parts and self.drawn:
@@ -478,7 +483,7 @@ class _Clip:
         people = stored.frames(first)
         head = next(people)
         pace = self.job.pace
-        frames = video.read(self.file, start=max(head[0] - 2e-4, 0), end=pace.end, fps=pace.fps)
+        frames = video.read(self.file, start=max(head[0] - 2e-4, 0), end=pace.end, fps=pace.fps, size=size)
 
         def drawn() -> Generator[tuple[Frame, Poses]]:
             for frame, poses in same_times(frames, chain([head], people)):
@@ -494,7 +499,7 @@ class _Clip:
                         write(frame)
                         advance()
 
-    def _finish(self, stored: "Stored", about: video.Info, fps: float) -> list[Path]:
+    def _finish(self, stored: Stored, size: tuple[int, int], fps: float) -> list[Path]:
         """Join the drawings and write the files of poses; the paths written."""
         written = []
         kinds = self.job.kinds or ("npz",)
@@ -513,7 +518,7 @@ class _Clip:
                     for n, (_, poses) in enumerate(stored):
                         formats.write_openpose(path / formats.openpose_name(self.file.stem, n), poses)
                 case "comfy":
-                    formats.write_comfy(path, (poses for _, poses in stored), about.size)
+                    formats.write_comfy(path, (poses for _, poses in stored), size)
                 case "npz":
                     formats.write_npz_video(path, stored)
                 case "csv":
@@ -523,7 +528,7 @@ class _Clip:
                 case "trc":
                     for person in stored.ids:
                         each = path.with_name(f"{self.place.name}_{person}.trc")
-                        formats.write_trc(each, stored, person, about.size[1])
+                        formats.write_trc(each, stored, person, size[1])
                         written.append(each)
                     continue
             written.append(path)

@@ -51,6 +51,21 @@ def begin(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
         partial.write_text(json.dumps(wanted))
 
 
+def note_size(folder: Path, size: tuple[int, int]) -> None:
+    """Keep the (width, height) that all frames are fitted into, for a run that goes on."""
+    with replacing(folder / "size.json") as partial:
+        partial.write_text(json.dumps(size))
+
+
+def size_in(folder: Path) -> tuple[int, int] | None:
+    """The size that `note_size` kept, None if no frame was read yet."""
+    try:
+        width, height = json.loads((folder / "size.json").read_text())
+    except FileNotFoundError:
+        return None
+    return width, height
+
+
 def parts_in(folder: Path) -> list[Path]:
     """The NPZ files of a folder, in order."""
     return sorted(path for path in folder.glob("*.npz") if path.name[0] != ".")

@@ -123,6 +123,7 @@ def read(
     start: float = 0.0,
     end: float | None = None,
     fps: float | None = None,
+    size: tuple[int, int] | None = None,
     notice: Notice = _silent,
 ) -> Iterator[Frame]:
     """The frames of a video in order.
@@ -132,6 +133,7 @@ def read(
         start, end: seconds; frames from `start` on and before `end`.
         fps: None gives every frame at its own time. A number gives a steady rate: at each tick the frame that is
             shown then, so that frames are left out or come twice. For a folder, its own rate (25 unless given).
+        size: (width, height) that frames are fitted into; that of the first one unless given.
         notice: gets a line for each fault that frames survived.
 
     Raises:
@@ -145,7 +147,7 @@ def read(
         frames = _read_pictures(source, fps or SEQUENCE_FPS, start, end, notice)
     else:
         frames = _read_file(source, start, end, fps, notice)
-    return _one_size(frames, source, notice)
+    return _one_size(frames, size, source, notice)
 
 
 def _read_file(source: PathLike, start: float, end: float | None, fps: float | None, notice: Notice) -> Iterator[Frame]:
@@ -328,18 +330,19 @@ def _display(frame: Any) -> tuple[float, float, float, float]:
     return a, b, c, d
 
 
-def _one_size(frames: Iterator[Frame], source: PathLike, notice: Notice) -> Iterator[Frame]:
-    size: tuple[int, ...] | None = None
+def _one_size(
+    frames: Iterator[Frame], size: tuple[int, int] | None, source: PathLike, notice: Notice
+) -> Iterator[Frame]:
     told = False
     for frame in frames:
-        size = size or frame.image.shape
-        if frame.image.shape != size:
+        own = (frame.image.shape[1], frame.image.shape[0])
+        size = size or own
+        if own != size:
             if not told:
-                (h, w), (height, width) = frame.image.shape[:2], size[:2]
-                change = f"from {width} x {height} to {w} x {h} at {frame.time:.1f} s"
+                change = f"from {size[0]} x {size[1]} to {own[0]} x {own[1]} at {frame.time:.1f} s"
                 notice(f"{source}: changes {change}; fitted into the first size.")
             told = True
-            frame = Frame(frame.time, _fitted(frame.image, (size[1], size[0])))
+            frame = Frame(frame.time, _fitted(frame.image, size))
         yield frame
 
 
