@@ -254,6 +254,27 @@ def test_bad_videos_do_not_stop_good_ones_and_keep_what_they_had(run, tmp_path):
     assert not list(tmp_path.glob("*.parts")) and not [path for path in tmp_path.iterdir() if path.name[0] == "."]
 
 
+def test_what_fails_in_one_video_costs_neither_its_poses_nor_the_other_videos(run, tmp_path, monkeypatch):
+    for name in ("first.mp4", "second.mp4"):
+        movie(tmp_path / name, count=12)
+    real, seen = video.join, []
+
+    def failing(*arguments, **options):
+        seen.append(arguments)
+        if len(seen) == 1:
+            raise KeyError("no\nsuch sound")
+        real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.video, "join", failing)
+        status, out, errors = run(tmp_path)
+    assert status == 1 and "1 video, 2 people, 1 failed" in out
+    assert len(errors.splitlines()) == 1 and "first.mp4: failed (KeyError" in errors and "test_jobs.py, line" in errors
+    assert len(formats.read_npz_video(tmp_path / "first_pose.npz")) == 12 and (tmp_path / "second_pose.mp4").exists()
+    assert run(tmp_path / "first.mp4", resume=True)[0] == 0
+    assert len(list(video.read(tmp_path / "first_pose.mp4"))) == 12
+
+
 def test_a_second_run_over_a_folder_does_not_read_its_own_results(run, tmp_path):
     movie(tmp_path / "clip.mp4", count=12)
     cv2.imwrite(str(tmp_path / "photo.png"), picture(boxes(0)))

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -167,9 +168,18 @@ def predict(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
                 done.append(_Clip(opened, file, places[file], job, failed).run())
             except WholebodyError as error:
                 failed.append(str(error))
+            except Exception as error:  # a mistake of ours: the other videos are done all the same
+                failed.append(f"{file}: {_mistake(error)}")
     finally:
         _report(done, failed)
     return 1 if failed else 0
+
+
+def _mistake(error: Exception) -> str:
+    """One line about an error that nobody foresaw, with its place."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    what = " ".join(f"{type(error).__name__} {error}".split())
+    return f"failed ({what}; {Path(place.filename).name}, line {place.lineno}). Report it, or go on with --resume."
 
 
 def _find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path]]:
@@ -500,15 +510,9 @@ class _Clip:
                         advance()
 
     def _finish(self, stored: Stored, size: tuple[int, int], fps: float) -> list[Path]:
-        """Join the drawings and write the files of poses; the paths written."""
+        """Write the files of poses and join the drawings; the paths written."""
         written = []
         kinds = self.job.kinds or ("npz",)
-        if self.drawn:
-            parts = [(part.with_suffix(".mp4"), at) for part, at in zip(stored.parts, stored.starts, strict=True)]
-            parts = [(path, at) for path, at in parts if path.exists()]
-            end = stored.times[-1] + 1 / fps
-            video.join(self._mp4(), parts, audio=self.file, end=end, notice=self.failed.append)
-            written.append(self._mp4())
         for kind in dict.fromkeys(kinds):
             path = self._kind_path(kind)
             match kind:
@@ -532,6 +536,13 @@ class _Clip:
                         written.append(each)
                     continue
             written.append(path)
+        # Last: sound that cannot be joined costs no poses.
+        if self.drawn:
+            parts = [(part.with_suffix(".mp4"), at) for part, at in zip(stored.parts, stored.starts, strict=True)]
+            parts = [(path, at) for path, at in parts if path.exists()]
+            end = stored.times[-1] + 1 / fps
+            video.join(self._mp4(), parts, audio=self.file, end=end, notice=self.failed.append)
+            written.insert(0, self._mp4())
         return written
 
 
