@@ -65,7 +65,8 @@ def predict(
 
     "wholebody predict frames/ --fps 25" takes a folder of numbered pictures as one video.
 
-    A file that cannot be read is reported and the others are done; the exit status is then 1.
+    A file that cannot be read is reported and the others are done; the exit status is then 1. Damage that a video
+    survived is reported too, but does not count.
 
     Args:
         inputs: Pictures, videos, or folders of them.

@@ -1,6 +1,7 @@
 """`wholebody predict`: pictures and videos in, drawings and files of poses out.
 
-Whatever is wrong with one file is noted, and the others are done.
+Whatever is wrong with one file is said, and the others are done. Only what could not be done counts as failed: a fault
+that a video survived is a note.
 
 A video is worked off in parts (`parts`), kept in a folder beside the result while it is made. A run that is stopped or
 killed leaves them, and `resume` goes on with the next frame and the same people. At the end the parts are joined,
@@ -161,17 +162,18 @@ def predict(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
     opened = model()
     done: list[Done] = []
     failed: list[str] = []
+    notes: list[str] = []
     try:
         done += _pictures(opened, pictures, places, job, failed)
         for file in videos:
             try:
-                done.append(_Clip(opened, file, places[file], job, failed).run())
+                done.append(_Clip(opened, file, places[file], job, notes).run())
             except WholebodyError as error:
                 failed.append(str(error))
             except Exception as error:  # a mistake of ours: the other videos are done all the same
                 failed.append(f"{file}: {_mistake(error)}")
     finally:
-        _report(done, failed)
+        _report(done, notes, failed)
     return 1 if failed else 0
 
 
@@ -332,7 +334,7 @@ class _Clip:
     file: Path
     place: Path
     job: Job
-    failed: list[str]
+    notes: list[str]
 
     @property
     def folder(self) -> Path:
@@ -414,7 +416,7 @@ class _Clip:
         follower = Follower(self.model, pace.every, self.job.people, pace.latency, tracker)
         # A video may change its size: all frames are fitted into that of the first, whichever run read it.
         size = size_in(self.folder)
-        frames_in = video.read(self.file, start=start, end=pace.end, fps=pace.fps, size=size, notice=self.failed.append)
+        frames_in = video.read(self.file, start=start, end=pace.end, fps=pace.fps, size=size, notice=self.notes.append)
         if number:
             frames_in = _nothing_left(frames_in)
 
@@ -541,7 +543,7 @@ class _Clip:
             parts = [(part.with_suffix(".mp4"), at) for part, at in zip(stored.parts, stored.starts, strict=True)]
             parts = [(path, at) for path, at in parts if path.exists()]
             end = stored.times[-1] + 1 / fps
-            video.join(self._mp4(), parts, audio=self.file, end=end, notice=self.failed.append)
+            video.join(self._mp4(), parts, audio=self.file, end=end, notice=self.notes.append)
             written.insert(0, self._mp4())
         return written
 
@@ -575,7 +577,7 @@ def _nothing_left(frames: Iterator[Frame]) -> Iterator[Frame]:
 # --- Telling --------------------------------------------------------------------------------------------------------
 
 
-def _report(done: Sequence[Done], failed: Sequence[str]) -> None:
+def _report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -596,6 +598,8 @@ def _report(done: Sequence[Done], failed: Sequence[str]) -> None:
             console.print(table)
         if len(rows) > 40:
             console.print(f"... and {len(rows) - 40} more")
+    for line in notes:
+        print(line, file=sys.stderr)
     sums = [_count(len(rows), word) for rows, word in ((pictures, "picture"), (videos, "video")) if rows] or ["0 done"]
     people = _count(sum(row.people for row in done), "person", "people")
     console.print(f"{', '.join(sums)}, {people}" + (f", {len(failed)} failed:" if failed else ""))
