@@ -49,7 +49,7 @@ def run(tmp_path, capsys, monkeypatch):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
 
 
 def assert_same_video(got, want):
@@ -150,6 +150,7 @@ def test_a_stopped_run_is_readable_and_goes_on(run, tmp_path, monkeypatch, two_p
     before = (tmp_path / "second_pose.mp4").stat().st_mtime_ns
     status, out, _ = run(second, two_pass=two_pass, resume=True)
     assert status == 0 and "done before" in out and (tmp_path / "second_pose.mp4").stat().st_mtime_ns == before
+    assert "1 video, 2 people" in out and "40" in out
 
 
 def encoding(monkeypatch, after, then):
@@ -240,6 +241,20 @@ def test_going_on_with_other_settings_is_refused(run, tmp_path, monkeypatch):
     assert names(tmp_path) == ["clip.mp4", "clip_pose.mp4", "clip_pose.npz"]
 
 
+@pytest.mark.parametrize(
+    "other", [{"end": 1.2}, {"people": 1}, {"kinds": ("npz", "csv")}, {"look": Look("openpose", ("body",), 0.3, False)}]
+)
+def test_what_was_done_with_other_options_is_done_again(run, tmp_path, other):
+    path = movie(tmp_path / "clip.mp4", count=40)
+    run(path, end=0.6)
+    status, out, errors = run(path, resume=True, **{"end": 0.6, **other})
+    assert status == 0 and "done before" not in out and "other options" in errors
+    assert len(formats.read_npz_video(tmp_path / "clip_pose.npz")) == (30 if "end" in other else 15)
+    assert "done before" in run(path, resume=True, **{"end": 0.6, **other})[1]
+    (tmp_path / "clip_pose.npz").unlink()
+    assert "done before" not in run(path, resume=True, **{"end": 0.6, **other})[1]
+
+
 def test_bad_videos_do_not_stop_good_ones_and_keep_what_they_had(run, tmp_path):
     whole = movie(tmp_path / "whole.mp4")
     (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -251,7 +266,8 @@ def test_bad_videos_do_not_stop_good_ones_and_keep_what_they_had(run, tmp_path):
         assert word in errors
     kept = formats.read_npz_video(tmp_path / "cut_pose.npz")
     assert 5 < len(kept) < 40 and len(list(video.read(tmp_path / "cut_pose.mp4"))) == len(kept)
-    assert not list(tmp_path.glob("*.parts")) and not [path for path in tmp_path.iterdir() if path.name[0] == "."]
+    assert not list(tmp_path.glob("*.parts"))
+    assert {path.name for path in tmp_path.iterdir() if path.name[0] == "."} == {".cut_pose.json", ".whole_pose.json"}
 
 
 def test_what_fails_in_one_video_costs_neither_its_poses_nor_the_other_videos(run, tmp_path, monkeypatch):

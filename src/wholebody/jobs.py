@@ -5,9 +5,11 @@ that a video survived is a note.
 
 A video is worked off in parts (`parts`), kept in a folder beside the result while it is made. A run that is stopped or
 killed leaves them, and `resume` goes on with the next frame and the same people. At the end the parts are joined,
-without encoding again, and the sound is put beside them.
+without encoding again, and the sound is put beside them. A hidden file beside the results keeps the options they were
+made with: `resume` takes them for done only where those are the same.
 """
 
+import json
 import math
 import shutil
 import signal
@@ -20,12 +22,13 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from wholebody import draw, formats, video
 from wholebody.errors import WholebodyError
+from wholebody.files import replacing
 from wholebody.geometry import Image
 from wholebody.images import WRITE_SUFFIXES, find_images, read_image, write_image
 from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
@@ -351,7 +354,7 @@ class _Clip:
         fps = pace.fps or about.fps
         if pace.resume and not self.folder.exists() and (finished := self._finished()):
             return finished
-        self._begin()
+        begin(self.folder, self._settings(), pace.resume)
         length = None if about.duration is None else min(about.duration, pace.end or np.inf) - pace.start
         total = None if length is None else max(round(length * fps), 1)
         before = sum(len(formats.read_npz_video(part)) for part in parts_in(self.folder))
@@ -365,17 +368,34 @@ class _Clip:
             with progress(f"{self.file.name}: drawing", len(stored.times), "frames") as advance:
                 self._draw(stored, size, fps, advance)
         written = self._finish(stored, size, fps)
-        shutil.rmtree(self.folder)
         seconds = time.perf_counter() - started
-        return Done(self.file, len(stored.ids), written, seconds, len(stored.times))
+        done = Done(self.file, len(stored.ids), written, seconds, len(stored.times))
+        self._keep_about(done)
+        shutil.rmtree(self.folder)
+        return done
 
     def _finished(self) -> Done | None:
-        """What an earlier run has done, if it came to its end."""
-        expected = [self._kind_path(kind) for kind in self.job.kinds or ("npz",) if kind != "trc"]
-        expected += [self._mp4()] if self.drawn else []
-        if not expected or not all(path.exists() for path in expected):
+        """What an earlier run has done with the same options, if it came to its end."""
+        try:
+            about = json.loads(self._about().read_text())
+            same = about["options"] == self._options()
+            written = [self.place.with_name(name) for name in about["written"]]
+            done = Done(self.file, about["people"], written, 0.0, about["frames"])
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return Done(self.file, 0, expected, 0.0, 0)
+        if not same:
+            self.notes.append(f"{self.file}: was done with other options, or was another file; done again.")
+        return done if same and all(path.exists() for path in written) else None
+
+    def _keep_about(self, done: Done) -> None:
+        names = [path.name for path in done.written]
+        about = {"options": self._options(), "people": done.people, "frames": done.frames, "written": names}
+        with replacing(self._about()) as partial:
+            partial.write_text(json.dumps(about))
+
+    def _about(self) -> Path:
+        """Says what the results were made with."""
+        return self.place.with_name(f".{self.place.name}.json")
 
     def _mp4(self) -> Path:
         return self.place.with_name(f"{self.place.name}.mp4")
@@ -385,8 +405,8 @@ class _Clip:
             return self.place.with_name(f"{self.place.name}_{kind}")
         return _path(self.place, kind, self.job.kinds)
 
-    def _begin(self) -> None:
-        """An empty folder of parts, or the one of the run that is to go on."""
+    def _settings(self) -> dict[str, Any]:
+        """What parts are made with."""
         settings = {
             **{name: value for name, value in asdict(self.job.pace).items() if name != "resume"},
             "look": asdict(self.job.look),
@@ -395,7 +415,12 @@ class _Clip:
             "pictures": "png" in self.job.kinds,
             "bytes": None if self.file.is_dir() else self.file.stat().st_size,
         }
-        begin(self.folder, settings, self.job.pace.resume)
+        plain: dict[str, Any] = json.loads(json.dumps(settings))
+        return plain
+
+    def _options(self) -> dict[str, Any]:
+        """What results are made with."""
+        return {**self._settings(), "formats": sorted(set(self.job.kinds or ("npz",)))}
 
     def _find_people(self, fps: float, hidden: bool, advance: Callable[[], None]) -> None:
         """The people of all frames that are not yet there; drawn at once unless that is for a second pass."""
@@ -513,6 +538,7 @@ class _Clip:
 
     def _finish(self, stored: Stored, size: tuple[int, int], fps: float) -> list[Path]:
         """Write the files of poses and join the drawings; the paths written."""
+        self._about().unlink(missing_ok=True)
         written = []
         kinds = self.job.kinds or ("npz",)
         for kind in dict.fromkeys(kinds):

@@ -28,16 +28,15 @@ _FLASH = 0.25
 
 
 def begin(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
-    """Make an empty folder, or clean up that of the run that is to go on.
+    """Make an empty folder, or clean up that of the run that is to go on, which had the same `settings` (as in JSON).
 
     Raises:
         WholebodyError: the run that is to go on had other settings, or the folder cannot be written.
     """
     note = folder / "settings.json"
-    wanted = json.loads(json.dumps(settings))
     if resume and folder.exists():
         try:
-            same = json.loads(note.read_text()) == wanted
+            same = json.loads(note.read_text()) == settings
         except (OSError, ValueError):
             same = False
         if not same:
@@ -48,7 +47,7 @@ def begin(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     with replacing(note) as partial:
-        partial.write_text(json.dumps(wanted))
+        partial.write_text(json.dumps(settings))
 
 
 def note_size(folder: Path, size: tuple[int, int]) -> None:
