@@ -110,6 +110,20 @@ def test_a_control_video_of_a_piece_at_a_steady_rate(run, tmp_path):
     assert len(drawn) == 8 and all((frame.image < 16).mean() > 0.5 for frame in drawn)
 
 
+def test_nothing_of_an_earlier_run_stays_between_the_new_results(run, tmp_path):
+    path = movie(tmp_path / "clip.mp4", count=12)
+    other = tmp_path / "clip_pose_of_mine_2.trc"
+    other.write_text("mine")
+    kinds = ("openpose", "png", "trc")
+    run(path, kinds=kinds)
+    run(path, kinds=kinds, end=0.2, people=1)
+    assert names(tmp_path / "clip_pose_openpose") == [formats.openpose_name("clip", n) for n in range(5)]
+    assert names(tmp_path / "clip_pose_png") == [f"{n:06d}.png" for n in range(5)]
+    assert names(tmp_path) == sorted(
+        ["clip.mp4", "clip_pose.mp4", "clip_pose_1.trc", "clip_pose_openpose", "clip_pose_png", other.name]
+    )
+
+
 class Stop(BaseException):
     """As a key press, in the middle."""
 
@@ -125,6 +139,34 @@ def stopping(monkeypatch, after):
             yield frame
 
     monkeypatch.setattr(jobs.video, "read", read)
+
+
+@pytest.mark.parametrize("two_pass", [False, True])
+@pytest.mark.parametrize("look", [LOOK, Look("none", (), 0.3, False)])
+def test_numbered_pictures_of_a_stopped_run_are_all_there(run, tmp_path, monkeypatch, look, two_pass):
+    path = movie(tmp_path / "clip.mp4")
+    options = {"kinds": ("png", "npz"), "look": look, "two_pass": two_pass}
+    with monkeypatch.context() as patch:
+        stopping(patch, 27)
+        with pytest.raises(Stop):
+            run(path, **options)
+    with monkeypatch.context() as patch:  # and once more, when the pictures are in their place
+        patch.setattr(formats, "write_npz_video", refusing(formats.write_npz_video, tmp_path / "clip_pose.npz"))
+        assert run(path, resume=True, **options)[0] == 1
+    assert len(names(tmp_path / "clip_pose_png")) == 40
+    assert run(path, resume=True, **options)[0] == 0
+    assert names(tmp_path / "clip_pose_png") == [f"{n:06d}.png" for n in range(40)]
+
+
+def refusing(real, path):
+    """A writer for which the disk is full at `path`."""
+
+    def write(target, *arguments):
+        if target == path:
+            raise jobs.WholebodyError(f"{target}: cannot write (No space left on device). Free some space.")
+        real(target, *arguments)
+
+    return write
 
 
 @pytest.mark.parametrize("two_pass", [False, True])

@@ -1,6 +1,7 @@
 """Writing files so that a reader never meets half of one."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             message = f"{final}: cannot write ({reason}). Free some space or choose another folder."
             raise WholebodyError(message) from error
         raise
+
+
+def replace_folder(final: Path, fresh: Path) -> None:
+    """Make the folder `fresh`, which is on the same disk, to `final`; nothing of an older one is left in it.
+
+    Raises:
+        WholebodyError: the older one cannot be removed.
+    """
+    old = final.with_name(f".{final.name}.old")
+    try:
+        if old.exists():  # of a run that was killed right here
+            shutil.rmtree(old)
+        if final.exists():
+            final.rename(old)
+        fresh.rename(final)
+        if old.exists():
+            shutil.rmtree(old)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WholebodyError(f"{final}: cannot be replaced ({reason}). Close it, or choose another folder.") from error
 
 
 def _umask() -> int:

@@ -11,6 +11,7 @@ made with: `resume` takes them for done only where those are the same.
 
 import json
 import math
+import re
 import shutil
 import signal
 import sys
@@ -28,7 +29,7 @@ import numpy as np
 
 from wholebody import draw, formats, video
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import replace_folder, replacing
 from wholebody.geometry import Image
 from wholebody.images import WRITE_SUFFIXES, find_images, read_image, write_image
 from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
@@ -502,7 +503,7 @@ class _Clip:
             def write(frame: Frame) -> None:
                 # The picture first: one too many is written over, one too many in the film stays.
                 if "png" in self.job.kinds and not hidden:
-                    write_image(self._kind_path("png") / f"{next(counted):06d}.png", frame.image)
+                    write_image(self.folder / "png" / f"{next(counted):06d}.png", frame.image)
                 if append is not None:
                     append(frame)
 
@@ -539,7 +540,7 @@ class _Clip:
     def _finish(self, stored: Stored, size: tuple[int, int], fps: float) -> list[Path]:
         """Write the files of poses and join the drawings; the paths written."""
         self._about().unlink(missing_ok=True)
-        written = []
+        written: list[Path] = []
         kinds = self.job.kinds or ("npz",)
         for kind in dict.fromkeys(kinds):
             path = self._kind_path(kind)
@@ -547,8 +548,10 @@ class _Clip:
                 case "coco":
                     formats.write_coco(path, ((n, poses) for n, (_, poses) in enumerate(stored)))
                 case "openpose":
+                    fresh = self.folder / "openpose"
                     for n, (_, poses) in enumerate(stored):
-                        formats.write_openpose(path / formats.openpose_name(self.file.stem, n), poses)
+                        formats.write_openpose(fresh / formats.openpose_name(self.file.stem, n), poses)
+                    replace_folder(path, fresh)
                 case "comfy":
                     formats.write_comfy(path, (poses for _, poses in stored), size)
                 case "npz":
@@ -558,11 +561,19 @@ class _Clip:
                 case "parquet":
                     formats.write_parquet(path, stored)
                 case "trc":
-                    for person in stored.ids:
-                        each = path.with_name(f"{self.place.name}_{person}.trc")
-                        formats.write_trc(each, stored, person, size[1])
-                        written.append(each)
+                    each = {person: path.with_name(f"{self.place.name}_{person}.trc") for person in stored.ids}
+                    for person, file in each.items():
+                        formats.write_trc(file, stored, person, size[1])
+                    written += each.values()
+                    name = re.compile(re.escape(self.place.name) + r"_\d+\.trc")
+                    for left in set(path.parent.glob("*.trc")) - set(each.values()):
+                        if name.fullmatch(left.name):
+                            left.unlink()  # of somebody whom an earlier run had
                     continue
+                case "png":
+                    # None where an earlier run, stopped since, has put them there.
+                    if (self.folder / "png").exists():
+                        replace_folder(path, self.folder / "png")
             written.append(path)
         # Last: sound that cannot be joined costs no poses.
         if self.drawn:

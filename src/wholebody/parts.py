@@ -2,6 +2,7 @@
 
 NUMBER.npz holds who is in the frames from NUMBER on, as found (`formats.write_npz_video`); NUMBER.mp4 is what is drawn
 of them. A part is there once its NPZ file is, which is written last. A run that is killed loses the part it was at.
+size.json holds the size of all frames, and the folder png what is drawn as pictures.
 """
 
 import json
@@ -42,7 +43,7 @@ def begin(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
         if not same:
             why = "begun with other settings, or of another file"
             raise WholebodyError(f"{folder}: {why}. Give the same ones, or leave --resume out to start again.")
-        for left in folder.glob(".*"):  # of a run that was killed while it wrote
+        for left in folder.rglob(".*"):  # of a run that was killed while it wrote
             left.unlink()
         return
     shutil.rmtree(folder, ignore_errors=True)
