@@ -4,6 +4,7 @@ import signal
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from time import process_time
 
 import av
 import cv2
@@ -367,6 +368,54 @@ def test_a_folder_of_numbered_pictures_is_a_video_at_a_rate(run, tmp_path):
     frames = formats.read_npz_video(tmp_path / "frames_pose.npz")
     np.testing.assert_allclose([t for t, _ in frames], np.arange(15) / 10)
     assert video.info(tmp_path / "frames_pose.mp4").fps == pytest.approx(10, rel=0.01)
+
+
+def frames_in(folder, count=6):
+    folder.mkdir(parents=True)
+    for n in range(count):
+        cv2.imwrite(str(folder / f"{n}.png"), picture(boxes(n)))
+    return folder
+
+
+def test_a_folder_keeps_what_follows_the_dot_in_its_name(run, tmp_path):
+    takes = [frames_in(tmp_path / f"take.0{n}", 3 + n) for n in (1, 2)]
+    assert run(*takes, fps=10, kinds=("npz", "openpose"))[0] == 0
+    for n in (1, 2):
+        assert len(formats.read_npz_video(tmp_path / f"take.0{n}_pose.npz")) == 3 + n
+        assert names(tmp_path / f"take.0{n}_pose_openpose")[0].startswith(f"take.0{n}_0000")
+
+
+def test_the_folder_one_is_in_is_named_and_its_results_are_no_frames(run, tmp_path, monkeypatch):
+    folder = frames_in(tmp_path / "frames")
+    monkeypatch.chdir(folder)
+    assert run(Path())[0] == 0  # as pictures: results are between them now
+    video.write(folder / "old_pose.mp4", [Frame(0.0, picture([]))], FPS)
+    (folder / ".old_pose.json").write_text("{}")
+    status, out, _ = run(Path(), fps=10)
+    assert status == 0 and "1 video, 2 people" in out
+    assert len(formats.read_npz_video(tmp_path / "frames_pose.npz")) == 6
+
+
+def test_a_folder_of_results_alone_says_so(run, tmp_path):
+    cv2.imwrite(str(tmp_path / "a_pose.png"), picture([]))
+    (tmp_path / "a_pose.json").write_text("[]")
+    status, _, errors = run(tmp_path, fps=10)
+    assert status == 1 and "results of an earlier run" in errors
+
+
+def test_many_files_get_their_names_at_once(tmp_path):
+    files = [tmp_path / f"{n}.png" for n in range(5000)]
+    began = process_time()
+    places = jobs._result_names([*files, tmp_path / "0.jpg"], None)
+    assert process_time() - began < 2
+    assert len(set(places.values())) == 5001 and places[files[0]] == tmp_path / "0_png_pose"
+
+
+def test_a_place_that_cannot_be_written_is_named_at_once(run, tmp_path):
+    movie(tmp_path / "clip.mp4", count=3)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(jobs.WholebodyError, match=r"file/out: cannot be written .* --output"):
+        run(tmp_path / "clip.mp4", output=tmp_path / "file" / "out")
 
 
 def test_two_passes_leave_out_who_flashes_up_and_shake_less(run, tmp_path):

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing files so that a reader never meets half of one, and knowing what was written again."""
 
 import os
 import shutil
@@ -8,6 +8,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wholebody.errors import WholebodyError
+
+# The results of a file are named after it and this.
+RESULT = "_pose"
+_BESIDE = (".json", "_coco.json", "_openpose.json", "_comfy.json", ".npz", ".csv", ".parquet")
+
+
+def about(place: Path) -> Path:
+    """The hidden file that says what the results of a video at `place` (without suffix) were made with."""
+    return place.with_name(f".{place.name}.json")
+
+
+def is_result(file: Path) -> bool:
+    """Whether an earlier run wrote this picture or video: then it is not read again."""
+    if not file.stem.endswith(RESULT):
+        return False
+    return about(file.with_name(file.stem)).exists() or any(file.with_name(file.stem + end).exists() for end in _BESIDE)
 
 
 @contextmanager
@@ -38,6 +54,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             message = f"{final}: cannot write ({reason}). Free some space or choose another folder."
             raise WholebodyError(message) from error
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, if it is not there.
+
+    Raises:
+        WholebodyError: it cannot be made, or nothing can be written into it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WholebodyError(f"{folder}: cannot be written ({reason}). Choose another folder with --output.") from error
 
 
 def replace_folder(final: Path, fresh: Path) -> None:

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -29,7 +30,7 @@ import numpy as np
 
 from wholebody import draw, formats, video
 from wholebody.errors import WholebodyError
-from wholebody.files import replace_folder, replacing
+from wholebody.files import RESULT, about, is_result, make_folder, replace_folder, replacing
 from wholebody.geometry import Image
 from wholebody.images import WRITE_SUFFIXES, find_images, read_image, write_image
 from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
@@ -45,7 +46,6 @@ Picture = Literal["skeleton", "openpose", "none"]
 Part = Literal["body", "hands", "face", "feet"]
 Smooth = Literal["off", "light", "strong"]
 
-SUFFIX = "_pose"
 # Pictures are read and estimated in small groups: people of a group share batches, and memory stays bounded.
 GROUP_PIXELS = 2**23
 GROUP_PICTURES = 8
@@ -155,13 +155,15 @@ def predict(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
         model: opens the networks, once it is known that there is something to do.
 
     Raises:
-        WholebodyError: there is nothing to do, or the networks cannot be opened.
+        WholebodyError: there is nothing to do, the folder cannot be written, or the networks cannot be opened.
     """
     pictures, videos = _find(inputs, job.pace.fps is not None)
     if not pictures and not videos:
         raise WholebodyError("nothing to do: name at least one picture or video that is not itself a result.")
     if pictures and any(kind in _VIDEO_ONLY for kind in job.kinds):
         raise WholebodyError(f"{', '.join(_VIDEO_ONLY)} are for videos. Choose other formats for pictures.")
+    if output is not None:
+        make_folder(output)
     places = _result_names([*pictures, *videos], output)
     opened = model()
     done: list[Done] = []
@@ -199,10 +201,12 @@ def _find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Pat
                 for file in sorted(path.iterdir())
                 if file.name[0] != "." and file.is_file() and video.is_video(file)
             ]
-            if sequences and not inside:
-                videos[path] = None
+            own = [file for file in inside if not is_result(file)]
+            if sequences and not own:
+                # What is made of the folder one is in needs its name.
+                videos[path.resolve() if path.name in ("", "..") else path] = None
                 continue
-            videos.update(dict.fromkeys(file for file in inside if not _is_result(file)))
+            videos.update(dict.fromkeys(own))
             try:
                 pictures.update(dict.fromkeys(file for file in find_images([path]) if file not in inside))
             except WholebodyError:
@@ -212,25 +216,24 @@ def _find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Pat
             videos[path] = None
         else:
             pictures[path] = None
-    return [file for file in pictures if file.is_symlink() or not _is_result(file)], list(videos)
+    return [file for file in pictures if file.is_symlink() or not is_result(file)], list(videos)
 
 
-def _is_result(file: Path) -> bool:
-    """Whether an earlier run wrote this picture or video: then it is not read again."""
-    ends = (".json", ".npz", ".csv", ".parquet")
-    return file.stem.endswith(SUFFIX) and any(file.with_suffix(end).exists() for end in ends)
+def _name(file: Path) -> str:
+    """What results are named after: a folder's name has no suffix."""
+    return file.name if file.is_dir() else file.stem
 
 
 def _result_names(files: Sequence[Path], output: Path | None) -> dict[Path, Path]:
     """Where each file's results go, without suffix; files that share a name get their own suffix into it."""
-    places = {file: (output or file.parent) / f"{file.stem}{SUFFIX}" for file in files}
-    shared = {place for place in places.values() if list(places.values()).count(place) > 1} if len(files) > 1 else set()
-    taken: dict[Path, int] = {}
+    places = {file: (output or file.parent) / f"{_name(file)}{RESULT}" for file in files}
+    count = Counter(places.values())
+    taken = Counter[Path]()
     for file, place in places.items():
-        if place in shared:
-            place = place.with_name(f"{file.stem}_{file.suffix.lstrip('.').lower()}{SUFFIX}")
-        number = taken[place] = taken.get(place, 0) + 1
-        places[file] = place if number == 1 else place.with_name(f"{place.name}{number}")
+        if count[place] > 1 and not file.is_dir():
+            place = place.with_name(f"{file.stem}_{file.suffix.lstrip('.').lower()}{RESULT}")
+        taken[place] += 1
+        places[file] = place if taken[place] == 1 else place.with_name(f"{place.name}{taken[place]}")
     return places
 
 
@@ -351,17 +354,17 @@ class _Clip:
     def run(self) -> Done:
         started = time.perf_counter()
         pace = self.job.pace
-        about = video.info(self.file)
-        fps = pace.fps or about.fps
+        source = video.info(self.file)
+        fps = pace.fps or source.fps
         if pace.resume and not self.folder.exists() and (finished := self._finished()):
             return finished
         begin(self.folder, self._settings(), pace.resume)
-        length = None if about.duration is None else min(about.duration, pace.end or np.inf) - pace.start
+        length = None if source.duration is None else min(source.duration, pace.end or np.inf) - pace.start
         total = None if length is None else max(round(length * fps), 1)
         before = sum(len(formats.read_npz_video(part)) for part in parts_in(self.folder))
         with progress(f"{self.file.name}: people", total, "frames", before) as advance:
             self._find_people(fps, pace.two_pass, advance)
-        size = size_in(self.folder) or about.size
+        size = size_in(self.folder) or source.size
         stored = Stored(self.folder, STRENGTHS[pace.smooth], pace.two_pass)
         if not stored.times:
             raise WholebodyError(f"{self.file}: no frame from {pace.start:g} s on. Choose an earlier start.")
@@ -371,32 +374,29 @@ class _Clip:
         written = self._finish(stored, size, fps)
         seconds = time.perf_counter() - started
         done = Done(self.file, len(stored.ids), written, seconds, len(stored.times))
-        self._keep_about(done)
+        self._keep(done)
         shutil.rmtree(self.folder)
         return done
 
     def _finished(self) -> Done | None:
         """What an earlier run has done with the same options, if it came to its end."""
         try:
-            about = json.loads(self._about().read_text())
-            same = about["options"] == self._options()
-            written = [self.place.with_name(name) for name in about["written"]]
-            done = Done(self.file, about["people"], written, 0.0, about["frames"])
+            kept = json.loads(about(self.place).read_text())
+            same = kept["options"] == self._options()
+            written = [self.place.with_name(name) for name in kept["written"]]
+            done = Done(self.file, kept["people"], written, 0.0, kept["frames"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         if not same:
             self.notes.append(f"{self.file}: was done with other options, or was another file; done again.")
         return done if same and all(path.exists() for path in written) else None
 
-    def _keep_about(self, done: Done) -> None:
+    def _keep(self, done: Done) -> None:
+        """Note what is done, for `_finished`."""
         names = [path.name for path in done.written]
-        about = {"options": self._options(), "people": done.people, "frames": done.frames, "written": names}
-        with replacing(self._about()) as partial:
-            partial.write_text(json.dumps(about))
-
-    def _about(self) -> Path:
-        """Says what the results were made with."""
-        return self.place.with_name(f".{self.place.name}.json")
+        kept = {"options": self._options(), "people": done.people, "frames": done.frames, "written": names}
+        with replacing(about(self.place)) as partial:
+            partial.write_text(json.dumps(kept))
 
     def _mp4(self) -> Path:
         return self.place.with_name(f"{self.place.name}.mp4")
@@ -539,7 +539,7 @@ class _Clip:
 
     def _finish(self, stored: Stored, size: tuple[int, int], fps: float) -> list[Path]:
         """Write the files of poses and join the drawings; the paths written."""
-        self._about().unlink(missing_ok=True)
+        about(self.place).unlink(missing_ok=True)
         written: list[Path] = []
         kinds = self.job.kinds or ("npz",)
         for kind in dict.fromkeys(kinds):
@@ -550,7 +550,7 @@ class _Clip:
                 case "openpose":
                     fresh = self.folder / "openpose"
                     for n, (_, poses) in enumerate(stored):
-                        formats.write_openpose(fresh / formats.openpose_name(self.file.stem, n), poses)
+                        formats.write_openpose(fresh / formats.openpose_name(_name(self.file), n), poses)
                     replace_folder(path, fresh)
                 case "comfy":
                     formats.write_comfy(path, (poses for _, poses in stored), size)

@@ -17,7 +17,7 @@ import numpy as np
 
 from wholebody import formats
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import make_folder, replacing
 from wholebody.poses import Poses
 from wholebody.smooth import Smoother, Strength, smooth_track
 from wholebody.video import Frame
@@ -46,6 +46,7 @@ def begin(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
         for left in folder.rglob(".*"):  # of a run that was killed while it wrote
             left.unlink()
         return
+    make_folder(folder.parent)
     shutil.rmtree(folder, ignore_errors=True)
     with replacing(note) as partial:
         partial.write_text(json.dumps(settings))

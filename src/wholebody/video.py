@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import is_result, replacing
 from wholebody.geometry import Image
 from wholebody.images import MAX_PIXELS, find_images, read_image
 
@@ -374,12 +374,15 @@ def _reason(error: BaseException) -> str:
 
 
 def _sequence(folder: PathLike) -> list[Path]:
-    """The pictures of a folder in the order of the numbers in their names: 2.png before 10.png."""
+    """The pictures of a folder, without results, in the order of the numbers in their names: 2.png before 10.png."""
 
     def order(path: Path) -> list[tuple[int, str]]:
         return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", path.name) if word]
 
-    return sorted(find_images([folder]), key=order)
+    pictures = sorted((path for path in find_images([folder]) if not is_result(path)), key=order)
+    if not pictures:
+        raise WholebodyError(f"{folder}: its pictures are results of an earlier run. Name that of the frames.")
+    return pictures
 
 
 def _read_pictures(folder: PathLike, fps: float, start: float, end: float | None, notice: Notice) -> Iterator[Frame]:
