@@ -105,6 +105,24 @@ def test_trc_is_upright_and_blank_where_nobody_is(tmp_path):
     assert first == pytest.approx(480 - frames[0][1].keypoints[1, 0, 1], abs=0.01)
 
 
+def test_trcs_of_many_are_those_of_each_in_few_passes(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "_TRC_OPEN", 2)
+    passes = []
+
+    class Video(list):
+        def __iter__(self):
+            passes.append(1)
+            return super().__iter__()
+
+    frames = Video((n / 25, people(3, ids=[1, 2, 3 + n % 2], seed=n)) for n in range(4))
+    paths = {person: tmp_path / "all" / f"{person}.trc" for person in (1, 2, 3, 4)}
+    formats.write_trcs(paths, frames, 480)
+    assert len(passes) == 3
+    for person, path in paths.items():
+        formats.write_trc(tmp_path / path.name, frames, person, 480)
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
 def test_parquet_without_its_library_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(WholebodyError, match="parquet"):

@@ -12,7 +12,7 @@
 | write_npz_video  | a video              | any schema, every bit      | yes   | yes | yes  | yes      | kept      |
 | write_parquet    | a video              | any schema, every bit      | yes   | yes | yes  | yes      | kept      |
 | write_csv_video  | a video              | any schema                 | yes   | yes | yes  | yes      | kept      |
-| write_trc        | a person of a video  | any schema (OpenSim)       | no    | no  | yes  | no       | kept      |
+| write_trc(s)     | a person of a video  | any schema (OpenSim)       | no    | no  | yes  | no       | kept      |
 
 Where boxes are not kept, a reader gives the extent of the points with a score above 0, and box score 1.
 
@@ -28,8 +28,9 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -63,6 +64,8 @@ _CSV_HEADER = ["image", "person", "id", "keypoint", "x", "y", "score"]
 _NPZ_ARRAYS = ("keypoints", "scores", "boxes", "box_scores")
 _LARGEST = float(np.finfo(np.float32).max)
 _NO_ID = -1
+# Marker files that are written at a time: systems allow a few hundred open files.
+_TRC_OPEN = 100
 
 
 # --- OpenPose JSON, CMU 1.3 -------------------------------------------------------------------------------------------
@@ -662,20 +665,37 @@ def write_trc(path: PathLike, frames: Iterable[Timed], person: int, height: int)
     Raises:
         WholebodyError: the file cannot be written.
     """
-    times, _, schema = _video_index(path, frames)
+    write_trcs({person: path}, frames, height)
+
+
+def write_trcs(paths: Mapping[int, PathLike], frames: Iterable[Timed], height: int) -> None:
+    """`write_trc` of many people, ids and their files, in one pass for a hundred of them."""
+    if not paths:
+        return
+    times, _, schema = _video_index(next(iter(paths.values())), frames)
     rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 1.0
     counts = f"{len(times)}\t{len(schema)}\tmm\t{rate:.6g}\t1\t{len(times)}"
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(f"PathFileType\t4\t(X/Y/Z)\t{Path(path).name}\n")
-        file.write("DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\t")
-        file.write(f"OrigNumFrames\n{rate:.6g}\t{rate:.6g}\t{counts}\n")
-        file.write("Frame#\tTime\t" + "\t\t\t".join(schema.names) + "\t\t\n\t\t")
-        file.write("\t".join(f"{axis}{n}" for n in range(1, len(schema) + 1) for axis in "XYZ") + "\n\n")
-        for number, (time, poses) in enumerate(frames, 1):
-            rows = [row for row, track_id in enumerate(_ids(poses)) if track_id == person]
-            points = _triplets(poses[rows], schema, path)[0].tolist() if rows else [[0.0, 0.0, 0.0]] * len(schema)
-            cells = [f"{x:.2f}\t{height - y:.2f}\t0.00" if score > 0 else "\t\t" for x, y, score in points]
-            file.write("\t".join([str(number), f"{time:.6f}", *cells]) + "\n")
+    nobody = ["\t\t"] * len(schema)
+    for first in range(0, len(paths), _TRC_OPEN):
+        some = dict(islice(paths.items(), first, first + _TRC_OPEN))
+        with ExitStack() as opened:
+            files = {}
+            for person, path in some.items():
+                partial = opened.enter_context(replacing(path))
+                file = files[person] = opened.enter_context(partial.open("w", encoding="utf-8", newline=""))
+                file.write(f"PathFileType\t4\t(X/Y/Z)\t{Path(path).name}\n")
+                file.write("DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\t")
+                file.write(f"OrigNumFrames\n{rate:.6g}\t{rate:.6g}\t{counts}\n")
+                file.write("Frame#\tTime\t" + "\t\t\t".join(schema.names) + "\t\t\n\t\t")
+                file.write("\t".join(f"{axis}{n}" for n in range(1, len(schema) + 1) for axis in "XYZ") + "\n\n")
+            for number, (time, poses) in enumerate(frames, 1):
+                rows = {track_id: row for row, track_id in enumerate(_ids(poses))}
+                for person, file in files.items():
+                    cells = nobody
+                    if person in rows:
+                        points = _triplets(poses[[rows[person]]], schema, some[person])[0].tolist()
+                        cells = [f"{x:.2f}\t{height - y:.2f}\t0.00" if score > 0 else "\t\t" for x, y, score in points]
+                    file.write("\t".join([str(number), f"{time:.6f}", *cells]) + "\n")
 
 
 def read_trc(path: PathLike, height: int) -> tuple[Doubles, tuple[str, ...], Doubles]:

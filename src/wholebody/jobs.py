@@ -562,8 +562,7 @@ class _Clip:
                     formats.write_parquet(path, stored)
                 case "trc":
                     each = {person: path.with_name(f"{self.place.name}_{person}.trc") for person in stored.ids}
-                    for person, file in each.items():
-                        formats.write_trc(file, stored, person, size[1])
+                    formats.write_trcs(each, stored, size[1])
                     written += each.values()
                     name = re.compile(re.escape(self.place.name) + r"_\d+\.trc")
                     for left in set(path.parent.glob("*.trc")) - set(each.values()):
