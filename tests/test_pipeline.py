@@ -162,6 +162,41 @@ def test_the_largest_few():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("latency", ["low", "high"])
+@pytest.mark.parametrize("fps", [0.5, 1, 2, 3, 4, 5, 7])
+def test_at_few_frames_a_second_nobody_is_missing(fps, latency):
+    frames, _ = scene([walker(20, 3), walker(200, -2, height=150, y=30)], seconds=8, fps=fps)
+    follower, rows = found(frames, latency=latency)
+    assert all(sorted(poses.ids.tolist()) == [1, 2] for _, poses in rows)
+    assert follower.searches == len(frames) if fps <= 3 else follower.searches < len(frames)
+
+
+@pytest.mark.parametrize("latency", ["low", "high"])
+def test_nobody_is_given_up_while_no_search_is_due(latency):
+    frames, _ = scene([walker(20, 10)], seconds=5)
+    follower, rows = found(frames, every=100, latency=latency)
+    assert all(poses.ids.tolist() == [1] for _, poses in rows) and follower.searches <= 3
+
+
+def test_a_search_follows_when_somebody_is_given_up():
+    """The pose network sees a person whom the detector has lost: after `trust` it is asked again at once."""
+    frames, _ = scene([walker(20, 10)], seconds=4)
+    whole = model()
+    there = whole.detector
+    times = []
+
+    class Blind:
+        def images(self, images):
+            times.append(len(times))
+            rows = there.images(images)
+            return [(boxes[:0], scores[:0]) for boxes, scores in rows] if 0 < times[-1] < 6 else rows
+
+    follower = Follower(type(whole)(whole.pose, Blind()), every=8, latency="low")
+    rows = list(follow(frames, follower))
+    empty = [n for n, (_, poses) in enumerate(rows) if not len(poses)]
+    assert 0 < len(empty) <= 3
+
+
 def test_without_a_detector_the_whole_picture_is_one_person():
     frames, _ = scene([walker(60, 0, width=200, height=170, y=30)])
     whole = model()

@@ -9,7 +9,7 @@ front of whoever takes them: memory stays flat however long the video is.
 
 The detector runs on every k-th frame only. In between, each person's box comes from their last keypoints, carried on
 by their speed. It runs sooner when somebody is lost, when scores drop, when the picture changes where nobody is
-known, and at once after a cut.
+known, and at once after a cut. Where frames are more than 0.3 s apart, it runs on each.
 
 Where a delay is allowed, frames go in short chunks. The last frame of a chunk is estimated first; boxes of the frames
 before it lie between the people there and the people before the chunk, so that all of them share one batch.
@@ -41,6 +41,10 @@ Latency = Literal["low", "high"]
 CHUNK_SECONDS, CHUNK_FRAMES = 0.14, 6
 # Frames that wait between two stages: as many as fit into this many bytes, between 1 and 8.
 WAITING_BYTES = 2**26
+
+# Seconds that somebody not seen is still looked for where they would be. Over a longer step between two frames people
+# may be anywhere: such a frame is searched.
+_RECENT = 0.3
 
 _THUMB = (64, 36)
 _CHANGED = 25  # levels by which a changed place differs in a colour
@@ -155,21 +159,22 @@ class Follower:
         """Cut the frames into chunks, and run the detector where its turn comes."""
         waiting: list[Frame] = []
         last: Floats | None = None
-        since, cut = self.every, False
+        since, cut, before = self.every, False, 0.0
         for frame in frames:
             thumb = _thumb(frame.image)
             changed = last is not None and float(np.abs(thumb - last).mean()) > _CUT
-            if changed and waiting and last is not None:
+            step = frame.time - before
+            first = last is None or changed or step > _RECENT
+            if first and waiting and last is not None:
                 yield self._chunk(waiting, last, cut, False)
                 since, waiting = since + len(waiting), []
-            first = last is None or changed
             if not waiting:
                 cut = changed
             waiting.append(frame)
-            last = thumb
-            # A chunk never reaches beyond the frame where the detector's turn comes, nor over a cut.
+            last, before = thumb, frame.time
+            # A chunk never reaches beyond the frame where the detector's turn comes, nor over a cut or a long step.
             full = len(waiting) >= min(CHUNK_FRAMES, max(depth_for(frame.image), 1))
-            long = frame.time - waiting[0].time >= CHUNK_SECONDS
+            long = max(frame.time - waiting[0].time, step) >= CHUNK_SECONDS
             due = since + len(waiting) >= self.every
             if first or due or full or long or self.latency == "low":
                 yield self._chunk(waiting, thumb, cut, due or first)
@@ -201,17 +206,27 @@ class Follower:
             self._since, self._worried, self._thumb = 0, False, chunk.thumb
         people, sure = self._estimate(last, found)
         inner = self._between(between, last.time, people)
+        tracks = self.tracker.tracks
         for frame, poses in zip(between, inner, strict=True):
             # Whoever is believed in was found by a detector not long ago: only a search can take that back.
             yield frame, self.tracker.update(poses, frame.time, np.zeros(len(poses), bool))
-        known = {track.id: track.typical for track in self.tracker.tracks if track.seen >= (self._before or 0)}
+        tracks = (*tracks, *self.tracker.tracks)
+        known = {track.id: track.typical for track in tracks if track.seen >= (self._before or 0)}
+        if found is not None:
+            self.tracker.searched = last.time
         named = self.tracker.update(people, last.time, sure)
         assert named.ids is not None
         rows = people.schema.parts["body"]
         scores = dict(zip(named.ids.tolist(), named.scores[:, rows].mean(axis=1).tolist(), strict=True))
+        # Who is no longer believed in may well be there.
+        scores = {track.id: scores.get(track.id, 0) for track in self.tracker.tracks}
         self._worried = self._worried or any(scores.get(key, 0) < 0.75 * usual for key, usual in known.items())
         self._before = last.time
         yield last, named
+
+    def _recent(self, time: float) -> float:
+        """For how many seconds nobody is given up: it reaches back to the last frame whose people are known."""
+        return _RECENT if self._before is None else max(_RECENT, time - self._before)
 
     def _soon(self, chunk: Chunk, time: float) -> bool:
         """Whether to look before the detector's turn: never at once again, for a moving camera changes everything."""
@@ -224,7 +239,7 @@ class Follower:
         changed = np.abs(chunk.thumb - self._thumb).max(axis=2) > _CHANGED
         height, width = chunk.frames[-1].image.shape[:2]
         scale = np.array([_THUMB[0] / width, _THUMB[1] / height] * 2)
-        for x0, y0, x1, y1 in self.tracker.boxes(time) * scale:
+        for x0, y0, x1, y1 in self.tracker.boxes(time, self._recent(time)) * scale:
             aside, above = 0.25 * (x1 - x0) + 1, 0.15 * (y1 - y0) + 1
             x, y = (
                 slice(max(int(x0 - aside), 0), int(x1 + aside) + 1),
@@ -236,7 +251,7 @@ class Follower:
     def _estimate(self, frame: Frame, found: Detections | None) -> tuple[Poses, npt.NDArray[np.bool_]]:
         """The people of a frame, and which of them the detector found."""
         height, width = frame.image.shape[:2]
-        tracks = self.tracker.recent(frame.time) if self.model.detector is not None else []
+        tracks = self.tracker.recent(frame.time, self._recent(frame.time)) if self.model.detector is not None else []
         expected = Poses.concatenate([track.at(frame.time) for track in tracks])
         open_rows = _inside(expected.boxes, (width, height))
         boxes, scores = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) if found is None else found
@@ -257,7 +272,7 @@ class Follower:
     def _largest(self, boxes: Floats, time: float) -> npt.NDArray[np.int64]:
         """Rows of the largest boxes; who was among them keeps the place against somebody a little larger."""
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-        known = self.tracker.boxes(time)
+        known = self.tracker.boxes(time, self._recent(time))
         if len(known):
             areas = np.where(iou(boxes, known).max(axis=1) > 0.4, 1.3 * areas, areas)
         return np.sort(areas.argsort(kind="stable")[::-1][: self.people])
@@ -270,7 +285,8 @@ class Follower:
         tracks = self.tracker.tracks
         both = [(tracks[row], column) for row, column in matched.items() if until - tracks[row].seen < 1.0]
         # Who is gone at the end may have been there for a part of the way.
-        lost = [track for row, track in enumerate(tracks) if row not in matched and until - track.seen <= 0.3]
+        recent = self._recent(until)
+        lost = [track for row, track in enumerate(tracks) if row not in matched and until - track.seen <= recent]
         height, width = frames[0].image.shape[:2]
         columns = [column for _, column in both]
         start = Poses.concatenate([track.pose for track, _ in both]).boxes

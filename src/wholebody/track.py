@@ -67,6 +67,8 @@ class Tracker:
         least: similarity, 0..1, from which a person is taken for a known one.
         memory: seconds that somebody who is not seen is remembered.
         trust: seconds that somebody whom no detector confirms is believed in.
+        searched: when a detector looked last, where whoever feeds the tracker tells. Whom it found then is believed in
+            until it looks again, however long that takes.
         tracks: the people known.
         next_id: the number that the next new person gets.
     """
@@ -74,6 +76,7 @@ class Tracker:
     least: float = 0.25
     memory: float = 2.0
     trust: float = 1.5
+    searched: float = np.inf
     tracks: tuple[Track, ...] = ()
     next_id: int = 1
 
@@ -120,7 +123,8 @@ class Tracker:
         self.tracks = tuple(
             track
             for track in known.values()
-            if time - track.seen <= self.memory and track.seen - track.confirmed <= self.trust
+            if time - track.seen <= self.memory
+            and (track.seen - track.confirmed <= self.trust or track.confirmed >= self.searched)
         )
 
     def recent(self, time: float, within: float = 0.3) -> list[Track]:
