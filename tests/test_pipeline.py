@@ -162,6 +162,16 @@ def test_the_largest_few():
     }  # fmt: skip
 
 
+def test_the_largest_few_between_searches_too():
+    """Who is passed by somebody larger is not shown beside them."""
+    paths = [walker(20, 5, height=100), lambda t: (200, 230 - 90 - 40 * t, 240 + 30 * t, 230)]
+    frames, _ = scene(paths)
+    _, rows = found(frames, people=1)
+    ids = [poses.ids.tolist() for _, poses in rows]
+    change = ids.index([2])
+    assert 0 < change and ids == [[1]] * change + [[2]] * (len(frames) - change)
+
+
 @pytest.mark.parametrize("latency", ["low", "high"])
 @pytest.mark.parametrize("fps", [0.5, 1, 2, 3, 4, 5, 7])
 def test_at_few_frames_a_second_nobody_is_missing(fps, latency):

@@ -271,7 +271,7 @@ class Follower:
 
     def _largest(self, boxes: Floats, time: float) -> npt.NDArray[np.int64]:
         """Rows of the largest boxes; who was among them keeps the place against somebody a little larger."""
-        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        areas = _areas(boxes)
         known = self.tracker.boxes(time, self._recent(time))
         if len(known):
             areas = np.where(iou(boxes, known).max(axis=1) > 0.4, 1.3 * areas, areas)
@@ -287,6 +287,9 @@ class Follower:
         # Who is gone at the end may have been there for a part of the way.
         recent = self._recent(until)
         lost = [track for row, track in enumerate(tracks) if row not in matched and until - track.seen <= recent]
+        if self.people is not None:
+            # Nobody who is there at the end gives up the place.
+            lost = sorted(lost, key=lambda track: -_areas(track.pose.boxes)[0])[: self.people - len(both)]
         height, width = frames[0].image.shape[:2]
         columns = [column for _, column in both]
         start = Poses.concatenate([track.pose for track, _ in both]).boxes
@@ -303,6 +306,10 @@ class Follower:
             least.append(needed[inside])
         found = self.model.pose.images([frame.image for frame in frames], boxes, scores)
         return [poses[_showing(poses, bound)] for poses, bound in zip(found, least, strict=True)]
+
+
+def _areas(boxes: Floats) -> Floats:
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), np.float32)
 
 
 def _showing(poses: Poses, needed: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
