@@ -147,6 +147,33 @@ def test_a_cut_is_searched_at_once_and_ids_are_new():
     assert follower.searches >= 2
 
 
+def flashed(shades):
+    """Frames of a person, of which those from the 20th on are empty and of these shades."""
+    frames, _ = scene([walker(30, 10)], seconds=2)
+    blank = [Frame(frames[20 + n].time, picture([], shade=shade)) for n, shade in enumerate(shades)]
+    return [*frames[:20], *blank, *frames[20 + len(shades) :]]
+
+
+@pytest.mark.parametrize("latency", ["low", "high"])
+@pytest.mark.parametrize("shades", [[255], [255] * 4, [255, 180, 100], [255, 200, 165, 130, 95, 60]])
+def test_a_flash_gives_nobody_a_new_id(shades, latency):
+    """Also where it fades in steps that are no cuts."""
+    _, rows = found(flashed(shades), latency=latency)
+    ids = [poses.ids.tolist() for _, poses in rows]
+    assert all(row == [1] for row in (*ids[:20], *ids[20 + len(shades) :]))
+    assert all(row in ([], [1]) for row in ids[20 : 20 + len(shades)])
+
+
+@pytest.mark.parametrize("latency", ["low", "high"])
+def test_a_picture_that_is_back_late_or_another_one_is_a_cut(latency):
+    _, rows = found(flashed([255] * 12), latency=latency)
+    assert [poses.ids.tolist() for _, poses in rows[32:]] == [[2]] * 18
+    # After the flash the same person stands in another shot.
+    frames = [Frame(f.time, f.image if n < 22 else np.maximum(f.image, 70)) for n, f in enumerate(flashed([255, 255]))]
+    _, rows = found(frames, latency=latency)
+    assert [poses.ids.tolist() for _, poses in rows[22:]] == [[2]] * 28
+
+
 def test_nobody_costs_only_the_detectors_turns():
     frames, _ = scene([], seconds=2)
     follower, rows = found(frames, every=10)
@@ -169,7 +196,7 @@ def test_the_largest_few_between_searches_too():
     _, rows = found(frames, people=1)
     ids = [poses.ids.tolist() for _, poses in rows]
     change = ids.index([2])
-    assert 0 < change and ids == [[1]] * change + [[2]] * (len(frames) - change)
+    assert change > 0 and ids == [[1]] * change + [[2]] * (len(frames) - change)
 
 
 @pytest.mark.parametrize("latency", ["low", "high"])

@@ -30,7 +30,7 @@ from wholebody.detect import Detections
 from wholebody.errors import WholebodyError
 from wholebody.geometry import Image, iou
 from wholebody.poses import Floats, Poses
-from wholebody.track import Tracker, distinct
+from wholebody.track import Track, Tracker, distinct
 from wholebody.video import Frame
 from wholebody.wholebody import WholeBody
 
@@ -49,6 +49,8 @@ _RECENT = 0.3
 _THUMB = (64, 36)
 _CHANGED = 25  # levels by which a changed place differs in a colour
 _CUT = 40.0  # mean levels between two frames that have nothing in common
+# A flash lasts at most so many seconds, and the picture after it differs from the one before by so many mean levels.
+_FLASH, _BACK = 0.3, 12.0
 
 
 def ahead(items: Iterable[Item], depth: int) -> Generator[Item]:
@@ -125,6 +127,19 @@ def _thumb(image: Image) -> Floats:
     return cv2.resize(image[::step, ::step], _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
+def _apart(a: Floats, b: Floats) -> float:
+    return float(np.abs(a - b).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    """The last frame before a cut: when it was, the frame, tiny, and who was known."""
+
+    time: float
+    thumb: Floats
+    tracks: tuple[Track, ...]
+
+
 @dataclass(eq=False)
 class Follower:
     """Finds people in the frames of one video and follows them.
@@ -148,6 +163,8 @@ class Follower:
     _worried: bool = False
     _thumb: Floats | None = None
     _before: float | None = None
+    _last: Floats | None = None
+    _shot: _Shot | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1 or (self.people is not None and self.people < 1):
@@ -162,7 +179,7 @@ class Follower:
         since, cut, before = self.every, False, 0.0
         for frame in frames:
             thumb = _thumb(frame.image)
-            changed = last is not None and float(np.abs(thumb - last).mean()) > _CUT
+            changed = last is not None and _apart(thumb, last) > _CUT
             step = frame.time - before
             first = last is None or changed or step > _RECENT
             if first and waiting and last is not None:
@@ -194,8 +211,7 @@ class Follower:
 
     def __call__(self, chunk: Chunk) -> Iterator[tuple[Frame, Poses]]:
         """Each frame of a chunk with its people, who have ids."""
-        if chunk.cut:
-            self.tracker.forget()
+        self._cut(chunk)
         *between, last = chunk.frames
         found = chunk.found
         if found is None and self._soon(chunk, last.time):
@@ -221,8 +237,20 @@ class Follower:
         # Who is no longer believed in may well be there.
         scores = {track.id: scores.get(track.id, 0) for track in self.tracker.tracks}
         self._worried = self._worried or any(scores.get(key, 0) < 0.75 * usual for key, usual in known.items())
-        self._before = last.time
+        self._before, self._last = last.time, chunk.thumb
         yield last, named
+
+    def _cut(self, chunk: Chunk) -> None:
+        """Forget everybody at a cut, and know them again if the picture is back at once: that was a flash."""
+        if self._shot is not None and chunk.frames[0].time - self._shot.time > _FLASH:
+            self._shot = None
+        if self._shot is not None and _apart(chunk.thumb, self._shot.thumb) < _BACK:
+            self.tracker.tracks, self._shot = self._shot.tracks, None
+        elif chunk.cut:
+            # A flash that fades may look like several cuts: what counts is the picture before the first.
+            if self._shot is None and self._before is not None and self._last is not None:
+                self._shot = _Shot(self._before, self._last, self.tracker.tracks)
+            self.tracker.forget()
 
     def _recent(self, time: float) -> float:
         """For how many seconds nobody is given up: it reaches back to the last frame whose people are known."""
