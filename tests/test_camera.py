@@ -1,6 +1,8 @@
 """The live page: what it serves, what is recorded, and what is said without a camera."""
 
 import http.client
+import os
+import signal
 import threading
 from urllib.parse import urlparse
 
@@ -56,6 +58,32 @@ def test_a_file_plays_and_is_recorded(tmp_path):
     assert 1 <= shown <= 20 and "http://127.0.0.1:" in told[0]
     frames = list(video.read(tmp_path / "out.mp4"))
     assert len(frames) == shown and all(np.abs(f.image.astype(int) - picture(boxes)).max() > 100 for f in frames)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_recording_that_is_ended_from_outside_is_there(tmp_path, name):
+    number = getattr(signal, name)
+    video.write(tmp_path / "clip.mp4", [Frame(n / 25, picture([])) for n in range(100)], 25, quality=5)
+    seen = []
+
+    def look(image, poses):
+        seen.append(image)
+        if len(seen) == 4:
+            assert signal.getsignal(number) != signal.SIG_DFL
+            signal.raise_signal(number)
+        return image
+
+    shown = watch(
+        str(tmp_path / "clip.mp4"),
+        Follower(model(), latency="low"),
+        look,
+        port=0,
+        output=str(tmp_path / "out.mp4"),
+        tell=lambda _: None,
+    )
+    assert shown == 3 and len(list(video.read(tmp_path / "out.mp4"))) == 3
+    assert signal.getsignal(number) == signal.SIG_DFL
 
 
 def test_without_a_camera_there_is_one_line(tmp_path):

@@ -4,11 +4,13 @@ The page is served to this machine only (http://127.0.0.1:8000). Always the newe
 come while the networks are busy are passed over, so that what is shown is never old.
 """
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import FrameType
 from typing import Any
 
 import cv2
@@ -149,6 +151,31 @@ def served(board: Board, port: int) -> Iterator[str]:
         server.server_close()
 
 
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does, once: a file that is being closed has its time for that.
+
+    Only the main thread may change this; what is ignored (nohup) or handled by somebody else stays so.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def watch(
     source: str,
     follower: Follower,
@@ -160,6 +187,8 @@ def watch(
     tell: Callable[[str], None] = print,
 ) -> int:
     """Show a camera's people until it ends or the user stops it (Ctrl-C); how many pictures were shown.
+
+    SIGTERM and SIGHUP stop a recording in the same way, so that the file is there.
 
     Args:
         follower: of latency "low". look: draws people over a picture. smoother: None for none.
@@ -184,6 +213,7 @@ def watch(
                 drawn = look(frame.image, smoother(poses, frame.time) if smoother else poses)
                 board.show(drawn)
                 if output and record is None:
+                    stack.enter_context(_ended_by_signals())
                     size = (drawn.shape[1], drawn.shape[0])
                     record = stack.enter_context(encoder(output, size, 15))
                 if record is not None:
