@@ -162,10 +162,13 @@ def _ended_by_signals() -> Iterator[None]:
         numbers = []
     numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
 
+    ended = False
+
     def stop(_number: int, _frame: FrameType | None) -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal ended
+        if not ended:
+            ended = True
+            raise KeyboardInterrupt
 
     for number in numbers:
         signal.signal(number, stop)
