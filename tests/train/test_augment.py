@@ -161,3 +161,16 @@ def test_another_camera_leaves_everything_where_it_is(seed):
     assert other.shape == picture.shape and other.dtype == np.uint8
     light = other.astype(float).mean(axis=2)
     assert light[42:48, 10:16].mean() > light[:36].mean()
+
+
+@given(st.integers(0, 10_000))
+def test_other_surfaces_leave_edges_where_they_are(seed):
+    picture = np.full((64, 48, 3), 60, np.uint8)
+    picture[40:50, 8:18] = 190
+    np.testing.assert_array_equal(aug.other_surfaces(picture, 0.0, np.random.default_rng(seed)), picture)
+    other = aug.other_surfaces(picture, 1.0, np.random.default_rng(seed))
+    assert other.shape == picture.shape and other.dtype == np.uint8
+    np.testing.assert_array_equal(other, aug.other_surfaces(picture, 1.0, np.random.default_rng(seed)))
+    # The square may be darker than what is around it, but its sides are still the steepest place of its row.
+    step = np.abs(np.diff(other.astype(float).sum(axis=2)[45]))
+    assert not step.any() or abs(int(step[4:14].argmax()) + 4 - 7) <= 2

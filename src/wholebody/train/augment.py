@@ -5,6 +5,7 @@ colour, blur, cut-out. Every function takes the random generator, so a sample is
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ class Augmentation:
         blur: chance of a box blur, and of a median blur.
         cutout: chance of a black rectangle of 0.2 to 0.4 of the input.
         shrink: chance that the crop is made from a smaller picture, as people far away are.
-        camera: chance of the same crop from another camera; not in the recipe.
+        camera: chance of the same crop from another camera, more often than not in other clothes; not in the recipe.
     """
 
     flip: float = 0.5
@@ -72,7 +73,7 @@ def augment(
     image = random_blur(image, config.blur, rng)
     if rng.random() < config.cutout:
         image = cutout(image, rng)
-    image = other_camera(image, config.camera, rng)
+    image = other_look(image, config.camera, rng)
     return image, crop.to_input(sample.keypoints), sample.visible
 
 
@@ -191,6 +192,13 @@ def random_blur(image: Image, chance: float, rng: np.random.Generator) -> Image:
     return image
 
 
+def other_look(image: Image, chance: float, rng: np.random.Generator) -> Image:
+    """The same scene in other clothes (`other_surfaces`), in other light and from another camera (`other_camera`)."""
+    if rng.random() >= chance:
+        return image
+    return other_camera(other_surfaces(image, 0.6, rng), 1.0, rng)
+
+
 def other_camera(image: Image, chance: float, rng: np.random.Generator) -> Image:
     """The picture in other light and from another camera: exposure, contrast and white balance, and each by chance
     saturation down to black and white, a soft lens, noise and compression."""
@@ -212,6 +220,41 @@ def other_camera(image: Image, chance: float, rng: np.random.Generator) -> Image
     if rng.random() < 0.25:
         out = compressed(out.astype(np.uint8, copy=False), int(rng.integers(15, 70)))
     return out.astype(np.uint8, copy=False)
+
+
+def other_surfaces(image: Image, chance: float, rng: np.random.Generator) -> Image:
+    """The picture in other clothes: colours that drift from place to place, uneven light, and a random filter over the
+    texture (as in Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions).
+
+    Edges stay where they are, and so do bodies; what skin, cloth and walls look like does not.
+    """
+    if rng.random() >= chance:
+        return image
+    size = image.shape[1::-1]
+    out: npt.NDArray[Any] = image.astype(np.float32)
+    if rng.random() < 0.5:
+        side = int(rng.choice([1, 3, 5]))
+        kernel = rng.standard_normal((side, side)).astype(np.float32)
+        kernel /= max(float(np.abs(kernel).sum()), 1e-3)
+        # A filter may well turn a picture into its negative: only some of it is mixed in.
+        share = rng.uniform(0.2, 0.7)
+        filtered = cv2.filter2D(out, -1, kernel)
+        out = (1 - share) * out + share * (filtered - filtered.mean(axis=(0, 1)) + out.mean(axis=(0, 1)))
+    if rng.random() < 0.6:
+        out *= np.exp(rng.uniform(0.1, 0.4) * _field(size, rng))[..., None]
+    out = out.clip(0, 255).astype(np.uint8)
+    if rng.random() < 0.7:
+        h, s, v = cv2.split(cv2.cvtColor(out, cv2.COLOR_BGR2HSV))
+        turn = rng.uniform(0, 180) + rng.uniform(0, 60) * _field(size, rng)
+        s = cv2.LUT(s, (np.arange(256) * np.exp(rng.uniform(-0.7, 0.5))).clip(0, 255).astype(np.uint8))
+        out = cv2.cvtColor(cv2.merge([((h + turn) % 180).astype(np.uint8), s, v]), cv2.COLOR_HSV2BGR)
+    return out.astype(np.uint8, copy=False)
+
+
+def _field(size: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """A smooth random field (h, w), with a handful of hills and valleys of about 1."""
+    coarse = rng.standard_normal((int(rng.integers(2, 7)), int(rng.integers(2, 6))), dtype=np.float32)
+    return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def compressed(image: Image, quality: int) -> Image:

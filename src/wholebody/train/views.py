@@ -1,8 +1,8 @@
 """Views: crops cut once and kept as memory-mapped arrays, with what a teacher says of them.
 
 A run on views costs neither warping nor a teacher, so that many runs can be compared on the same pictures, and steps
-are as fast as the student alone. What it gives up is fresh augmentation: a view is always the same crop, though light
-and camera may change (`wholebody.train.augment.other_camera`) while the teacher's word stays.
+are as fast as the student alone. What it gives up is fresh augmentation: a view is always the same crop, though
+clothes, light and camera may change (`wholebody.train.augment.other_look`) while the teacher's word stays.
 
 `halve` makes views for a network of half the size from those of a larger one.
 
@@ -30,7 +30,7 @@ from torch.utils.data import Dataset
 
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
-from wholebody.train.augment import other_camera
+from wholebody.train.augment import other_look
 from wholebody.train.data import NOWHERE
 from wholebody.train.distill import Batch
 from wholebody.train.teachers import Teacher
@@ -112,7 +112,7 @@ class Views(Dataset[Batch]):
     Attributes:
         folder: what `write_views` wrote.
         codec: how keypoints are encoded.
-        camera: chance that a view looks as if from another camera.
+        camera: chance that a view looks as if from another camera, and maybe in other clothes.
     """
 
     folder: Path
@@ -150,7 +150,7 @@ class Views(Dataset[Batch]):
         # Every draw has its own light.
         images = np.stack(
             [
-                other_camera(image, self.camera, np.random.default_rng((self.seed, n, 1)))
+                other_look(image, self.camera, np.random.default_rng((self.seed, n, 1)))
                 for n, image in zip(numbers, images, strict=True)
             ]
         )
