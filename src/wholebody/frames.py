@@ -19,7 +19,7 @@ from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import Image
 from wholebody.images import write_image
-from wholebody.video import VIDEO_SUFFIXES, upright
+from wholebody.video import VIDEO_SUFFIXES, turner
 
 PathLike = str | os.PathLike[str]
 _DONE = "frames.json"
@@ -97,7 +97,7 @@ def steady(video: PathLike, fps: float) -> Iterator[tuple[int, Callable[[], Imag
                 raise WholebodyError(f"{video}: has no pictures, only sound. Use another file.")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            start, number, last = None, 1, None
+            start, number, last, upright = None, 1, None, turner()
             for frame in container.decode(stream):
                 start = frame.time if start is None else start
                 due = 1 + round((frame.time - start) * fps)

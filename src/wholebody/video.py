@@ -113,7 +113,7 @@ def info(source: PathLike) -> Info:
     with _open(source) as container:
         stream = _pictures(container, source)
         _, first = next(_decoded(container, stream, source, _silent))
-        height, width = upright(first).shape[:2]
+        height, width = turner()(first).shape[:2]
         return Info((width, height), _fps(stream), _duration(container, stream), bool(container.streams.audio))
 
 
@@ -156,7 +156,7 @@ def _read_file(source: PathLike, start: float, end: float | None, fps: float | N
         timed = _decoded(container, stream, source, notice, start)
         if fps is not None:
             timed = _ticks(timed, start, fps, 1 / _fps(stream))
-        last = 0.0
+        last, upright = 0.0, turner()
         for last, frame in timed:
             # Half a millisecond: containers round times.
             if end is not None and last >= end - 5e-4:
@@ -306,15 +306,26 @@ def _ticks(timed: Iterable[tuple[float, Any]], start: float, fps: float, length:
         tick += 1
 
 
-def upright(frame: Any) -> Image:
-    """(H, W, 3) BGR of a frame of PyAV, turned and mirrored as the file tells players to."""
-    image: Any = frame.to_ndarray(format="bgr24")
-    a, b, c, d = _display(frame)
-    if abs(b) > abs(a):
-        image, a, d = cv2.transpose(image), c, b
-    if a < 0 or d < 0:
-        image = cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0)
-    return np.asarray(image, np.uint8)
+def turner() -> Callable[[Any], Image]:
+    """Makes (H, W, 3) BGR of the frames of PyAV of one file, turned and mirrored as the file tells players to."""
+    turn: float | None = None
+    matrix: tuple[float, float, float, float] = (1, 0, 0, 1)
+
+    def upright(frame: Any) -> Image:
+        nonlocal turn, matrix
+        # A frame whose side data was looked at is in a ring of references, and stays until the garbage is collected.
+        now = float(getattr(frame, "rotation", 0))
+        if now != turn:
+            turn, matrix = now, _display(frame)
+        image: Any = frame.to_ndarray(format="bgr24")
+        a, b, c, d = matrix
+        if abs(b) > abs(a):
+            image, a, d = cv2.transpose(image), c, b
+        if a < 0 or d < 0:
+            image = cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0)
+        return np.asarray(image, np.uint8)
+
+    return upright
 
 
 def _display(frame: Any) -> tuple[float, float, float, float]:
