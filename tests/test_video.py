@@ -1,5 +1,6 @@
 """Videos in and out: times, turns, sound, and every way in which a file can be broken."""
 
+import gc
 import struct
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -188,6 +189,18 @@ def displayed(path, image, turn, matrix=None):
         data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
         path.write_bytes(data)
     return path
+
+
+def test_frames_that_were_read_are_gone(tmp_path):
+    # Pictures of a long video must not wait for the garbage collector, who does not see how large they are.
+    path = clip(tmp_path / "clip.mp4", 60, gop=1)
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in video.read(path)) == 60
+        assert sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) < 10
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270])
