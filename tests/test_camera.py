@@ -43,18 +43,17 @@ def test_the_page_shows_the_pictures():
     assert np.abs(image.astype(int) - picture([(20, 20, 60, 120)])).mean() < 3
 
 
+def recorded(folder, look, tell=lambda _: None):
+    """Watch clip.mp4 of a folder and record out.mp4; how many pictures were shown."""
+    follower = Follower(model(), latency="low")
+    return watch(str(folder / "clip.mp4"), follower, look, port=0, output=str(folder / "out.mp4"), tell=tell)
+
+
 def test_a_file_plays_and_is_recorded(tmp_path):
     boxes = [(20, 60, 60, 170)]
     video.write(tmp_path / "clip.mp4", [Frame(n / 25, picture(boxes)) for n in range(20)], 25, quality=5)
     told = []
-    shown = watch(
-        str(tmp_path / "clip.mp4"),
-        Follower(model(), latency="low"),
-        skeleton,
-        port=0,
-        output=str(tmp_path / "out.mp4"),
-        tell=told.append,
-    )
+    shown = recorded(tmp_path, skeleton, told.append)
     assert 1 <= shown <= 20 and "http://127.0.0.1:" in told[0]
     frames = list(video.read(tmp_path / "out.mp4"))
     assert len(frames) == shown and all(np.abs(f.image.astype(int) - picture(boxes)).max() > 100 for f in frames)
@@ -77,14 +76,7 @@ def test_a_recording_that_is_ended_from_outside_is_there(tmp_path, name):
                 signal.raise_signal(number)  # as a shell and a terminal do that both send it
         return image
 
-    shown = watch(
-        str(tmp_path / "clip.mp4"),
-        Follower(model(), latency="low"),
-        look,
-        port=0,
-        output=str(tmp_path / "out.mp4"),
-        tell=lambda _: None,
-    )
+    shown = recorded(tmp_path, look)
     assert shown == 3 and len(list(video.read(tmp_path / "out.mp4"))) == 3
     assert signal.getsignal(number) == signal.SIG_DFL
 

@@ -20,7 +20,7 @@ import numpy as np
 from label import Floats, read_boxes, teacher
 
 from wholebody.detect import YOLOX
-from wholebody.geometry import Image, iou
+from wholebody.geometry import Image, box_areas, iou
 from wholebody.runtime import open_session
 from wholebody.train.pool import read_pool
 
@@ -38,10 +38,6 @@ class Truth:
     complete: bool
 
 
-def areas(boxes: Floats) -> Floats:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-
-
 def judge(found: Floats, scores: Floats, truth: Truth) -> Floats:
     """Row of the person each box finds, -1 for nobody and -2 where it does not count."""
     overlap, taken = iou(found, truth.boxes), np.zeros(len(truth.boxes), bool)
@@ -54,7 +50,7 @@ def judge(found: Floats, scores: Floats, truth: Truth) -> Floats:
             continue
         low = np.maximum(found[row, :2], truth.ignore[:, :2])
         high = np.minimum(found[row, 2:], truth.ignore[:, 2:])
-        inside = np.clip(high - low, 0, None).prod(axis=1) / areas(found[row : row + 1])
+        inside = np.clip(high - low, 0, None).prod(axis=1) / box_areas(found[row : row + 1])
         if inside.max(initial=0) > 0.5:
             person[row] = -2
     return person
@@ -69,11 +65,11 @@ def evaluate(truths: Sequence[Truth], detections: Sequence[tuple[Floats, Floats]
             for truth, (boxes, scores) in zip(truths, detections, strict=True):
                 boxes, scores = boxes[scores > threshold], scores[scores > threshold]
                 person = judge(boxes, scores, truth)
-                people += (areas(truth.boxes) > least).sum()
-                right += (areas(truth.boxes)[person[person >= 0]] > least).sum()
+                people += (box_areas(truth.boxes) > least).sum()
+                right += (box_areas(truth.boxes)[person[person >= 0]] > least).sum()
                 if truth.complete:
-                    sure += ((person >= 0) & (areas(boxes) > least)).sum()
-                    wrong += ((person == -1) & (areas(boxes) > least)).sum()
+                    sure += ((person >= 0) & (box_areas(boxes) > least)).sum()
+                    wrong += ((person == -1) & (box_areas(boxes) > least)).sum()
             recall = f"{right / people:.3f} ({right}/{people})"
             print(f"  {name:6}  {threshold:.2f}    {recall:16}  {sure / max(sure + wrong, 1):.3f}")
 

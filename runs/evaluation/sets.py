@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wholebody.annotations import Labels, Picture, read_labels, write_labels
+from wholebody.geometry import box_areas
 from wholebody.synth.shards import read_shards
 from wholebody.train.pool import read_pool
 
@@ -59,7 +60,7 @@ def main() -> None:
         keypoints=keypoints[..., :2],
         visible=keypoints[..., 2].astype(np.float32),
         boxes=boxes,
-        areas=(boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
+        areas=box_areas(boxes),
         iscrowd=np.zeros(SYNTHETIC, bool),
         valid=np.ones((SYNTHETIC, 4), bool),
         images=images,

@@ -34,7 +34,7 @@ import numpy.typing as npt
 from wholebody.annotations import Labels
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
-from wholebody.geometry import PADDING, Array, oks
+from wholebody.geometry import PADDING, Array, box_areas, oks
 from wholebody.poses import Floats, Poses
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
@@ -445,7 +445,7 @@ class _Data:
         place = np.searchsorted(images, labels.image_ids[order])
         areas = labels.areas[order]
         if not settings.use_area:
-            areas = COVERED * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+            areas = COVERED * box_areas(boxes)
         people = np.bincount(place, minlength=len(images))
         starts = np.cumsum(people) - people
         found = np.searchsorted(images, ranking.images)

@@ -5,6 +5,7 @@ apart. Conventions follow the released RTMPose and DWPose models: a box grows by
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,6 +94,12 @@ class Crop:
         """(..., 2) input pixels -> image pixels; the exact inverse of `to_input`."""
         inverse = np.linalg.inv(self.matrix[:, :2])
         return (points - self.matrix[:, 2]) @ inverse.T
+
+
+def box_areas(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(N,) areas of boxes (N, 4) xyxy, in their own precision."""
+    areas: npt.NDArray[Any] = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return areas
 
 
 def iou(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Array:

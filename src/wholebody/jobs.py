@@ -31,7 +31,7 @@ import numpy as np
 from wholebody import draw, formats, video
 from wholebody.errors import WholebodyError
 from wholebody.files import RESULT, about, is_result, make_folder, replace_folder, replacing
-from wholebody.geometry import Image
+from wholebody.geometry import Image, box_areas
 from wholebody.images import WRITE_SUFFIXES, find_images, read_image, write_image
 from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
 from wholebody.pipeline import Follower, Latency, ahead, depth_for, follow
@@ -196,11 +196,8 @@ def _find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Pat
     videos: dict[Path, None] = {}
     for path in inputs:
         if path.is_dir():
-            inside = [
-                file
-                for file in sorted(path.iterdir())
-                if file.name[0] != "." and file.is_file() and video.is_video(file)
-            ]
+            files = (file for file in sorted(path.iterdir()) if file.name[0] != "." and file.is_file())
+            inside = dict.fromkeys(file for file in files if video.is_video(file))
             own = [file for file in inside if not is_result(file)]
             if sequences and not own:
                 # What is made of the folder one is in needs its name.
@@ -292,8 +289,7 @@ def _estimate(model: WholeBody, group: Sequence[tuple[Path, Image]], failed: lis
 def _largest(poses: Poses, people: int | None) -> Poses:
     if people is None or len(poses) <= people:
         return poses
-    areas = (poses.boxes[:, 2:] - poses.boxes[:, :2]).prod(axis=1)
-    return poses[np.sort(areas.argsort(kind="stable")[::-1][:people])]
+    return poses[np.sort(box_areas(poses.boxes).argsort(kind="stable")[::-1][:people])]
 
 
 def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job) -> list[Path]:
@@ -342,6 +338,11 @@ class _Clip:
     place: Path
     job: Job
     notes: list[str]
+
+    @property
+    def kinds(self) -> Sequence[Format]:
+        """The formats asked for, or what a video gets unasked."""
+        return self.job.kinds or ("npz",)
 
     @property
     def folder(self) -> Path:
@@ -421,7 +422,7 @@ class _Clip:
 
     def _options(self) -> dict[str, Any]:
         """What results are made with."""
-        return {**self._settings(), "formats": sorted(set(self.job.kinds or ("npz",)))}
+        return {**self._settings(), "formats": sorted(set(self.kinds))}
 
     def _find_people(self, fps: float, hidden: bool, advance: Callable[[], None]) -> None:
         """The people of all frames that are not yet there; drawn at once unless that is for a second pass."""
@@ -541,8 +542,7 @@ class _Clip:
         """Write the files of poses and join the drawings; the paths written."""
         about(self.place).unlink(missing_ok=True)
         written: list[Path] = []
-        kinds = self.job.kinds or ("npz",)
-        for kind in dict.fromkeys(kinds):
+        for kind in dict.fromkeys(self.kinds):
             path = self._kind_path(kind)
             match kind:
                 case "coco":

@@ -28,9 +28,9 @@ import numpy.typing as npt
 
 from wholebody.detect import Detections
 from wholebody.errors import WholebodyError
-from wholebody.geometry import Image, iou
+from wholebody.geometry import Image, box_areas, iou
 from wholebody.poses import Floats, Poses
-from wholebody.track import Track, Tracker, distinct
+from wholebody.track import RECENT, Track, Tracker, distinct
 from wholebody.video import Frame
 from wholebody.wholebody import WholeBody
 
@@ -41,10 +41,6 @@ Latency = Literal["low", "high"]
 CHUNK_SECONDS, CHUNK_FRAMES = 0.14, 6
 # Frames that wait between two stages: as many as fit into this many bytes, between 1 and 8.
 WAITING_BYTES = 2**26
-
-# Seconds that somebody not seen is still looked for where they would be. Over a longer step between two frames people
-# may be anywhere: such a frame is searched.
-_RECENT = 0.3
 
 _THUMB = (64, 36)
 _CHANGED = 25  # levels by which a changed place differs in a colour
@@ -181,7 +177,7 @@ class Follower:
             thumb = _thumb(frame.image)
             changed = last is not None and _apart(thumb, last) > _CUT
             step = frame.time - before
-            first = last is None or changed or step > _RECENT
+            first = last is None or changed or step > RECENT
             if first and waiting and last is not None:
                 yield self._chunk(waiting, last, cut, False)
                 since, waiting = since + len(waiting), []
@@ -254,7 +250,7 @@ class Follower:
 
     def _recent(self, time: float) -> float:
         """For how many seconds nobody is given up: it reaches back to the last frame whose people are known."""
-        return _RECENT if self._before is None else max(_RECENT, time - self._before)
+        return RECENT if self._before is None else max(RECENT, time - self._before)
 
     def _soon(self, chunk: Chunk, time: float) -> bool:
         """Whether to look before the detector's turn: never at once again, for a moving camera changes everything."""
@@ -299,7 +295,7 @@ class Follower:
 
     def _largest(self, boxes: Floats, time: float) -> npt.NDArray[np.int64]:
         """Rows of the largest boxes; who was among them keeps the place against somebody a little larger."""
-        areas = _areas(boxes)
+        areas = box_areas(boxes)
         known = self.tracker.boxes(time, self._recent(time))
         if len(known):
             areas = np.where(iou(boxes, known).max(axis=1) > 0.4, 1.3 * areas, areas)
@@ -317,7 +313,7 @@ class Follower:
         lost = [track for row, track in enumerate(tracks) if row not in matched and until - track.seen <= recent]
         if self.people is not None:
             # Nobody who is there at the end gives up the place.
-            lost = sorted(lost, key=lambda track: -_areas(track.pose.boxes)[0])[: self.people - len(both)]
+            lost = sorted(lost, key=lambda track: -box_areas(track.pose.boxes)[0])[: self.people - len(both)]
         height, width = frames[0].image.shape[:2]
         columns = [column for _, column in both]
         start = Poses.concatenate([track.pose for track, _ in both]).boxes
@@ -334,10 +330,6 @@ class Follower:
             least.append(needed[inside])
         found = self.model.pose.images([frame.image for frame in frames], boxes, scores)
         return [poses[_showing(poses, bound)] for poses, bound in zip(found, least, strict=True)]
-
-
-def _areas(boxes: Floats) -> Floats:
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), np.float32)
 
 
 def _showing(poses: Poses, needed: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:

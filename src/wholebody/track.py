@@ -23,6 +23,9 @@ Doubles = npt.NDArray[np.float64]
 
 # Points below this score say nothing about where a person is.
 SEEN = 0.3
+# Seconds that somebody not seen is still looked for where they would be. Over a longer step between two frames people
+# may be anywhere.
+RECENT = 0.3
 # A detector that is as sure as that needs no second opinion; below, the mean score of a body's points is one. Of what
 # the bundled detector is not sure of, that leaves four in five people and a third of the ghosts.
 _SURE, _BODY = 0.5, 0.4
@@ -127,11 +130,11 @@ class Tracker:
             and (track.seen - track.confirmed <= self.trust or track.confirmed >= self.searched)
         )
 
-    def recent(self, time: float, within: float = 0.3) -> list[Track]:
+    def recent(self, time: float, within: float = RECENT) -> list[Track]:
         """Who was seen in the last `within` seconds."""
         return [track for track in self.tracks if time - track.seen <= within]
 
-    def boxes(self, time: float, within: float = 0.3) -> Floats:
+    def boxes(self, time: float, within: float = RECENT) -> Floats:
         """(N, 4) where the people of `recent` are now."""
         boxes = [track.at(time).boxes for track in self.recent(time, within)]
         return np.concatenate(boxes) if boxes else np.zeros((0, 4), np.float32)

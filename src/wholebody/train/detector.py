@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.geometry import Image, iou
+from wholebody.geometry import Image, box_areas, iou
 from wholebody.train.augment import compressed
 from wholebody.train.parallel import keep_memory
 from wholebody.train.thunder import Thunder
@@ -232,7 +232,7 @@ def cut(boxes: Boxes, ignore: Boxes, size: tuple[int, int], least: float) -> tup
     A person of whom too little is left, by LEAST_VISIBLE or by a side shorter than `least` pixels, is ignored.
     """
     limit = np.array([*size, *size], np.float32)
-    seen, area = np.clip(boxes, 0, limit), (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    seen, area = np.clip(boxes, 0, limit), box_areas(boxes)
     sides = seen[:, 2:] - seen[:, :2]
     kept = (sides.prod(axis=1) >= LEAST_VISIBLE * area) & (sides.min(axis=1, initial=np.inf) >= least)
     ignore = np.concatenate([np.clip(ignore, 0, limit), seen[~kept]])

@@ -22,6 +22,7 @@ from wholebody.annotations import Labels, Picture, write_labels
 from wholebody.detect import YOLOX
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
+from wholebody.geometry import box_areas
 from wholebody.images import READ_SUFFIXES, read_image, write_image
 from wholebody.runtime import open_session
 from wholebody.schema import COCO_WHOLEBODY
@@ -194,7 +195,7 @@ def find_people(footage: Footage, folder: Path, progress: Progress = _silent) ->
             keypoints=keypoints,
             visible=visible,
             boxes=boxes,
-            areas=(boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
+            areas=box_areas(boxes),
             iscrowd=np.zeros(m, bool),
             valid=np.ones((m, 4), bool),
             images=dict(enumerate(files, 1)),
