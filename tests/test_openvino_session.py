@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -208,3 +210,19 @@ def test_metadata_comes_through_a_large_file(tmp_path):
     model.producer_name, model.model_version = "somebody", 2**40
     onnx.save(model, path)
     assert read_metadata(path) == {"wholebody": "{}"}
+
+
+def test_a_signal_is_survived_after_sessions_are_closed(tmp_path):
+    # In a process of its own, which would die of it.
+    code = """
+import signal, sys
+from wholebody.runtime import open_session
+first, second = (open_session(sys.argv[1], "openvino", 1) for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+signal.raise_signal(signal.SIGINT)
+"""
+    path = network(tmp_path / "a.onnx", 1)
+    told = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert (told.returncode, told.stdout) == (0, "heard\n"), told.stderr

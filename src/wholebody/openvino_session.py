@@ -4,6 +4,7 @@ OpenVINO is fastest where the batch size is known when a network is compiled. So
 when it is first needed, and a batch is cut into pieces of these. What was compiled is kept in the cache folder.
 """
 
+import functools
 import io
 import os
 import threading
@@ -111,9 +112,7 @@ def open_openvino(
     Raises:
         WholebodyError: OpenVINO cannot take the file, or the processor does not compute in bfloat16.
     """
-    import openvino
-
-    core = openvino.Core()
+    core = _core()
     if precision == "bf16" and not computes_bf16():
         raise WholebodyError("this processor does not compute in bfloat16. Choose another precision, such as auto.")
     options = {
@@ -148,11 +147,18 @@ def open_openvino(
     return session
 
 
-def computes_bf16() -> bool:
-    """Whether OpenVINO says that the processor has instructions for bfloat16."""
+@functools.cache
+def _core() -> Any:
+    """OpenVINO, once a process: each gives the thread a stack for signals that goes away with it, and where several
+    went in another order than they came, Ctrl-C met a stack that was no more."""
     import openvino
 
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return openvino.Core()
+
+
+def computes_bf16() -> bool:
+    """Whether OpenVINO says that the processor has instructions for bfloat16."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def read_metadata(path: Path) -> dict[str, str]:
