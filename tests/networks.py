@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 
 from wholebody.codec import SimCC
-from wholebody.estimate import normalize
+from wholebody.preprocess import IMAGENET_RGB, normalize
 from wholebody.runtime import Tensor
-from wholebody.weights import IMAGENET_RGB
 
 K = 133
 BLUE = (255, 0, 0)

@@ -11,12 +11,12 @@ import oracle as formula
 from networks import BLUE, K, Stub, bright_pose, notes, save_coordinates, save_heatmaps, tensor
 from wholebody.codec import Heatmap, Regression, SimCC
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown, check_boxes, normalize
+from wholebody.estimate import TopDown, check_boxes
 from wholebody.geometry import Crop
 from wholebody.poses import Poses
+from wholebody.preprocess import PLAIN_BGR, Preprocessing, normalize
 from wholebody.runtime import open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, OPENPOSE
-from wholebody.weights import PLAIN_BGR, Preprocessing
 
 PICTURE = np.random.RandomState(0).randint(0, 255, (240, 320, 3), dtype=np.uint8)
 BOXES = np.array([[20, 30, 80, 200], [150, 40, 260, 210], [-30, -20, 90, 100], [300, 200, 400, 300.5]])

@@ -11,7 +11,7 @@ import wholebody
 
 SOURCE = Path(wholebody.__file__).parent
 LEVELS = {
-    0: "errors files poses schema geometry",
+    0: "errors arrays console files poses schema geometry preprocess",
     1: "codec runtime openvino_session weights images draw formats annotations plots",
     2: "detect estimate track smooth video parts evaluate datacheck frames sheets",
     3: "wholebody export batch serve demo bench doctor measure report compare pipeline jobs camera speeds",

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from wholebody import runtime, weights
 from wholebody.errors import WholebodyError
+from wholebody.files import cache_folder
 from wholebody.runtime import input_size, open_session
-from wholebody.weights import MANIFEST, Weights, cache_folder, find, locate, rows
+from wholebody.weights import MANIFEST, Weights, find, locate, rows
 from wholebody.wholebody import WholeBody
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)

@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 from label import Floats, read_boxes, teacher
 
+from wholebody.arrays import Image
 from wholebody.detect import YOLOX
-from wholebody.geometry import Image, box_areas, iou
+from wholebody.geometry import box_areas, iou
 from wholebody.runtime import open_session
 from wholebody.train.pool import read_pool
 

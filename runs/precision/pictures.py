@@ -6,8 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from wholebody.arrays import Image
 from wholebody.detect import letterbox
-from wholebody.geometry import Crop, Image
+from wholebody.geometry import Crop
 from wholebody.train.loop import pool_people
 from wholebody.train.pool import read_pool
 

@@ -19,7 +19,6 @@ keypoints outside the 133 (Halpe's head, neck and hip).
 
 import difflib
 import json
-import os
 import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,14 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Doubles, Ints, PathLike, Rows
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.schema import COCO_WHOLEBODY
-
-PathLike = str | os.PathLike[str]
-Ints = npt.NDArray[np.int64]
-Doubles = npt.NDArray[np.float64]
-Rows = slice | Sequence[int] | npt.NDArray[np.bool_] | npt.NDArray[np.integer[Any]]
 
 # JSON field -> part of the schema.
 POINT_FIELDS: Mapping[str, str] = MappingProxyType(
@@ -51,6 +46,7 @@ POINT_FIELDS: Mapping[str, str] = MappingProxyType(
         "righthand_kpts": "right_hand",
     }
 )
+
 # The columns of `Labels.valid`, and the fields they come from.
 VALID_FIELDS = ("foot_valid", "face_valid", "lefthand_valid", "righthand_valid")
 VALID_PARTS = ("feet", "face", "left_hand", "right_hand")
@@ -58,6 +54,7 @@ VALID_PARTS = ("feet", "face", "left_hand", "right_hand")
 # Our row of each of Halpe's 136 points, -1 for head, neck and hip. Source: "Keypoints format" in the README of
 # Fang-Haoshu/Halpe-FullBody. Feet alternate left and right; faces and hands are ordered as ours.
 HALPE_136 = np.array([*range(17), -1, -1, -1, 17, 20, 18, 21, 19, 22, *range(23, 91), *range(91, 133)])
+
 # How `keypoints` is laid out, by its number of points.
 _KNOWN = {17: np.arange(17), 133: np.arange(133), 136: HALPE_136}
 
@@ -316,9 +313,9 @@ def picture_path(folder: PathLike, file_name: str) -> Path:
     return path
 
 
-# --- A JSON file, value by value --------------------------------------------------------------------------------------
-
 _CHUNK = 2**20
+
+
 _SPACE = re.compile(r"[ \t\r\n]*")
 _decode = json.JSONDecoder().raw_decode
 
@@ -409,9 +406,9 @@ class _Stream:
         return bool(chunk)
 
 
-# --- Rows -------------------------------------------------------------------------------------------------------------
-
 _BLOCK = 4096
+
+
 _MISSING = object()
 _UNSAID = 2  # a flag that the row does not have
 
@@ -544,9 +541,6 @@ def _flag(row: Mapping[str, Any], name: str) -> int:
     return int(value)
 
 
-# --- From rows to arrays ----------------------------------------------------------------------------------------------
-
-
 def _assemble(rows: _Rows, images: _Images, categories: Mapping[int, bool], order: Ints) -> Labels:
     """The people that can be read as arrays, and why the others cannot."""
     m, k = len(rows.ids), len(COCO_WHOLEBODY)
@@ -625,9 +619,6 @@ def _as_rows(labels: Labels) -> Iterator[dict[str, Any]]:
         }
 
 
-# --- Which point is which ---------------------------------------------------------------------------------------------
-
-
 def _plain(name: str) -> str:
     """A keypoint's name without case, spaces and dashes."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
@@ -639,6 +630,8 @@ def _row_named(name: str) -> int:
 
 
 _BY_NAME = {_plain(name): row for row, name in enumerate(COCO_WHOLEBODY.names)}
+
+
 _BY_NAME |= {_plain(re.sub("^(l|r)(eft|ight)_", r"\1", name)): row for row, name in enumerate(COCO_WHOLEBODY.names)}
 
 

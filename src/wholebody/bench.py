@@ -34,16 +34,17 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody import draw
+from wholebody.arrays import Floats, Image
 from wholebody.detect import YOLOX, grid
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
-from wholebody.geometry import Image
+from wholebody.files import cache_folder
 from wholebody.images import write_image
 from wholebody.plots import COLORS, Axes, text, ticks
-from wholebody.poses import Floats, Poses
+from wholebody.poses import Poses
 from wholebody.runtime import Session, input_size, open_session
 from wholebody.schema import COCO_WHOLEBODY, HAND_EDGES
-from wholebody.weights import cache_folder, find
+from wholebody.weights import find
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,8 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
-from wholebody.geometry import Image
 from wholebody.pipeline import Follower
 from wholebody.poses import Poses
 from wholebody.smooth import Smoother

@@ -4,17 +4,18 @@ import difflib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from wholebody.console import _progress
 from wholebody.errors import WholebodyError
 
 # As in jobs.py, which would take a second to import.
 Format = Literal["coco", "openpose", "comfy", "npz", "csv", "parquet", "trc", "png"]
+
 Picture = Literal["skeleton", "openpose", "none"]
 Part = Literal["body", "hands", "face", "feet"]
 Latency = Literal["low", "high"]
@@ -167,18 +168,6 @@ def camera(
     return 0
 
 
-@contextmanager
-def _progress(name: str, total: int) -> Iterator[Callable[..., None]]:
-    """A bar on stderr and the function that moves it on, by one unless told; a single picture needs none."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=total < 2) as bar:
-        task = bar.add_task(name, total=total)
-        yield lambda steps=1: bar.advance(task, steps)
-
-
 def models() -> int:
     """List the networks: bundled ones, and released ones that are downloaded when first used.
 
@@ -187,7 +176,8 @@ def models() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from wholebody.weights import cache_folder, rows
+    from wholebody.files import cache_folder
+    from wholebody.weights import rows
 
     found = rows()
     licences = list(dict.fromkeys(row["licence"] for row in found))

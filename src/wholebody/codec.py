@@ -12,10 +12,8 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Floats, Ints
 from wholebody.errors import WholebodyError
-
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 
 
 class Codec(Protocol):
@@ -39,9 +37,7 @@ class Codec(Protocol):
     def mirror(self) -> Callable[..., tuple[Floats, ...]]: ...
 
 
-def merge_flipped(
-    codec: Codec, outputs: Sequence[Floats], flipped: Sequence[Floats], flip: Integers
-) -> tuple[Floats, ...]:
+def merge_flipped(codec: Codec, outputs: Sequence[Floats], flipped: Sequence[Floats], flip: Ints) -> tuple[Floats, ...]:
     """Average the outputs for a crop and those for its mirror image (flip test).
 
     Args:
@@ -139,7 +135,7 @@ class SimCC:
             ranges.append(_quantile(total, 0.84) - _quantile(total, 0.16))
         return (np.stack(ranges, axis=-1) / (2 * self.split_ratio)).astype(np.float32)
 
-    def mirror(self, flip: Integers, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    def mirror(self, flip: Ints, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """See `Codec`."""
         return x[..., flip, ::-1], y[..., flip, :]
 
@@ -269,7 +265,7 @@ class Heatmap:
         keypoints = (cells * self.cell).astype(np.float32)
         return keypoints.reshape(*lead, 2), scores.reshape(lead)
 
-    def mirror(self, flip: Integers, maps: Floats) -> tuple[Floats]:
+    def mirror(self, flip: Ints, maps: Floats) -> tuple[Floats]:
         """See `Codec`."""
         turned = maps[..., flip, :, ::-1]
         if self.udp:
@@ -336,7 +332,7 @@ class Regression:
                 raise WholebodyError(f"coordinates have {columns} columns, expected 2, 3 or 4. Choose another codec.")
         return keypoints.astype(np.float32, copy=False), scores.astype(np.float32, copy=False)
 
-    def mirror(self, flip: Integers, coordinates: Floats) -> tuple[Floats]:
+    def mirror(self, flip: Ints, coordinates: Floats) -> tuple[Floats]:
         """See `Codec`."""
         turned = coordinates[..., flip, :]
         # Pixel x is pixel w - 1 - x of the mirror image.
@@ -363,7 +359,7 @@ def _drawn(
     return shown & inside, weight
 
 
-def _around(maps: npt.NDArray[np.floating], at: Integers, reach: int) -> Floats:
+def _around(maps: npt.NDArray[np.floating], at: Ints, reach: int) -> Floats:
     """The cells around one of each map, 0 outside: (M, h, w) and (M, 2) x, y -> (M, 2 reach + 1, 2 reach + 1)."""
     h, w = maps.shape[1:]
     x, y = (at[:, axis, None] + np.arange(-reach, reach + 1) for axis in (0, 1))
@@ -372,12 +368,12 @@ def _around(maps: npt.NDArray[np.floating], at: Integers, reach: int) -> Floats:
     return np.where(inside, values, 0).astype(np.float32)
 
 
-def _inner(maps: npt.NDArray[np.floating], at: Integers, reach: int) -> npt.NDArray[np.bool_]:
+def _inner(maps: npt.NDArray[np.floating], at: Ints, reach: int) -> npt.NDArray[np.bool_]:
     """(M, 2) whether there are `reach` more cells on both sides along x and y."""
     return (at >= reach) & (at < np.array(maps.shape[:0:-1]) - reach)
 
 
-def _quarter(maps: npt.NDArray[np.floating], at: Integers) -> Floats:
+def _quarter(maps: npt.NDArray[np.floating], at: Ints) -> Floats:
     """(M, 2) a quarter of a cell towards the higher neighbour along x and along y; 0 between equals."""
     near = _around(maps, at, 1)
     slope = np.stack([near[:, 1, 2] - near[:, 1, 0], near[:, 2, 1] - near[:, 0, 1]], axis=-1)
@@ -388,7 +384,7 @@ def _quarter(maps: npt.NDArray[np.floating], at: Integers) -> Floats:
 _LONGEST_STEP = 2.0
 
 
-def _taylor(maps: npt.NDArray[np.floating], at: Integers, sigma: float, udp: bool) -> npt.NDArray[np.float64]:
+def _taylor(maps: npt.NDArray[np.floating], at: Ints, sigma: float, udp: bool) -> npt.NDArray[np.float64]:
     """(M, 2) the step from a map's maximum to that of the Taylor expansion of the log of the smoothed map.
 
     The two papers' released codes differ in how they take second derivatives: over two cells (DARK) or one (UDP).

@@ -32,11 +32,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.annotations import Labels, picture_path, write_labels
+from wholebody.arrays import Doubles, Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import Figure, Report, evaluate, match
 from wholebody.files import replacing
 from wholebody.formats import read_coco
-from wholebody.geometry import Array, Image
 from wholebody.images import read_image
 from wholebody.measure import (
     Boxes,
@@ -50,10 +50,11 @@ from wholebody.measure import (
     read_set,
 )
 from wholebody.plots import COLORS, GRID, Axes, text
-from wholebody.poses import Floats, Poses
+from wholebody.poses import Poses
+from wholebody.preprocess import IMAGENET_RGB
 from wholebody.runtime import Precision, input_size, notes, open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
-from wholebody.weights import IMAGENET_RGB, MANIFEST, find
+from wholebody.weights import MANIFEST, find
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "whole")
 
@@ -380,7 +381,7 @@ def _title(name: str) -> str:
     return Path(name).stem if Path(name).suffix else name
 
 
-def difference(ours: Array, theirs: Array, image_ids: npt.NDArray[np.int64], resamples: int = 1000) -> Figure:
+def difference(ours: Doubles, theirs: Doubles, image_ids: npt.NDArray[np.int64], resamples: int = 1000) -> Figure:
     """Mean of `ours` - `theirs` over the people both have a number for, with its 95 % interval over pictures.
 
     Args:

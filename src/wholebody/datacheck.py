@@ -7,7 +7,6 @@ far from their box, flags that contradict the points. Each check is a function o
 A point counts as labelled from its flag (1, 2), or from a confidence of LEAST in a file of confidences.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,12 @@ from wholebody.annotations import (
     POINT_FIELDS,
     VALID_FIELDS,
     VALID_PARTS,
-    Doubles,
     Labels,
     picture_path,
     read_labels,
     read_mapping,
 )
+from wholebody.arrays import Doubles, PathLike
 from wholebody.errors import WholebodyError
 from wholebody.images import image_size
 from wholebody.schema import COCO_WHOLEBODY
@@ -45,7 +44,6 @@ _SOME = 16384
 _SHOWN = 5
 
 Mask = npt.NDArray[np.bool_]
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)

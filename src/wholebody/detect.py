@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
-from wholebody.geometry import Image
 from wholebody.images import as_image
 from wholebody.runtime import Session, input_size, notes
 
-Floats = npt.NDArray[np.float32]
 Detections = tuple[Floats, Floats]
 
 STRIDES = (8, 16, 32)

@@ -16,10 +16,11 @@ from rich.table import Table
 
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
+from wholebody.files import cache_folder
 from wholebody.images import read_image
 from wholebody.runtime import duplicates, input_size, providers
 from wholebody.speeds import fastest, table, time_precisions
-from wholebody.weights import MANIFEST, cache_folder, find
+from wholebody.weights import MANIFEST, find
 from wholebody.wholebody import DETECTOR, POSE, WholeBody
 
 SAMPLE = Path(__file__).parent / "sample.jpg"

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.poses import Floats, Poses
+from wholebody.arrays import Floats, Image
+from wholebody.poses import Poses
 from wholebody.schema import HAND_EDGES, OPENPOSE, OPENPOSE_25, OPENPOSE_COLORS, Schema
 
-Image = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 # A point farther away than this many pixels is noise, and OpenCV's fixed-point coordinates would overflow.

@@ -22,22 +22,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Floats, Image
 from wholebody.codec import Codec, Heatmap, Regression, SimCC, merge_flipped
 from wholebody.errors import WholebodyError
-from wholebody.geometry import Crop, Image
+from wholebody.geometry import Crop
 from wholebody.images import as_image
 from wholebody.poses import Poses
+from wholebody.preprocess import IMAGENET_RGB, Preprocessing, normalize
 from wholebody.runtime import Session, Tensor, input_size, notes
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema, schema_named
-from wholebody.weights import IMAGENET_RGB, Preprocessing
-
-Floats = npt.NDArray[np.float32]
 
 # Crops in one run. On a CPU the time of a crop no longer falls beyond a few, and 32 crops of 384x288 are 43 MB as
 # float32 before the network's own maps.
 BATCH = 32
+
 # Left out, the network tells: its shapes, its notes, or else what most networks have.
 _TOLD: Any = None
+
+
+def _calibration(parts: Mapping[str, Sequence[float]] | None, schema: Schema) -> Floats | None:
+    """Slope and offset (2, K) of the logistic curve from a network's score to a chance; the notes have them by part."""
+    if parts is None:
+        return None
+    rows = np.full((2, len(schema)), np.nan, np.float32)
+    try:
+        for part, curve in parts.items():
+            rows[:, schema.parts[part]] = np.array(curve, np.float32)[:, None]
+    except (AttributeError, TypeError, ValueError, KeyError, IndexError):
+        rows[:] = np.nan
+    if not np.isfinite(rows).all():
+        raise WholebodyError("the file's calibration is not a slope and an offset for every part. Export it again.")
+    return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,15 +237,6 @@ class TopDown:
         return Poses(keypoints, scores, boxes, np.asarray(box_scores, np.float32), self.schema)
 
 
-def normalize(crops: Image, preprocessing: Preprocessing = IMAGENET_RGB) -> Floats:
-    """(N, h, w, 3) uint8 BGR -> (N, 3, h, w) float32 in the colour order wanted, minus mean, over std."""
-    ordered = crops[..., ::-1] if preprocessing.color == "RGB" else crops
-    planes = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), dtype=np.float32)
-    planes -= np.array(preprocessing.mean, np.float32)[:, None, None]
-    planes /= np.array(preprocessing.std, np.float32)[:, None, None]
-    return planes
-
-
 def check_boxes(boxes: npt.ArrayLike, image: Image) -> Floats:
     """Boxes of people in `image` as (N, 4) float32, or an error that names the row.
 
@@ -310,21 +316,6 @@ def _preprocessing(about: Mapping[str, Any]) -> Preprocessing:
     if color not in ("RGB", "BGR"):
         raise ValueError(f"color is {color!r}")
     return Preprocessing(color, (r, g, b), (sr, sg, sb))
-
-
-def _calibration(parts: Mapping[str, Sequence[float]] | None, schema: Schema) -> Floats | None:
-    """Slope and offset (2, K) of the logistic curve from a network's score to a chance; the notes have them by part."""
-    if parts is None:
-        return None
-    rows = np.full((2, len(schema)), np.nan, np.float32)
-    try:
-        for part, curve in parts.items():
-            rows[:, schema.parts[part]] = np.array(curve, np.float32)[:, None]
-    except (AttributeError, TypeError, ValueError, KeyError, IndexError):
-        rows[:] = np.nan
-    if not np.isfinite(rows).all():
-        raise WholebodyError("the file's calibration is not a slope and an offset for every part. Export it again.")
-    return rows
 
 
 def _schema(given: Schema | None, name: str | None, keypoints: int | None) -> Schema:

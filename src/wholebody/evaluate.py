@@ -32,19 +32,19 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.annotations import Labels
+from wholebody.arrays import Bools, Doubles, Floats, Ints
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
-from wholebody.geometry import PADDING, Array, box_areas, oks
-from wholebody.poses import Floats, Poses
+from wholebody.geometry import PADDING, box_areas, oks
+from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 ROWS: Mapping[str, slice] = {**COCO_WHOLEBODY.parts, "whole": slice(0, len(COCO_WHOLEBODY))}
+
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "hands", "whole")
 FIGURES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L", "OKS", "PCK")
 COCO_NAMES = {
@@ -58,6 +58,7 @@ COCO_NAMES = {
 
 # COCO's constants.
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
+
 RECALLS = np.linspace(0, 1, 101)
 AREAS = np.array([[0, 1e10], [32**2, 96**2], [96**2, 1e10]])  # all, medium, large
 MOST = 20  # predictions of one image that count
@@ -69,6 +70,7 @@ PCK_PERSON, PCK_PART = 0.05, 0.1
 # A bootstrap of more images draws blocks of images, and reads a longer precision curve at this many places. The
 # intervals then are off by about a tenth of their width at most.
 BLOCKS, PLACES = 256, 256
+
 # Pairs that are compared at once: few enough for a processor's cache.
 CHUNK = 512
 
@@ -226,7 +228,7 @@ class Ranking:
 
     images: Ints
     rows: Ints
-    scores: Array
+    scores: Doubles
     keypoints: Floats
     keypoint_scores: Floats
 
@@ -249,8 +251,8 @@ class People:
     """
 
     rows: Ints
-    oks: Mapping[str, Array]
-    errors: Array
+    oks: Mapping[str, Doubles]
+    errors: Doubles
 
 
 def evaluate(
@@ -280,7 +282,7 @@ def evaluate(
     people = _people(data)
 
     figures: dict[str, dict[str, Figure]] = {}
-    spreads: dict[str, dict[str, Array]] = {}
+    spreads: dict[str, dict[str, Doubles]] = {}
     for number, (part, rows) in enumerate(ROWS.items()):
         values, spread = _precision_and_recall(data, number, rows, draws)
         for name, (total, count) in _sums(data, people, part, rows).items():
@@ -382,7 +384,7 @@ def _suppress(ranking: Ranking, boxes: Floats, settings: Settings) -> Ints:
     )
 
 
-def _soft(scores: Array, similar: Array, offsets: Ints, settings: Settings) -> Ints:
+def _soft(scores: Doubles, similar: Doubles, offsets: Ints, settings: Settings) -> Ints:
     """Take the best, lower the scores of its like, and again, `MOST` times. Rows of one image, best first."""
     left = np.arange(len(scores))
     kept: list[int] = []
@@ -396,14 +398,16 @@ def _soft(scores: Array, similar: Array, offsets: Ints, settings: Settings) -> I
     return np.array(kept, dtype=np.int64)
 
 
-def _squared(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Array:
+def _squared(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Doubles:
     """(..., 2) and (..., 2) -> (...) squared distances."""
-    x: Array = a[..., 0].astype(np.float64) - b[..., 0]
-    y: Array = a[..., 1].astype(np.float64) - b[..., 1]
+    x: Doubles = a[..., 0].astype(np.float64) - b[..., 0]
+    y: Doubles = a[..., 1].astype(np.float64) - b[..., 1]
     return x * x + y * y
 
 
 _VARIANCE = (2 * COCO_WHOLEBODY.sigmas) ** 2
+
+
 _STARTS = [rows.start for rows in COCO_WHOLEBODY.parts.values()]
 
 
@@ -414,20 +418,20 @@ class _Data:
 
     images: Ints  # (I,) sorted ids
     order: Ints  # (M,) rows of the labels in the order used here
-    keypoints: Array  # (M, 133, 2)
+    keypoints: Doubles  # (M, 133, 2)
     labelled: Bools  # (M, 133)
     counts: Ints  # (M, 6) labelled points of each part
-    boxes: Array  # (M, 4)
-    areas: Array  # (M,)
+    boxes: Doubles  # (M, 4)
+    areas: Doubles  # (M,)
     crowd: Bools  # (M,)
     place: Ints  # (M,) row of `images`
     starts: Ints  # (I,) first person of each image
     people: Ints  # (I,) how many
     ranking: Ranking
     found: Ints  # (D,) row of `images`
-    extent: Array  # (D,) square pixels
+    extent: Doubles  # (D,) square pixels
     first: Ints  # (D,)
-    similar: Array  # (pairs, 6)
+    similar: Doubles  # (pairs, 6)
 
     @classmethod
     def of(cls, labels: Labels, ranking: Ranking, settings: Settings) -> "_Data":
@@ -478,14 +482,14 @@ class _Data:
 
 def _similar(
     predicted: Floats,
-    keypoints: Array,
+    keypoints: Doubles,
     labelled: Bools,
     counts: Ints,
-    boxes: Array,
-    areas: Array,
+    boxes: Doubles,
+    areas: Doubles,
     d: Ints,
     g: Ints,
-) -> Array:
+) -> Doubles:
     """(pairs, 6) OKS of prediction d with person g for each part and the whole.
 
     Where a person has no label of a part, points count by their distance from the doubled box, as in COCO: it decides
@@ -511,7 +515,7 @@ def _similar(
 
 def _precision_and_recall(
     data: _Data, number: int, rows: slice, draws: "_Draws"
-) -> tuple[dict[str, float], dict[str, Array]]:
+) -> tuple[dict[str, float], dict[str, Doubles]]:
     """AP and AR of one part, and of each resampling (B,)."""
     ignored = data.crowd | (data.counts[:, number] == 0)
     ignored = ignored | (data.areas < AREAS[:, :1]) | (data.areas > AREAS[:, 1:])  # (A, M)
@@ -527,7 +531,7 @@ def _precision_and_recall(
     hit, counted, image = hit[..., best_first], counted[..., best_first], data.found[chosen][best_first]
 
     values: dict[str, float] = {}
-    spread: dict[str, Array] = {}
+    spread: dict[str, Doubles] = {}
     for a, size in enumerate(("", "_M", "_L")):
         there = np.bincount(data.place[~ignored[a]], minlength=len(data.images))
         precision, recall = _curve(hit[a], counted[a], int(there.sum()))
@@ -575,7 +579,7 @@ def _outcomes(data: _Data, number: int, chosen: Ints, place: Ints, ignored: Bool
     return outcome
 
 
-def _curve(hit: Bools, counted: Bools, people: int) -> tuple[Array, Array]:
+def _curve(hit: Bools, counted: Bools, people: int) -> tuple[Doubles, Doubles]:
     """(T,) average precision over the recall levels and (T,) recall, of predictions (T, n) from the best on."""
     nothing = np.full(len(hit), np.nan if people == 0 else 0.0)
     if people == 0 or hit.shape[1] == 0:
@@ -585,7 +589,7 @@ def _curve(hit: Bools, counted: Bools, people: int) -> tuple[Array, Array]:
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = hits / people
     reached = np.searchsorted(RECALLS, recall, side="right")
-    average: Array = (envelope * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(RECALLS)
+    average: Doubles = (envelope * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(RECALLS)
     return average, recall[:, -1]
 
 
@@ -596,7 +600,7 @@ class _Draws:
     weights: Floats  # (1 + B, blocks), first every block once
     block: Ints  # (I,)
 
-    def curves(self, hit: Bools, counted: Bools, image: Ints, people: Ints, exact: Array) -> tuple[Array, Array]:
+    def curves(self, hit: Bools, counted: Bools, image: Ints, people: Ints, exact: Doubles) -> tuple[Doubles, Doubles]:
         """`_curve` of each resampling: (B, T) twice, moved by what reading the curve at few places changes.
 
         Args:
@@ -644,7 +648,7 @@ def _draws(images: int, resamples: int, seed: int) -> _Draws:
     return _Draws(np.vstack([np.ones(blocks), weights]).astype(np.float32), block)
 
 
-def _figure(value: float, spread: Array) -> Figure:
+def _figure(value: float, spread: Doubles) -> Figure:
     spread = spread[np.isfinite(spread)]
     low, high = np.percentile(spread, [2.5, 97.5]) if len(spread) and np.isfinite(value) else (np.nan, np.nan)
     return Figure(float(value), float(low), float(high))
@@ -677,7 +681,7 @@ def _people(data: _Data) -> People:
     return People(rows, dict(zip(ROWS, oks_of.T, strict=True)), errors)
 
 
-def _sums(data: _Data, people: People, part: str, rows: slice) -> dict[str, tuple[Array, Array]]:
+def _sums(data: _Data, people: People, part: str, rows: slice) -> dict[str, tuple[Doubles, Doubles]]:
     """OKS and PCK as what each person adds to the sum and to the count."""
     similar, errors = people.oks[part], people.errors[:, rows]
     there = np.isfinite(similar)
@@ -699,12 +703,12 @@ def _sums(data: _Data, people: People, part: str, rows: slice) -> dict[str, tupl
     }
 
 
-def _mean(total: Array, count: Array, data: _Data, draws: _Draws) -> tuple[float, Array]:
+def _mean(total: Doubles, count: Doubles, data: _Data, draws: _Draws) -> tuple[float, Doubles]:
     """The mean over people, and of each resampling (B,)."""
     block, n = draws.block[data.place], draws.weights.shape[1]
     totals, counts = (np.bincount(block, weights=column, minlength=n) for column in (total, count))
     with np.errstate(invalid="ignore", divide="ignore"):
-        many: Array = (draws.weights @ totals) / (draws.weights @ counts)
+        many: Doubles = (draws.weights @ totals) / (draws.weights @ counts)
     return float(many[0]), many[1:]
 
 
@@ -756,7 +760,7 @@ def accuracy(
     mask: npt.NDArray[np.generic],
     codec: SimCC,
     threshold: float = 0.05,
-) -> tuple[Array, float]:
+) -> tuple[Doubles, float]:
     """Share of people whose point lies within `threshold` of the label: the released training log's `acc_pose`.
 
     As there, the distance along x is counted in input heights and along y in input widths.

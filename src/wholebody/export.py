@@ -173,7 +173,8 @@ def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -
     import onnx
     from onnx import TensorProto, helper
 
-    from wholebody.estimate import TopDown, normalize
+    from wholebody.estimate import TopDown
+    from wholebody.preprocess import normalize
 
     session = open_session(source, "cpu")
     named = {tensor.name for tensor in session.outputs}

@@ -11,6 +11,7 @@ from wholebody.errors import WholebodyError
 
 # The results of a file are named after it and this.
 RESULT = "_pose"
+
 _BESIDE = (".json", "_coco.json", "_openpose.json", "_comfy.json", ".npz", ".csv", ".parquet")
 
 
@@ -94,3 +95,12 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def cache_folder() -> Path:
+    """WHOLEBODY_CACHE, or the platform's cache folder of the user. It need not exist yet."""
+    if chosen := os.environ.get("WHOLEBODY_CACHE"):
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("wholebody"))

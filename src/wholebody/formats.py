@@ -24,7 +24,6 @@ file and the field.
 
 import csv
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,14 +36,11 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Doubles, Floats, PathLike, Size
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.poses import Floats, Poses
+from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY, OPENPOSE, OPENPOSE_25, SCHEMAS, Schema, schema_named
-
-PathLike = str | os.PathLike[str]
-Doubles = npt.NDArray[np.float64]
-Size = tuple[int, int]
 
 # JSON field -> part of the schema, in the order of the files.
 _OPENPOSE_FIELDS = {
@@ -53,6 +49,7 @@ _OPENPOSE_FIELDS = {
     "hand_left_keypoints_2d": "left_hand",
     "hand_right_keypoints_2d": "right_hand",
 }
+
 _COCO_FIELDS = {
     "keypoints": "body",
     "foot_kpts": "feet",
@@ -66,9 +63,6 @@ _LARGEST = float(np.finfo(np.float32).max)
 _NO_ID = -1
 # Marker files that are written at a time: systems allow a few hundred open files.
 _TRC_OPEN = 100
-
-
-# --- OpenPose JSON, CMU 1.3 -------------------------------------------------------------------------------------------
 
 
 def openpose_name(stem: str, frame: int) -> str:
@@ -115,9 +109,6 @@ def read_openpose(path: PathLike) -> Poses:
         value = person.get("person_id")
         ids.append(file.integer(value[0] if isinstance(value, list) and value else _NO_ID, f"people[{n}].person_id"))
     return _poses(triplets, schema, ids=ids)
-
-
-# --- ComfyUI's POSE_KEYPOINT ------------------------------------------------------------------------------------------
 
 
 def write_comfy(
@@ -188,9 +179,6 @@ def read_comfy(path: PathLike) -> tuple[list[Poses], list[Size]]:
         frames.append(_poses(triplets, OPENPOSE))
         sizes.append((width, height))
     return frames, sizes
-
-
-# --- COCO-WholeBody results -------------------------------------------------------------------------------------------
 
 
 def write_coco(
@@ -264,9 +252,6 @@ def read_coco(path: PathLike) -> dict[int | str, Poses]:
         scores = np.array([person[2] for person in people], dtype=np.float32)
         images[image_id] = replace(poses, boxes=np.stack(boxes), box_scores=scores)
     return images
-
-
-# --- NPZ --------------------------------------------------------------------------------------------------------------
 
 
 def write_npz(path: PathLike, poses: Poses) -> None:
@@ -354,9 +339,6 @@ def _from_arrays(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> Pose
         return Poses(keypoints, scores, boxes, box_scores, schema_named(str(arrays["schema"])), ids)
     except ValueError as error:
         raise WholebodyError(f"{path}: {error}. Write it again.") from error
-
-
-# --- CSV --------------------------------------------------------------------------------------------------------------
 
 
 def write_csv(path: PathLike, images: Mapping[str, Poses]) -> None:
@@ -449,7 +431,6 @@ def _csv_schema(path: PathLike, image: str, persons: Mapping[str, Mapping[str, o
     )
 
 
-# --- Videos -----------------------------------------------------------------------------------------------------------
 #
 # A video's poses are pairs (time, people): seconds since its start, and Poses with ids. Writers take any iterable of
 # them that can be gone through again and again, such as a list, and hold a frame at a time.
@@ -733,9 +714,6 @@ def _video_index(path: PathLike, frames: Iterable[Timed]) -> tuple[list[float], 
     return times, sorted(ids), schema or COCO_WHOLEBODY
 
 
-# --- controlnet_aux's dict --------------------------------------------------------------------------------------------
-
-
 class Bodies(TypedDict):
     """`candidate` (18 N, 2) and `subset` (N, 18): the row of a point in `candidate`, or -1."""
 
@@ -774,8 +752,6 @@ def pose_dict(poses: Poses, size: Size, threshold: float = 0.3) -> PoseDict:
         "faces": shown[:, OPENPOSE.parts["face"]][:, :68],
     }
 
-
-# --- Shared -----------------------------------------------------------------------------------------------------------
 
 _PIXEL_DECIMALS, _SCORE_DECIMALS = 2, 4
 

@@ -8,20 +8,18 @@ A run that is stopped goes on where it was: pictures that exist are kept, and a 
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import av
 
+from wholebody.arrays import Image, PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.geometry import Image
 from wholebody.images import write_image
 from wholebody.video import VIDEO_SUFFIXES, turner
 
-PathLike = str | os.PathLike[str]
 _DONE = "frames.json"
 
 

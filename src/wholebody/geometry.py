@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
+from wholebody.arrays import Doubles, Image
 
 PADDING = 1.25
 
 
-def center_scale(box: npt.ArrayLike, size: tuple[int, int], padding: float = PADDING) -> tuple[Array, Array]:
+def center_scale(box: npt.ArrayLike, size: tuple[int, int], padding: float = PADDING) -> tuple[Doubles, Doubles]:
     """The region a person's crop shows: centre (x, y) and extent (w, h) in image pixels, of the input's aspect.
 
     Args:
@@ -34,7 +33,7 @@ def center_scale(box: npt.ArrayLike, size: tuple[int, int], padding: float = PAD
 
 def crop_matrix(
     center: npt.ArrayLike, scale: npt.ArrayLike, size: tuple[int, int], rotation: float = 0.0, udp: bool = False
-) -> Array:
+) -> Doubles:
     """The (2, 3) affine from image pixels to input pixels.
 
     Args:
@@ -67,7 +66,7 @@ class Crop:
         size: (w, h) of the input.
     """
 
-    matrix: Array
+    matrix: Doubles
     size: tuple[int, int]
 
     @classmethod
@@ -86,11 +85,11 @@ class Crop:
         """(H, W, C) image -> (h, w, C) crop, bilinear, black outside. Any colour order, kept."""
         return cv2.warpAffine(image, self.matrix, self.size, flags=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
-    def to_input(self, points: npt.NDArray[np.floating]) -> Array:
+    def to_input(self, points: npt.NDArray[np.floating]) -> Doubles:
         """(..., 2) image pixels -> input pixels."""
         return points @ self.matrix[:, :2].T + self.matrix[:, 2]
 
-    def to_image(self, points: npt.NDArray[np.floating]) -> Array:
+    def to_image(self, points: npt.NDArray[np.floating]) -> Doubles:
         """(..., 2) input pixels -> image pixels; the exact inverse of `to_input`."""
         inverse = np.linalg.inv(self.matrix[:, :2])
         return (points - self.matrix[:, 2]) @ inverse.T
@@ -102,7 +101,7 @@ def box_areas(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return areas
 
 
-def iou(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Array:
+def iou(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Doubles:
     """Intersection over union of boxes: (N, 4) and (M, 4) xyxy -> (N, M). Boxes without area score 0."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
@@ -110,7 +109,7 @@ def iou(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Array:
     intersection = np.clip(high - low, 0, None).prod(axis=2)
     area_a, area_b = (np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (a, b))
     union = area_a[:, None] + area_b[None] - intersection
-    ratio: Array = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    ratio: Doubles = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
     return ratio
 
 
@@ -120,7 +119,7 @@ def oks(
     visible: npt.NDArray[np.generic],
     areas: npt.NDArray[np.floating],
     sigmas: npt.NDArray[np.floating],
-) -> Array:
+) -> Doubles:
     """Object keypoint similarity of every prediction with every true person.
 
     OKS = mean over labelled points of exp(-d^2 / (2 s^2 k^2)), k = 2 sigma, s^2 = area (COCO keypoint evaluation).
@@ -137,6 +136,6 @@ def oks(
     similarity = np.exp(-squared / (2 * variance * (np.asarray(areas)[None, :, None] + np.spacing(1))))
     labelled = np.asarray(visible) > 0
     count = labelled.sum(axis=1)
-    total: Array = (similarity * labelled[None]).sum(axis=2)
-    mean: Array = np.divide(total, count[None], out=np.zeros_like(total), where=count[None] > 0)
+    total: Doubles = (similarity * labelled[None]).sum(axis=2)
+    mean: Doubles = np.divide(total, count[None], out=np.zeros_like(total), where=count[None] > 0)
     return mean

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.geometry import Image
 
 # 268 million pixels are 0.8 GB in memory; the largest phone cameras make 200 million.
 MAX_PIXELS = 2**28

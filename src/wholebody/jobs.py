@@ -29,9 +29,11 @@ from typing import Any, Literal
 import numpy as np
 
 from wholebody import draw, formats, video
+from wholebody.arrays import Image
+from wholebody.console import progress
 from wholebody.errors import WholebodyError
 from wholebody.files import RESULT, about, is_result, make_folder, replace_folder, replacing
-from wholebody.geometry import Image, box_areas
+from wholebody.geometry import box_areas
 from wholebody.images import WRITE_SUFFIXES, find_images, read_image, write_image
 from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
 from wholebody.pipeline import Follower, Latency, ahead, depth_for, follow
@@ -42,12 +44,14 @@ from wholebody.video import Frame
 from wholebody.wholebody import WholeBody
 
 Format = Literal["coco", "openpose", "comfy", "npz", "csv", "parquet", "trc", "png"]
+
 Picture = Literal["skeleton", "openpose", "none"]
 Part = Literal["body", "hands", "face", "feet"]
 Smooth = Literal["off", "light", "strong"]
 
 # Pictures are read and estimated in small groups: people of a group share batches, and memory stays bounded.
 GROUP_PIXELS = 2**23
+
 GROUP_PICTURES = 8
 _VIDEO_ONLY = ("parquet", "trc", "png")
 _JSON = ("coco", "openpose", "comfy")
@@ -234,9 +238,6 @@ def _result_names(files: Sequence[Path], output: Path | None) -> dict[Path, Path
     return places
 
 
-# --- Pictures -------------------------------------------------------------------------------------------------------
-
-
 def _pictures(
     model: WholeBody, files: Sequence[Path], places: Mapping[Path, Path], job: Job, failed: list[str]
 ) -> Iterator[Done]:
@@ -324,9 +325,6 @@ def _path(place: Path, kind: Format, kinds: Sequence[Format]) -> Path:
     several = sum(other in _JSON for other in set(kinds)) > 1
     end = f".{kind}" if kind not in _JSON else f"_{kind}.json" if several else ".json"
     return place.with_name(place.name + end)
-
-
-# --- Videos ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -610,9 +608,6 @@ def _nothing_left(frames: Iterator[Frame]) -> Iterator[Frame]:
             raise
 
 
-# --- Telling --------------------------------------------------------------------------------------------------------
-
-
 def _report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str]) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -645,29 +640,3 @@ def _report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str]) -
 
 def _count(number: int, word: str, many: str | None = None) -> str:
     return f"{number} {word if number == 1 else many or word + 's'}"
-
-
-@contextmanager
-def progress(name: str, total: int | None, unit: str | None = None, before: int = 0) -> Iterator[Callable[[], None]]:
-    """A bar on stderr and the function that moves it on by one; a single picture needs none.
-
-    Args:
-        total: how many there will be, None if nobody knows. unit: what is counted in a second. before: done already.
-    """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = [TextColumn(escape(name)), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}")]
-    hidden = total is not None and total < 2
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=hidden) as bar:
-        task = bar.add_task(name, total=total, completed=before, speed="")
-        started, count = time.perf_counter(), 0
-
-        def advance() -> None:
-            nonlocal count
-            count += 1
-            speed = "" if unit is None else f"{count / (time.perf_counter() - started):.1f} {unit}/s"
-            bar.update(task, advance=1, speed=speed)
-
-        yield advance

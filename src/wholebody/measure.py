@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.annotations import Labels, picture_path
+from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown, check_boxes
 from wholebody.files import replacing
-from wholebody.geometry import Image
 from wholebody.images import read_image
-from wholebody.poses import Floats, Poses
+from wholebody.poses import Poses
 from wholebody.runtime import Precision, open_session
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
 from wholebody.weights import find

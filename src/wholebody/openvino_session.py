@@ -209,7 +209,7 @@ def _cache(precision: str) -> dict[str, str]:
 
     A folder for each precision: OpenVINO gives what differs only in that the same name.
     """
-    from wholebody.weights import cache_folder
+    from wholebody.files import cache_folder
 
     folder = cache_folder() / "openvino" / precision
     try:

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Floats, Index
 from wholebody.schema import COCO_WHOLEBODY, Schema, conversion
-
-Floats = npt.NDArray[np.float32]
-Index = int | slice | Sequence[int] | npt.NDArray[np.bool_] | npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from wholebody import draw
 from wholebody.annotations import Labels, picture_path
+from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import FIGURES, People, Report
 from wholebody.files import replacing
-from wholebody.geometry import Image
 from wholebody.images import read_image
 from wholebody.plots import COLORS, Axes, text, ticks
 from wholebody.poses import Poses

@@ -304,7 +304,7 @@ def _provider_options(device: str) -> list[Any]:
         case "cuda":
             return [cuda, cpu]
         case "tensorrt":
-            from wholebody.weights import cache_folder
+            from wholebody.files import cache_folder
 
             engines = cache_folder() / "tensorrt"
             engines.mkdir(parents=True, exist_ok=True)

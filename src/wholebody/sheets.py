@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.annotations import picture_path, read_labels
+from wholebody.arrays import AnyFloats, Image
 from wholebody.errors import WholebodyError
 from wholebody.images import read_image, write_image
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
-Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.floating]
 Part = Literal["whole", "face", "hands", "feet"]
 
 LEFT, RIGHT, MIDDLE = (0, 140, 255), (255, 120, 0), (255, 255, 255)
@@ -40,10 +39,10 @@ class Labelled:
     """
 
     image: Image
-    keypoints: Floats
-    visible: Floats
-    boxes: Floats
-    others: Floats
+    keypoints: AnyFloats
+    visible: AnyFloats
+    boxes: AnyFloats
+    others: AnyFloats
 
 
 def sides(schema: Schema = COCO_WHOLEBODY) -> npt.NDArray[np.int64]:

@@ -20,10 +20,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.poses import Floats, Poses
+from wholebody.arrays import Doubles, Floats
+from wholebody.poses import Poses
 from wholebody.schema import Schema
-
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

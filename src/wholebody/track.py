@@ -15,11 +15,10 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Doubles, Floats
 from wholebody.geometry import iou
-from wholebody.poses import Floats, Poses
+from wholebody.poses import Poses
 from wholebody.schema import Schema
-
-Doubles = npt.NDArray[np.float64]
 
 # Points below this score say nothing about where a person is.
 SEEN = 0.3

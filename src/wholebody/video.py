@@ -13,7 +13,6 @@ of the first. Pixels are taken as square.
 """
 
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,12 +27,11 @@ import av
 import cv2
 import numpy as np
 
+from wholebody.arrays import Image, PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import is_result, replacing
-from wholebody.geometry import Image
 from wholebody.images import MAX_PIXELS, find_images, read_image
 
-PathLike = str | os.PathLike[str]
 Notice = Callable[[str], None]
 
 # fmt: off

@@ -32,22 +32,10 @@ from types import MappingProxyType
 from typing import IO, Literal
 
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import cache_folder, replacing
+from wholebody.preprocess import IMAGENET_RGB, PLAIN_BGR, Preprocessing
 
 Kind = Literal["pose", "detector"]
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What a float32 (N, 3, h, w) input expects: (pixel - mean) / std of pixels 0..255, channels in `color` order."""
-
-    color: Literal["RGB", "BGR"]
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-
-IMAGENET_RGB = Preprocessing("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-PLAIN_BGR = Preprocessing("BGR")
 
 
 @dataclass(frozen=True)
@@ -85,6 +73,8 @@ class Weights:
 
 
 _HUB = "https://huggingface.co"
+
+
 _MMPOSE = "https://download.openmmlab.com/mmpose/v1"
 _COCO_UBODY = "Apache-2.0; trained on COCO-WholeBody, whose annotations are for non-commercial use only, and UBody"
 _HUMANART = "Apache-2.0; trained on COCO and Human-Art: read the terms of both before commercial use"
@@ -219,9 +209,12 @@ _ALL = (
     _humanart("l", 60.2, "ce1d7a62"),
     _humanart("x", 61.3, "a39d44ed"),
 )
+
+
 MANIFEST: Mapping[str, Weights] = MappingProxyType({weights.name: weights for weights in _ALL})
 
 _MODELS = Path(__file__).parent / "models"
+
 _CHECKPOINTS = (".pth", ".pt", ".safetensors")
 _TIMEOUT = 30.0  # seconds without a byte
 _TRIES = 4  # of one mirror, each continuing where the last was cut
@@ -266,15 +259,6 @@ def locate(weights: Weights) -> Path:
         return path
     path = cache_folder() / weights.file
     return path if _is_here(path, weights) else _download(weights, path)
-
-
-def cache_folder() -> Path:
-    """WHOLEBODY_CACHE, or the platform's cache folder of the user. It need not exist yet."""
-    if chosen := os.environ.get("WHOLEBODY_CACHE"):
-        return Path(chosen).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("wholebody"))
 
 
 def rows() -> list[dict[str, str]]:
@@ -325,9 +309,6 @@ def _unknown(text: str, kind: Kind) -> str:
     return f"no network is called {text!r}. Use one of {_names(kind)}, or the path of a file."
 
 
-# --- checkpoints ---------------------------------------------------------------------------------------------------
-
-
 def _exported(path: Path, kind: Kind) -> Path:
     """A checkpoint as ONNX, made on first use."""
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
@@ -361,7 +342,6 @@ def _sha256(path: Path) -> str:
         raise WholebodyError(f"{path}: cannot read ({error.strerror}). Check the path and its permissions.") from error
 
 
-# --- downloads -----------------------------------------------------------------------------------------------------
 # With urllib, as pooch neither continues a broken download nor tries a second mirror.
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody import weights
+from wholebody.arrays import Image
 from wholebody.detect import YOLOX, Detections
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
-from wholebody.geometry import Image
 from wholebody.images import as_image
 from wholebody.poses import Poses
 from wholebody.runtime import Precision, Session, int8_file, open_session

@@ -19,11 +19,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Floats, Ints32
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int32]
 
 # The values a phenotype runs through, at equal steps; age starts below 0 at the newborn.
 PHENOTYPES: dict[str, tuple[float, int]] = {
@@ -65,22 +63,22 @@ class Body:
     corners: Floats
     projection: Floats
     bones: tuple[str, ...]
-    parents: Ints
-    skin_bones: Ints
+    parents: Ints32
+    skin_bones: Ints32
     skin_weights: Floats
     shapes: tuple[str, ...]
-    shape_starts: Ints
-    shape_rows: Ints
+    shape_starts: Ints32
+    shape_rows: Ints32
     shape_deltas: Floats
     shape_heads: Floats
     parts: tuple[str, ...]
-    faces: Ints
+    faces: Ints32
     uvs: Floats
-    face_parts: Ints
-    point_rows: Ints
-    point_vertices: Ints
+    face_parts: Ints32
+    point_rows: Ints32
+    point_vertices: Ints32
     point_weights: Floats
-    point_bones: Ints
+    point_bones: Ints32
     tolerances: Floats
 
     @cached_property
@@ -94,25 +92,25 @@ class Body:
         return {name: i for i, name in enumerate(self.shapes)}
 
     @cached_property
-    def main_bone(self) -> Ints:
+    def main_bone(self) -> Ints32:
         """(V,) the bone that moves each vertex most."""
         return np.take_along_axis(self.skin_bones, self.skin_weights.argmax(1)[:, None], 1)[:, 0]
 
     @cached_property
-    def _part_rows(self) -> dict[str, Ints]:
+    def _part_rows(self) -> dict[str, Ints32]:
         return {name: np.flatnonzero(self.face_parts == i).astype(np.int32) for i, name in enumerate(self.parts)}
 
     @cached_property
-    def skin(self) -> Ints:
+    def skin(self) -> Ints32:
         """Vertices of the body's own surface."""
         return used_vertices(self.faces[self.part("body")])
 
-    def part(self, name: str) -> Ints:
+    def part(self, name: str) -> Ints32:
         """Rows of the faces of a surface; none when the body has no such surface."""
         return self._part_rows.get(name, np.zeros(0, np.int32))
 
 
-def used_vertices(faces: Ints) -> Ints:
+def used_vertices(faces: Ints32) -> Ints32:
     """The vertices of some faces, each once, in order."""
     if not faces.size:
         return np.zeros(0, np.int32)
@@ -209,7 +207,7 @@ def _combine(weights: Floats, basis: Floats) -> Floats:
 
 
 @numba.njit(cache=True)
-def bone_transforms(parents: Ints, heads: Floats, rotations: Floats) -> Floats:
+def bone_transforms(parents: Ints32, heads: Floats, rotations: Floats) -> Floats:
     """(J, 3, 4) transforms rest -> posed; `rotations` (J, 3, 3) are about each bone's head, in rest axes.
 
     T_b = T_parent [R | h - R h].
@@ -236,7 +234,7 @@ def bone_transforms(parents: Ints, heads: Floats, rotations: Floats) -> Floats:
 
 
 @numba.njit(cache=True)
-def vertex_transforms(transforms: Floats, skin_bones: Ints, skin_weights: Floats) -> Floats:
+def vertex_transforms(transforms: Floats, skin_bones: Ints32, skin_weights: Floats) -> Floats:
     """(V, 3, 4) blend of the bone transforms of every vertex (linear blend skinning)."""
     count, slots = skin_bones.shape
     blended = np.zeros((count, 3, 4), np.float32)
@@ -264,7 +262,7 @@ def transform(matrices: Floats, points: Floats) -> Floats:
 
 
 @numba.njit(cache=True)
-def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
+def vertex_normals(vertices: Floats, faces: Ints32) -> Floats:
     """(V, 3) unit normals, area weighted; zero where no face touches a vertex."""
     normals = np.zeros_like(vertices)
     for f in range(len(faces)):
@@ -284,7 +282,9 @@ def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
     return normals
 
 
-def outermost(vertices: Floats, faces: Ints, origin: npt.ArrayLike, ray: npt.ArrayLike) -> tuple[Ints, Floats] | None:
+def outermost(
+    vertices: Floats, faces: Ints32, origin: npt.ArrayLike, ray: npt.ArrayLike
+) -> tuple[Ints32, Floats] | None:
     """Where a ray from `origin` (3,) leaves the last of some faces: its vertices (3,) and their weights, or None."""
     if not len(faces):
         return None

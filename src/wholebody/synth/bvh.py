@@ -9,11 +9,9 @@ Positions of the root are read over, not kept: a generated person stands where t
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from wholebody.arrays import Doubles
 from wholebody.errors import WholebodyError
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +26,11 @@ class Motion:
 
     names: tuple[str, ...]
     parents: tuple[int, ...]
-    offsets: Array
-    rotations: Array
+    offsets: Doubles
+    rotations: Doubles
     interval: float
 
-    def places(self) -> Array:
+    def places(self) -> Doubles:
         """(J, 3) of the joints at rest, the root at the origin."""
         places = np.zeros((len(self.names), 3))
         for joint, parent in enumerate(self.parents):
@@ -40,7 +38,7 @@ class Motion:
                 places[joint] = places[parent] + self.offsets[joint]
         return places
 
-    def global_rotations(self) -> Array:
+    def global_rotations(self) -> Doubles:
         """(T, J, 3, 3) of each joint against the world."""
         found = self.rotations.copy()
         for joint, parent in enumerate(self.parents):
@@ -107,7 +105,7 @@ def parse(text: str) -> Motion:
     return Motion(tuple(names), tuple(parents), np.array(offsets), rotations, interval)
 
 
-def _turns(axis: int, degrees: Array) -> Array:
+def _turns(axis: int, degrees: Doubles) -> Doubles:
     """(T, 3, 3) rotations about x, y or z."""
     angle = np.deg2rad(degrees)
     i, j = (axis + 1) % 3, (axis + 2) % 3

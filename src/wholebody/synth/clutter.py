@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.synth.body import Body, Floats, Ints, rest_shape, used_vertices, vertex_normals
-from wholebody.synth.looks import Image, Texture, fabric, recolored
+from wholebody.arrays import Doubles, Floats, Image, Ints32
+from wholebody.synth.body import Body, rest_shape, used_vertices, vertex_normals
+from wholebody.synth.looks import Texture, fabric, recolored
 from wholebody.synth.render import Mesh, join
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ def sheet(grid: npt.ArrayLike, texture: Texture, repeat: float = 1.0) -> Mesh:
     return _mesh(points.reshape(-1, 3), faces, uvs[faces], texture)
 
 
-def _mesh(vertices: Floats, faces: Ints, uvs: Floats, texture: Texture) -> Mesh:
+def _mesh(vertices: Floats, faces: Ints32, uvs: Floats, texture: Texture) -> Mesh:
     none = np.zeros(len(faces), np.int32)
     return Mesh(vertices, vertex_normals(vertices, faces), faces, uvs, none, none, (texture,))
 
@@ -97,7 +96,7 @@ def _ball(center: float, radius: float, squeeze: float = 1.0) -> list[tuple[floa
     return [(radius * float(np.sin(t)), center - radius * squeeze * float(np.cos(t))) for t in np.linspace(0, np.pi, 9)]
 
 
-def _rod(start: Array, end: Array, radius: float, texture: Texture) -> Mesh:
+def _rod(start: Doubles, end: Doubles, radius: float, texture: Texture) -> Mesh:
     """A thin round bar between two points."""
     along = end - start
     side = np.cross(along, [0.3, 0.9, 0.2])

@@ -10,14 +10,15 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.synth.body import Body, Floats, Ints, outermost
+from wholebody.arrays import Floats, Ints32
+from wholebody.synth.body import Body, outermost
 
 FIRST, COUNT = 23, 17  # rows of the jaw in COCO-WholeBody
 STEPS = 25
 
 
 @lru_cache(maxsize=2)
-def jaw_paths(body: Body) -> tuple[Ints, Floats]:
+def jaw_paths(body: Body) -> tuple[Ints32, Floats]:
     """(17, S, 3) skin vertices and their weights: the paths of the jaw points, the first step being the point itself.
 
     A path that meets no skin stays where it starts, and so does the chin's.

@@ -18,10 +18,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Floats, Image, Ints32
 from wholebody.errors import WholebodyError
-from wholebody.synth.body import Body, Floats, Ints, used_vertices, vertex_normals
+from wholebody.synth.body import Body, used_vertices, vertex_normals
 
-Image = npt.NDArray[np.uint8]
 Color = tuple[float, float, float]
 
 
@@ -50,10 +50,10 @@ class Layer:
         faces: (m, 3) rows of this layer's vertices. uvs: (m, 3, 2), v upwards.
     """
 
-    refs: Ints
+    refs: Ints32
     weights: Floats
     offsets: Floats
-    faces: Ints
+    faces: Ints32
     uvs: Floats
     texture: Texture
 
@@ -64,13 +64,13 @@ class Piece:
 
     kind: str
     name: str
-    refs: Ints
+    refs: Ints32
     weights: Floats
     offsets: Floats
     scales: tuple[tuple[int, int, float], ...]
-    faces: Ints
+    faces: Ints32
     uvs: Floats
-    hides: Ints
+    hides: Ints32
     image: Image
 
 
@@ -230,7 +230,7 @@ def _painted_skin(
 
 
 @lru_cache(maxsize=2)
-def _face_vertices(body: Body) -> Ints:
+def _face_vertices(body: Body) -> Ints32:
     """(68,) the vertex of each face keypoint."""
     order = {int(row): int(vertex) for row, vertex in zip(body.point_rows, body.point_vertices, strict=True)}
     return np.array([order[row] for row in range(23, 91)], np.int32)
@@ -257,7 +257,7 @@ def recolored(image: Image, color: npt.ArrayLike) -> Image:
 
 
 @numba.njit(cache=True)
-def _within(mask: npt.NDArray[np.bool_], faces: Ints) -> npt.NDArray[np.bool_]:
+def _within(mask: npt.NDArray[np.bool_], faces: Ints32) -> npt.NDArray[np.bool_]:
     """(m,) faces all of whose vertices are in the mask."""
     found = np.zeros(len(faces), np.bool_)
     for f in range(len(faces)):
@@ -268,7 +268,7 @@ def _within(mask: npt.NDArray[np.bool_], faces: Ints) -> npt.NDArray[np.bool_]:
 # --- layers ------------------------------------------------------------
 
 
-def _layer(faces: Ints, uvs: Floats, texture: Texture, normals: Floats | None = None, push: float = 0.0) -> Layer:
+def _layer(faces: Ints32, uvs: Floats, texture: Texture, normals: Floats | None = None, push: float = 0.0) -> Layer:
     """A layer on the body's own vertices: `faces` are rows of the body, pushed out along its normals (V, 3)."""
     used = used_vertices(faces)
     lookup = np.zeros(int(used[-1]) + 1, np.int32)
@@ -502,7 +502,7 @@ def _clothes(
 
 
 @lru_cache(maxsize=2)
-def _hand_faces(body: Body) -> Ints:
+def _hand_faces(body: Body) -> Ints32:
     rows = body.part("body")
     hand = np.array([b.startswith(("wrist", "finger", "metacarpal")) for b in body.bones])[body.main_bone]
     return rows[hand[body.faces[rows]].all(axis=1)]

@@ -20,10 +20,11 @@ from typing import TypeVar, overload
 import cv2
 import numpy as np
 
+from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
+from wholebody.files import cache_folder
 from wholebody.images import READ_SUFFIXES, find_images, image_size
-from wholebody.synth.looks import Assets, Image
-from wholebody.weights import cache_folder
+from wholebody.synth.looks import Assets
 
 KEYPOINT_MAP = Path(__file__).with_name("keypoints_133.json")
 # One share in RESERVE is held out.

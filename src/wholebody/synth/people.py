@@ -13,11 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Floats, Image, Ints32
 from wholebody.synth import jaw, poses, props
 from wholebody.synth.body import (
     Body,
-    Floats,
-    Ints,
     bone_transforms,
     keypoints_of,
     rest_shape,
@@ -25,11 +24,10 @@ from wholebody.synth.body import (
     vertex_normals,
     vertex_transforms,
 )
-from wholebody.synth.looks import Assets, Image, dress
+from wholebody.synth.looks import Assets, dress
 from wholebody.synth.material import shape_held_out
 from wholebody.synth.render import SUPERSAMPLING, Camera, Frame, Light, Mesh, assemble, join, render, visibility
 
-Array = npt.NDArray[np.float64]
 VIEWS = 3
 
 # What the picture frames: a share of all pictures.
@@ -240,7 +238,7 @@ _REGIONS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @lru_cache(maxsize=1)
-def _region_rows(body: Body) -> dict[str, Ints]:
+def _region_rows(body: Body) -> dict[str, Ints32]:
     """Rows of the vertices that a framing must show, by its name."""
     skin = body.skin
     main = body.main_bone[skin]

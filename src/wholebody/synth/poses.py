@@ -16,13 +16,13 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Doubles, Floats, Ints32
 from wholebody.errors import WholebodyError
 from wholebody.synth import bvh
-from wholebody.synth.body import Body, Floats, Ints, bone_transforms
+from wholebody.synth.body import Body, bone_transforms
 
-Array = npt.NDArray[np.float64]
 # Stores a bone's rotation.
-_Put = Callable[[str, Array], None]
+_Put = Callable[[str, Doubles], None]
 
 STANCES = {
     "stand": 0.25, "walk": 0.11, "run": 0.06, "sit": 0.15, "floor": 0.05, "squat": 0.05, "kneel": 0.05, "lie": 0.05,
@@ -256,7 +256,7 @@ def _bvh_joints(names: Sequence[str], body: Body) -> dict[str, int]:
     return found
 
 
-def _corrections(body: Body, joints: Mapping[str, int], places: Array) -> Array:
+def _corrections(body: Body, joints: Mapping[str, int], places: Doubles) -> Doubles:
     """(J, 3, 3) turns of our rest pose's bones to where the motion's rest pose has them."""
     turns = np.tile(np.eye(3), (len(body.bones), 1, 1))
     for row, name in enumerate(body.bones):
@@ -272,7 +272,7 @@ def _corrections(body: Body, joints: Mapping[str, int], places: Array) -> Array:
     return turns
 
 
-def _snapped(v: Array) -> Array:
+def _snapped(v: Doubles) -> Doubles:
     """The axis, with its sign, that a vector is nearest to."""
     axis = np.zeros(3)
     largest = int(np.abs(v).argmax())
@@ -337,7 +337,7 @@ _ACTIONS = frozenset(
 # --- rotations ------------------------------------------------------------
 
 
-def turn(axis: npt.ArrayLike, degrees: float) -> Array:
+def turn(axis: npt.ArrayLike, degrees: float) -> Doubles:
     """(3, 3) rotation about an axis, right handed."""
     return np.asarray(_turn(np.asarray(axis, np.float64), float(degrees)))
 
@@ -346,7 +346,7 @@ def turn(axis: npt.ArrayLike, degrees: float) -> Array:
 
 
 @numba.njit(cache=True)
-def _turn(axis: Array, degrees: float) -> Array:
+def _turn(axis: Doubles, degrees: float) -> Doubles:
     axis = _unit(axis)
     x, y, z = axis[0], axis[1], axis[2]
     angle = np.deg2rad(degrees)
@@ -361,18 +361,18 @@ def _turn(axis: Array, degrees: float) -> Array:
 
 
 @numba.njit(cache=True)
-def _cross(u: Array, v: Array) -> Array:
+def _cross(u: Doubles, v: Doubles) -> Doubles:
     return np.array([u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]])
 
 
 @numba.njit(cache=True)
-def _unit(v: Array) -> Array:
-    unit: Array = v / (np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) + 1e-12)
+def _unit(v: Doubles) -> Doubles:
+    unit: Doubles = v / (np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) + 1e-12)
     return unit
 
 
 @numba.njit(cache=True)
-def _across(v: Array, u: Array) -> Array:
+def _across(v: Doubles, u: Doubles) -> Doubles:
     """The part of v at right angles to the unit vector u, as a unit vector."""
     rest = v - (v[0] * u[0] + v[1] * u[1] + v[2] * u[2]) * u
     if rest[0] * rest[0] + rest[1] * rest[1] + rest[2] * rest[2] < 1e-12:
@@ -381,7 +381,7 @@ def _across(v: Array, u: Array) -> Array:
 
 
 @numba.njit(cache=True)
-def _between(from_axis: Array, from_side: Array, to_axis: Array, to_side: Array) -> Array:
+def _between(from_axis: Doubles, from_side: Doubles, to_axis: Doubles, to_side: Doubles) -> Doubles:
     """The rotation that takes one axis and its side vector to others."""
     from_third, to_third = _cross(from_axis, from_side), _cross(to_axis, to_side)
     rotation = np.empty((3, 3))
@@ -394,12 +394,12 @@ def _between(from_axis: Array, from_side: Array, to_axis: Array, to_side: Array)
 _X, _Y, _Z = np.eye(3)
 
 
-def _angle(rotation: Array) -> float:
+def _angle(rotation: Doubles) -> float:
     """Degrees a rotation turns by, 0 to 180."""
     return float(np.rad2deg(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
 
 
-def _twist(rotation: Array, axis: Array) -> tuple[float, Array]:
+def _twist(rotation: Doubles, axis: Doubles) -> tuple[float, Doubles]:
     """A rotation as a turn about an axis (degrees) after a turn about axes at right angles to it."""
     bent = rotation @ axis
     cross, cosine = _cross(axis, bent), float(axis @ bent)
@@ -411,7 +411,7 @@ def _twist(rotation: Array, axis: Array) -> tuple[float, Array]:
     return angle, np.asarray(twist.T @ swing @ twist)
 
 
-def _limited(rotation: Array, limit: float) -> Array:
+def _limited(rotation: Doubles, limit: float) -> Doubles:
     """The same turn, by no more than `limit` degrees."""
     angle = _angle(rotation)
     if angle <= limit:
@@ -431,7 +431,7 @@ def _choice(rng: np.random.Generator, table: Mapping[str, float]) -> str:
 def _completed(rng: np.random.Generator, body: Body, heads: Floats, given: Pose, grips: tuple[str, str]) -> Pose:
     rotations = given.rotations.astype(np.float64)
 
-    def put(bone: str, rotation: Array) -> None:
+    def put(bone: str, rotation: Doubles) -> None:
         if bone in body.bone:
             rotations[body.bone[bone]] = rotation
 
@@ -457,7 +457,7 @@ def _hand_kind(rng: np.random.Generator) -> str:
 def _draw(rng: np.random.Generator, body: Body, heads: Floats, stance: str, grips: tuple[str, str]) -> Pose:
     rotations = np.tile(np.eye(3), (len(body.bones), 1, 1))
 
-    def put(bone: str, rotation: Array) -> None:
+    def put(bone: str, rotation: Doubles) -> None:
         if bone in body.bone:
             rotations[body.bone[bone]] = rotation
 
@@ -491,7 +491,7 @@ def _draw(rng: np.random.Generator, body: Body, heads: Floats, stance: str, grip
     return Pose(rotations.astype(np.float32), kinds)
 
 
-def _root(rng: np.random.Generator, stance: str) -> Array:
+def _root(rng: np.random.Generator, stance: str) -> Doubles:
     if stance == "lie":
         # On the back, the front or a side, with the head to any side of the picture.
         return np.asarray(
@@ -654,13 +654,13 @@ def _legs(rng: np.random.Generator, put: _Put, stance: str) -> None:
 
 def _arm(
     rng: np.random.Generator, put: _Put, body: Body, heads: Floats, side: str, kind: str, phase: int, stance: str,
-    shared: Array,
+    shared: Doubles,
 ) -> None:  # fmt: skip
     """Everything below is done for a left arm and mirrored for a right one. `shared` (3,): draws both arms have."""
     sign = 1 if side == "L" else -1
     mirror = np.array([sign, 1, 1.0])
 
-    def head(name: str) -> Array:
+    def head(name: str) -> Doubles:
         """A bone's head, mirrored so that this arm is a left one."""
         return np.asarray(heads[body.bone[name.replace("*", side)]] * mirror, dtype=np.float64)
 
@@ -673,7 +673,7 @@ def _arm(
     size = upper + fore
     hip = head("upperleg01.*")
     n = rng.normal
-    target: Array | None = None
+    target: Doubles | None = None
     pole = np.array([0.5, 0.6, -0.6]) + n(0, 0.25, 3)
     if kind == "hips":
         target = hip + size * np.array([0.27, -0.02, 0.25]) + n(0, 0.03, 3) * size
@@ -694,7 +694,7 @@ def _arm(
         target[2] = rng.uniform(hip[2], shoulder[2] + 0.1)
         pole = np.array([0.7, 0.3, -0.8]) + n(0, 0.2, 3)
     # Where the hand points and where its palm looks, when the kind asks for it.
-    hand: tuple[Array, Array] | None = None
+    hand: tuple[Doubles, Doubles] | None = None
     if kind == "together":
         figure = int(shared[0] * 3)
         level = hip[2] + (0.1 + 0.9 * shared[1]) * (skull[2] - hip[2])
@@ -783,7 +783,7 @@ def _arm(
         put(bone, flip @ rotation @ flip)
 
 
-def _reach(shoulder: Array, target: Array, pole: Array, upper: float, fore: float) -> tuple[Array, Array]:
+def _reach(shoulder: Doubles, target: Doubles, pole: Doubles, upper: float, fore: float) -> tuple[Doubles, Doubles]:
     """Directions of upper arm and forearm that bring the wrist to the target, the elbow towards the pole."""
     line = target - shoulder
     distance = float(np.clip(np.linalg.norm(line), 1.02 * abs(upper - fore) + 0.25 * upper, 0.995 * (upper + fore)))
@@ -793,7 +793,7 @@ def _reach(shoulder: Array, target: Array, pole: Array, upper: float, fore: floa
     return _unit(elbow), _unit(distance * line - elbow)
 
 
-def _palm(body: Body, heads: Floats, side: str) -> tuple[Array, Array]:
+def _palm(body: Body, heads: Floats, side: str) -> tuple[Doubles, Doubles]:
     """Direction from wrist to knuckles, and the unit vector out of the palm (fingers rest slightly curled)."""
     wrist = heads[body.bone[f"wrist.{side}"]].astype(np.float64)
     knuckles = np.array([heads[body.bone[f"finger{i}-1.{side}"]] for i in (2, 3, 4, 5)], np.float64)
@@ -840,13 +840,13 @@ def _hand(rng: np.random.Generator, put: _Put, body: Body, heads: Floats, side: 
             put(f"finger{finger}-{joint}.{side}", rotation)
 
 
-def _fan_sign(at: dict[int, list[Array]], palm: Array) -> float:
+def _fan_sign(at: dict[int, list[Doubles]], palm: Doubles) -> float:
     """+1 where a positive turn about the palm's normal moves the index finger away from the little finger."""
     along = _unit(at[3][2] - at[3][0])
     return float(np.sign(_cross(palm, along) @ (at[2][0] - at[5][0])))
 
 
-def _fans(at: dict[int, list[Array]], palm: Array) -> Array:
+def _fans(at: dict[int, list[Doubles]], palm: Doubles) -> Doubles:
     """(4,) degrees from the middle finger to each of the four fingers at rest, the index finger's side positive."""
     middle = _across(at[3][2] - at[3][0], palm)
     beside = _cross(palm, middle) * _fan_sign(at, palm)
@@ -872,10 +872,10 @@ _PROBES = {
 
 
 @lru_cache(maxsize=2)
-def _solid_vertices(body: Body) -> list[tuple[int, int, Ints]]:
+def _solid_vertices(body: Body) -> list[tuple[int, int, Ints32]]:
     """Number, first bone and skin vertices of each row of _SOLID_BONES that the body has."""
     main = body.main_bone[body.skin]
-    found: list[tuple[int, int, Ints]] = []
+    found: list[tuple[int, int, Ints32]] = []
     for number, names in enumerate(_SOLID_BONES):
         rows = [body.bone[name] for name in names if name in body.bone]
         inside = body.skin[np.isin(main, rows)]
@@ -885,7 +885,7 @@ def _solid_vertices(body: Body) -> list[tuple[int, int, Ints]]:
 
 
 @lru_cache(maxsize=2)
-def _probes(body: Body) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
+def _probes(body: Body) -> tuple[Ints32, Ints32, npt.NDArray[np.bool_]]:
     """Each probe's bone and the one before it (P, 2), whether it is a tip (P,), and what it must keep out of (P, S)."""
     numbers = [number for number, _, _ in _solid_vertices(body)]
     bones, tips, forbidden = [], [], []
@@ -904,9 +904,9 @@ def _probes(body: Body) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
 class _Solids:
     """S ellipsoids at rest: bones (S,), centres (S, 3), half axes (S, 3)."""
 
-    bones: Ints
-    centers: Array
-    axes: Array
+    bones: Ints32
+    centers: Doubles
+    axes: Doubles
 
 
 def _solids(body: Body, rest: Floats) -> _Solids:

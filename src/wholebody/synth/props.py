@@ -12,12 +12,12 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.synth.body import Body, Floats, Ints, outermost, vertex_normals
+from wholebody.arrays import Doubles, Floats, Ints32
+from wholebody.synth.body import Body, outermost, vertex_normals
 from wholebody.synth.jaw import jaw_paths
 from wholebody.synth.looks import Layer, Texture, any_color, fabric, plain
 from wholebody.synth.render import Mesh, join
 
-Array = npt.NDArray[np.float64]
 NO_ONE = -1
 
 # What a hand may hold, how often, and the shape of the hand (rows of poses.HANDS).
@@ -36,7 +36,7 @@ class Shape:
     """n vertices (n, 3), m faces (m, 3) and their texture coordinates (m, 3, 2)."""
 
     vertices: Floats
-    faces: Ints
+    faces: Ints32
     uvs: Floats
 
     def at(self, origin: npt.ArrayLike, axes: npt.ArrayLike | None = None) -> "Shape":
@@ -56,7 +56,7 @@ def grid(points: npt.ArrayLike) -> Shape:
 
 
 @lru_cache(maxsize=64)
-def _quads(rows: int, columns: int) -> tuple[Ints, Floats]:
+def _quads(rows: int, columns: int) -> tuple[Ints32, Floats]:
     """Faces of a grid, two a cell, and their texture coordinates."""
     at = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
     a, b, c, d = at[:-1, :-1].ravel(), at[:-1, 1:].ravel(), at[1:, 1:].ravel(), at[1:, :-1].ravel()
@@ -154,7 +154,7 @@ def sample_held(rng: np.random.Generator) -> tuple[str, str]:
     return held[0], held[1]
 
 
-def hand_axes(body: Body, heads: Floats, side: str) -> tuple[Array, Array, float]:
+def hand_axes(body: Body, heads: Floats, side: str) -> tuple[Doubles, Doubles, float]:
     """Where a hand grips at rest: the middle of its knuckles (3,), axes (3, 3), and its size (1 for an adult's).
 
     Rows of the axes: across the palm towards the thumb, from the wrist to the fingers, out of the palm.
@@ -350,7 +350,7 @@ def headwear(
 
 
 @lru_cache(maxsize=2)
-def _skull(body: Body) -> Ints:
+def _skull(body: Body) -> Ints32:
     """Skin vertices of the head above the eyes; ears and nose are lower or stick out."""
     head = body.skin[body.main_bone[body.skin] == body.bone["head"]]
     z = body.template[head, 2]
@@ -402,7 +402,7 @@ def strap(body: Body, normals: Floats, plane: str, texture: Texture, size: float
 
 
 @lru_cache(maxsize=8)
-def _loop(body: Body, plane: str) -> tuple[Ints, Floats, Array] | None:
+def _loop(body: Body, plane: str) -> tuple[Ints32, Floats, Doubles] | None:
     """Where a plane through the trunk leaves the skin: vertices (n, 3), weights (n, 3), and the plane's normal (3,)."""
     prefixes = ("spine", "clavicle", "shoulder", "pelvis", "root", "neck", "upperarm01", "upperleg")
     trunk = np.array([bone.startswith(prefixes) for bone in body.bones])
@@ -447,11 +447,11 @@ def carried(rng: np.random.Generator, kind: str, body: Body, rest: Floats, trans
 
 
 @lru_cache(maxsize=2)
-def _seated(body: Body) -> tuple[Ints, Ints, Ints]:
+def _seated(body: Body) -> tuple[Ints32, Ints32, Ints32]:
     """Skin vertices that sit, that lean back, and of arms and hands."""
     main = body.main_bone[body.skin]
 
-    def of(*prefixes: str) -> Ints:
+    def of(*prefixes: str) -> Ints32:
         return np.asarray(body.skin[np.array([bone.startswith(prefixes) for bone in body.bones])[main]])
 
     return of("root", "pelvis", "upperleg01"), of("spine"), of("lowerarm", "wrist", "finger", "metacarpal")

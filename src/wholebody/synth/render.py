@@ -11,8 +11,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.synth.body import Floats, Ints, vertex_normals
-from wholebody.synth.looks import Image, Layer, Texture
+from wholebody.arrays import Floats, Image, Ints32
+from wholebody.synth.body import vertex_normals
+from wholebody.synth.looks import Layer, Texture
 
 SUPERSAMPLING = 2
 NEAR = 0.05
@@ -64,10 +65,10 @@ class Mesh:
 
     vertices: Floats
     normals: Floats
-    faces: Ints
+    faces: Ints32
     uvs: Floats
-    face_textures: Ints
-    owners: Ints
+    face_textures: Ints32
+    owners: Ints32
     textures: tuple[Texture, ...]
 
 
@@ -83,7 +84,7 @@ class Frame:
 
     color: Floats
     depth: Floats
-    owner: Ints
+    owner: Ints32
 
 
 def assemble(layers: Sequence[Layer], rest: Floats, matrices: Floats, owner: int = 0) -> Mesh:
@@ -210,7 +211,7 @@ def _light_space(vertices: Floats, direction: Floats, size: int) -> tuple[Floats
 
 
 @numba.njit(cache=True)
-def _hang(refs: Ints, weights: Floats, offsets: Floats, rest: Floats, matrices: Floats) -> Floats:
+def _hang(refs: Ints32, weights: Floats, offsets: Floats, rest: Floats, matrices: Floats) -> Floats:
     moved = np.empty((len(refs), 3), np.float32)
     matrix = np.empty((3, 4), np.float32)
     point = np.empty(3, np.float32)
@@ -241,7 +242,7 @@ def _hang(refs: Ints, weights: Floats, offsets: Floats, rest: Floats, matrices: 
 
 
 @numba.njit(cache=True)
-def _resolve(buffer: Floats, face: Ints, owners: Ints, depth: Floats, owner: Ints) -> None:
+def _resolve(buffer: Floats, face: Ints32, owners: Ints32, depth: Floats, owner: Ints32) -> None:
     """Depth and owner of every sample."""
     for y in range(buffer.shape[0]):
         for x in range(buffer.shape[1]):
@@ -252,8 +253,8 @@ def _resolve(buffer: Floats, face: Ints, owners: Ints, depth: Floats, owner: Int
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _raster(
-    points: Floats, faces: Ints, uvs: Floats, face_textures: Ints, pixels: Image, places: npt.NDArray[np.int64],
-    buffer: Floats, face: Ints,
+    points: Floats, faces: Ints32, uvs: Floats, face_textures: Ints32, pixels: Image, places: npt.NDArray[np.int64],
+    buffer: Floats, face: Ints32,
 ) -> None:  # fmt: skip
     """Keep the closest face of every pixel.
 
@@ -335,8 +336,8 @@ def _raster(
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _shade(
-    points: Floats, normals: Floats, lit: Floats, faces: Ints, uvs: Floats, face_textures: Ints,
-    pixels: Image, places: npt.NDArray[np.int64], settings: Floats, buffer: Floats, face: Ints, shadow: Floats,
+    points: Floats, normals: Floats, lit: Floats, faces: Ints32, uvs: Floats, face_textures: Ints32,
+    pixels: Image, places: npt.NDArray[np.int64], settings: Floats, buffer: Floats, face: Ints32, shadow: Floats,
     direction: Floats, sun: Floats, sky: Floats, ground: Floats, view: Floats, bias: float, color: Floats,
 ) -> None:  # fmt: skip
     """Light every supersample of (2h, 2w) and average them into `color` (h, w, 4)."""

@@ -14,14 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Doubles, Floats
 from wholebody.synth import poses
-from wholebody.synth.body import Floats
 from wholebody.synth.clutter import image_of, make_thing, sheet
 from wholebody.synth.looks import fabric
 from wholebody.synth.people import People, Person, Sample, make_person, occluders, photograph, sample_light
 from wholebody.synth.render import SUPERSAMPLING, Camera, Frame, Mesh, join, render, visibility
 
-Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 TOGETHER, CAST = 8, 12
@@ -166,7 +165,7 @@ def sample_camera(rng: np.random.Generator, size: int) -> Camera:
     return Camera(matrix, float(focal), ((w - 1) / 2, (h - 1) / 2), (w, h))
 
 
-Spot = tuple[Array, Array]
+Spot = tuple[Doubles, Doubles]
 
 
 def place(rng: np.random.Generator, camera: Camera, meshes: Sequence[Mesh]) -> list[tuple[Mesh, Spot]]:
@@ -181,7 +180,7 @@ def place(rng: np.random.Generator, camera: Camera, meshes: Sequence[Mesh]) -> l
     spread = rng.uniform(0.1, 0.7)
     eye = -camera.matrix[:, :3].T.astype(float) @ camera.matrix[:, 3].astype(float)
     right, down, forward = camera.matrix[:, :3].astype(float)
-    taken: list[Array] = []
+    taken: list[Doubles] = []
     placed = []
     for mesh in meshes:
         low, high = mesh.vertices.min(axis=0).astype(float), mesh.vertices.max(axis=0).astype(float)
@@ -219,7 +218,7 @@ def place(rng: np.random.Generator, camera: Camera, meshes: Sequence[Mesh]) -> l
     return placed
 
 
-def moved(mesh: Mesh, turn: Array, shift: Array, owner: int) -> Mesh:
+def moved(mesh: Mesh, turn: Doubles, shift: Doubles, owner: int) -> Mesh:
     """A mesh somewhere else: turned, then shifted. What belonged to its first owner belongs to `owner`."""
     turn, shift = turn.astype(np.float32), shift.astype(np.float32)
     return replace(
@@ -230,7 +229,7 @@ def moved(mesh: Mesh, turn: Array, shift: Array, owner: int) -> Mesh:
     )
 
 
-def seen_from(camera: Camera, turn: Array, shift: Array) -> Camera:
+def seen_from(camera: Camera, turn: Doubles, shift: Doubles) -> Camera:
     """The camera in the frame of something that is turned and shifted: what stands still there looks the same."""
     rotation, offset = camera.matrix[:, :3].astype(float), camera.matrix[:, 3].astype(float)
     matrix = np.column_stack([rotation @ turn, rotation @ shift + offset])
@@ -262,7 +261,7 @@ def _empty(camera: Camera) -> Frame:
 # --- what is seen ------------------------------------------------------------
 
 
-def owner_boxes(owner: npt.NDArray[np.int32], count: int) -> Array:
+def owner_boxes(owner: npt.NDArray[np.int32], count: int) -> Doubles:
     """(count, 4) x0, y0, x1, y1 in pixels around what is seen of each owner in (2h, 2w); NaN where nothing is."""
     boxes = np.full((count, 4), np.nan)
     for i in range(count):

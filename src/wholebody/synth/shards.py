@@ -32,11 +32,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.schema import COCO_WHOLEBODY
 
-Image = npt.NDArray[np.uint8]
 Kind = Literal["crops", "scenes"]
 
 # Pictures that go to a worker together: neighbours share people, who cost as much as a picture.

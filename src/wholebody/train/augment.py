@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.geometry import Crop, Image, center_scale, crop_matrix
+from wholebody.arrays import Doubles, Image
+from wholebody.geometry import Crop, center_scale, crop_matrix
 from wholebody.schema import COCO_WHOLEBODY, Schema
 from wholebody.train.data import Sample
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Augmentation:
 
 def augment(
     sample: Sample, size: tuple[int, int], config: Augmentation, rng: np.random.Generator
-) -> tuple[Image, Array, npt.NDArray[np.float32]]:
+) -> tuple[Image, Doubles, npt.NDArray[np.float32]]:
     """One training crop.
 
     Returns:
@@ -94,15 +93,15 @@ def flip(sample: Sample, schema: Schema = COCO_WHOLEBODY) -> Sample:
 
 def half_body_box(
     keypoints: npt.NDArray[np.floating], rows: npt.NDArray[np.integer], padding: float = 1.5
-) -> tuple[Array, Array]:
+) -> tuple[Doubles, Doubles]:
     """Centre (their mean) and padded extent of some keypoints (K, 2)."""
     chosen = keypoints[rows]
     return chosen.mean(axis=0), (chosen.max(axis=0) - chosen.min(axis=0)) * padding
 
 
 def half_body(
-    keypoints: Array, visible: npt.NDArray[np.float32], center: Array, scale: Array, rng: np.random.Generator
-) -> tuple[Array, Array]:
+    keypoints: Doubles, visible: npt.NDArray[np.float32], center: Doubles, scale: Doubles, rng: np.random.Generator
+) -> tuple[Doubles, Doubles]:
     """Centre and scale of the upper (more often) or lower half, if enough of it is labelled; else unchanged."""
     upper, lower = (rows[visible[rows] > 0] for rows in (np.arange(11), np.arange(11, 23)))
     if (visible > 0).sum() < 9:
@@ -128,8 +127,8 @@ _LEAST_EXTENT = 24
 
 
 def close_up(
-    keypoints: Array, visible: npt.NDArray[np.float32], center: Array, scale: Array, rng: np.random.Generator
-) -> tuple[Array, Array]:
+    keypoints: Doubles, visible: npt.NDArray[np.float32], center: Doubles, scale: Doubles, rng: np.random.Generator
+) -> tuple[Doubles, Doubles]:
     """Centre and scale of the head or of a hand, as in portraits, if enough of one is labelled; else unchanged."""
     shown = [rows[visible[rows] > 0] for rows in _CLOSE_UPS]
     chosen = [rows for rows in shown if len(rows) >= _LEAST_POINTS]
@@ -144,7 +143,9 @@ def close_up(
     return (low + high) / 2, np.full(2, extent * np.exp(rng.uniform(np.log(1.2), np.log(3.5))))
 
 
-def jitter(center: Array, scale: Array, config: Augmentation, rng: np.random.Generator) -> tuple[Array, Array, float]:
+def jitter(
+    center: Doubles, scale: Doubles, config: Augmentation, rng: np.random.Generator
+) -> tuple[Doubles, Doubles, float]:
     """Shift, scale and rotate the crop by normal draws cut off at one standard deviation."""
     low, high = config.scale
     if rng.random() < 0.3:
@@ -154,7 +155,7 @@ def jitter(center: Array, scale: Array, config: Augmentation, rng: np.random.Gen
     return center, scale, rotation
 
 
-def truncated_normal(rng: np.random.Generator, count: int) -> Array:
+def truncated_normal(rng: np.random.Generator, count: int) -> Doubles:
     """Standard normal numbers between -1 and 1, by rejection."""
     draws = rng.standard_normal(8 + 4 * count)
     draws = draws[np.abs(draws) <= 1]

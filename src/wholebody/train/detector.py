@@ -31,15 +31,14 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.geometry import Image, box_areas, iou
+from wholebody.geometry import box_areas, iou
 from wholebody.train.augment import compressed
 from wholebody.train.parallel import keep_memory
 from wholebody.train.thunder import Thunder
 from wholebody.train.yolox import STRIDES, YOLOX, ThunderTrunk, from_checkpoint, yolox
-
-Boxes = npt.NDArray[np.float32]
 
 GREY = 114
 # Visible share below which a cut-off person is ignored, and shortest side, as a share of the canvas.
@@ -93,8 +92,8 @@ class Example(NamedTuple):
     """A picture and its people."""
 
     image: Image  # (H, W, 3) uint8 BGR
-    boxes: Boxes  # (N, 4) xyxy pixels
-    ignore: Boxes  # (M, 4) regions nobody is sure about
+    boxes: Floats  # (N, 4) xyxy pixels
+    ignore: Floats  # (M, 4) regions nobody is sure about
 
 
 class Maps(NamedTuple):
@@ -119,7 +118,7 @@ class Losses(NamedTuple):
 def read_examples(labels: str | os.PathLike[str], longest: int) -> list[Example]:
     """The pictures of a JSON list of {"file", "boxes", "ignore"}, shrunk to `longest` pixels at most, in memory.
 
-    Boxes are xyxy in pixels of the file; "file" is relative to the JSON's folder or absolute. A picture without boxes
+    Floats are xyxy in pixels of the file; "file" is relative to the JSON's folder or absolute. A picture without boxes
     shows what is not a person.
 
     Raises:
@@ -155,7 +154,7 @@ def _read(path: Path, longest: int) -> tuple[Image, float]:
     return image.astype(np.uint8, copy=False), ratio
 
 
-def _boxes(rows: Sequence[Sequence[float]]) -> Boxes:
+def _boxes(rows: Sequence[Sequence[float]]) -> Floats:
     boxes = np.array(rows, dtype=np.float32).reshape(-1, 4)
     if not (np.isfinite(boxes).all() and (boxes[:, 2:] > boxes[:, :2]).all()):
         raise ValueError("a box is empty or not a number")
@@ -226,7 +225,7 @@ def _place(
     return Example(cell, *cut(example.boxes * factor + shift, example.ignore * factor + shift, (width, height), least))
 
 
-def cut(boxes: Boxes, ignore: Boxes, size: tuple[int, int], least: float) -> tuple[Boxes, Boxes]:
+def cut(boxes: Floats, ignore: Floats, size: tuple[int, int], least: float) -> tuple[Floats, Floats]:
     """Boxes and ignored regions limited to a canvas of `size` (w, h).
 
     A person of whom too little is left, by LEAST_VISIBLE or by a side shorter than `least` pixels, is ignored.

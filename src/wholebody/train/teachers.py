@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wholebody.annotations import HALPE_136
+from wholebody.arrays import Floats
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
@@ -33,7 +34,6 @@ from wholebody.train.checkpoints import load_pose
 from wholebody.train.rtmpose import RTMPose
 from wholebody.weights import find
 
-Floats = npt.NDArray[np.float32]
 K = len(COCO_WHOLEBODY)
 
 
