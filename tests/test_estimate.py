@@ -51,7 +51,7 @@ def official(request, oracle):
     """A network with the weights of the golden numbers, its picture, boxes, and the numbers."""
     import torch
 
-    from wholebody.train.rtmpose import rtmpose
+    from wholebody.networks.rtmpose import rtmpose
 
     torch.set_num_threads(1)
     size, input_size = request.param

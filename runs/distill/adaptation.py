@@ -17,8 +17,8 @@ import torch
 
 from wholebody import video
 from wholebody.geometry import Crop, oks
+from wholebody.networks.checkpoints import load_pose
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.checkpoints import load_pose
 from wholebody.train.data import read_coco_wholebody
 from wholebody.train.loop import predict
 from wholebody.train.stages import Footage, adapt, find_people

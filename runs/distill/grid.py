@@ -19,8 +19,8 @@ import torch
 
 from wholebody.evaluate import part_oks
 from wholebody.files import replacing
+from wholebody.networks.checkpoints import load_pose
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.checkpoints import load_pose
 from wholebody.train.loop import fit, predict
 from wholebody.train.recipes import PARTS, Distill, Optim, Source, TrainConfig, second_stage
 

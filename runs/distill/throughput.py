@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from wholebody.train.checkpoints import save_pose
+from wholebody.networks.checkpoints import save_pose
+from wholebody.networks.rtmpose import simcc
 from wholebody.train.loop import Batches, average, build, build_lesson, load_data, parameter_groups
 from wholebody.train.parallel import keep_memory
 from wholebody.train.recipes import Distill, Source, TrainConfig
-from wholebody.train.rtmpose import simcc
 from wholebody.train.teachers import from_file
 from wholebody.train.views import write_views
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wholebody.export import export_pose, low_rank
-from wholebody.train.checkpoints import load_pose
+from wholebody.networks.checkpoints import load_pose
 from wholebody.train.stages import size_of
 
 

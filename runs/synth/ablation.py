@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from wholebody.files import replacing
+from wholebody.networks.rtmpose import simcc
 from wholebody.train.loop import fit, load_data
 from wholebody.train.recipes import PARTS, POOL, SYNTHETIC, Optim, Source, TrainConfig, warm_start
-from wholebody.train.rtmpose import simcc
 from wholebody.train.views import write_views
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "pose"))

@@ -414,7 +414,7 @@ def _made(size: str, kind: str) -> tuple[Path, Path]:
         torch.manual_seed(0)
         for path in (plain, fused):
             if kind == "pose":
-                from wholebody.train.rtmpose import rtmpose
+                from wholebody.networks.rtmpose import rtmpose
 
                 export_pose(rtmpose(size), path, fused=path is fused)  # type: ignore[arg-type]
             else:
@@ -427,7 +427,7 @@ def _finding(size: str) -> Any:
     import torch
     from torch import Tensor, nn
 
-    from wholebody.train.yolox import yolox
+    from wholebody.networks.yolox import yolox
 
     class Finding(nn.Module):
         found: Tensor

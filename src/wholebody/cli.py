@@ -385,7 +385,7 @@ def export(
         return 0
     _need("torch", "train")
     from wholebody.export import export_pose
-    from wholebody.train.checkpoints import load_pose
+    from wholebody.networks.checkpoints import load_pose
 
     export_pose(load_pose(weights), target, fused=not plain, storage="float16" if half else "float32")
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, the same outputs as the checkpoint")

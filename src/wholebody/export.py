@@ -31,7 +31,7 @@ from wholebody.runtime import Session, open_session
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from wholebody.train.rtmpose import RTMPose
+    from wholebody.networks.rtmpose import RTMPose
 
 Storage = Literal["float32", "float16"]
 

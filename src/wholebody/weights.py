@@ -320,12 +320,12 @@ def _exported(path: Path, kind: Kind) -> Path:
     # The only way up from this room: a checkpoint cannot become ONNX without its network.
     if kind == "pose":
         from wholebody.export import export_pose
-        from wholebody.train.checkpoints import load_pose
+        from wholebody.networks.checkpoints import load_pose
 
         export_pose(load_pose(path), target)
     else:
         from wholebody.export import export_detector
-        from wholebody.train.yolox import load_yolox
+        from wholebody.networks.yolox import load_yolox
 
         model = load_yolox(path)
         # The weights do not tell the size of the input: nano and tiny were released for 416 pixels, the rest for 640.

@@ -11,11 +11,11 @@ from torch import nn
 
 import oracle as formula
 from wholebody.errors import WholebodyError
-from wholebody.train import checkpoints
-from wholebody.train.checkpoints import load_backbone, load_pose, read_weights, save_pose
-from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
-from wholebody.train.thunder import Bodies, Thunder
-from wholebody.train.two_scale import TwoScale, TwoScaleHead
+from wholebody.networks import checkpoints
+from wholebody.networks.checkpoints import load_backbone, load_pose, read_weights, save_pose
+from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
+from wholebody.networks.thunder import Bodies, Thunder
+from wholebody.networks.two_scale import TwoScale, TwoScaleHead
 
 
 @pytest.fixture(scope="module")

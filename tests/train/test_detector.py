@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wholebody.errors import WholebodyError
+from wholebody.networks.yolox import yolox
 from wholebody.train import detector
 from wholebody.train.detector import Example, Recipe, assign, cut, decode, draw, encode, fit, losses, maps
-from wholebody.train.yolox import yolox
 
 TINY = Recipe(labels=(), samples=6, batch=2, sizes=((0.0, 64), (0.5, 96)), minutes=1e9, warmup=2)
 

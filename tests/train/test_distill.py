@@ -8,11 +8,11 @@ from torch import nn
 
 import oracle as reference
 from wholebody.errors import WholebodyError
+from wholebody.networks.rtmpose import rtmpose
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train import distill, loop
 from wholebody.train.distill import Batch, StageOne, StageTwo, WarmStart, unexplained
 from wholebody.train.recipes import DISTILLATIONS, RECIPES, Distill, Optim, Source, TrainConfig
-from wholebody.train.rtmpose import rtmpose
 from wholebody.train.teachers import Network
 
 # Run of the golden file: sizes of teacher and student, stage, feature channels.

@@ -179,7 +179,7 @@ def test_a_picture_that_cannot_be_read_stops_in_one_line(config, shards, tmp_pat
 
 
 def test_a_network_for_another_size_gives_its_backbone(config, tmp_path):
-    from wholebody.train.checkpoints import save_pose
+    from wholebody.networks.checkpoints import save_pose
 
     trained = loop.build(replace(config, seed=5))
     save_pose(trained, tmp_path / "small.safetensors")

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from people import shards_of_people
+from wholebody.networks.checkpoints import save_pose
+from wholebody.networks.rtmpose import rtmpose
 from wholebody.train import loop
-from wholebody.train.checkpoints import save_pose
 from wholebody.train.recipes import Augment, Distill, Optim, Source, TrainConfig
-from wholebody.train.rtmpose import rtmpose
 
 RUN = """
 import json, sys, torch

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import oracle as formula
-from wholebody.train.rtmpose import MEAN, SIZES, STD, GatedAttention, ScaleNorm, rtmpose, simcc
+from wholebody.networks.rtmpose import MEAN, SIZES, STD, GatedAttention, ScaleNorm, rtmpose, simcc
 
 NETWORKS = [(size, (192, 256)) for size in SIZES] + [("l", (288, 384)), ("x", (288, 384))]
 

@@ -14,11 +14,11 @@ from wholebody import cli, video
 from wholebody.annotations import read_labels
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
+from wholebody.networks.checkpoints import load_pose, save_pose
+from wholebody.networks.rtmpose import rtmpose
 from wholebody.runtime import open_session
 from wholebody.train import recipes, stages
-from wholebody.train.checkpoints import load_pose, save_pose
 from wholebody.train.recipes import Distill, Optim, Source, TrainConfig, TwoStages, second_stage
-from wholebody.train.rtmpose import rtmpose
 
 SIZE = (64, 64)
 

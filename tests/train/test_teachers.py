@@ -6,10 +6,10 @@ from wholebody.codec import Heatmap
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
 from wholebody.export import export_pose
+from wholebody.networks.checkpoints import save_pose
+from wholebody.networks.rtmpose import rtmpose, simcc
 from wholebody.runtime import open_session
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.checkpoints import save_pose
-from wholebody.train.rtmpose import rtmpose, simcc
 from wholebody.train.teachers import (
     BLAZEPOSE_33,
     FACE_MESH_468,

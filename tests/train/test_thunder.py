@@ -4,9 +4,9 @@ import torch
 from torch.nn import functional as F
 
 from wholebody.errors import WholebodyError
-from wholebody.train.rtmpose import simcc
-from wholebody.train.thunder import Answer, Bodies, Thunder, _Conv
-from wholebody.train.two_scale import TwoScale, TwoScaleHead
+from wholebody.networks.rtmpose import simcc
+from wholebody.networks.thunder import Answer, Bodies, Thunder, _Conv
+from wholebody.networks.two_scale import TwoScale, TwoScaleHead
 
 
 @pytest.fixture(scope="module")

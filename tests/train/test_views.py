@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from wholebody.errors import WholebodyError
+from wholebody.networks.rtmpose import simcc
 from wholebody.train.data import NOWHERE
 from wholebody.train.distill import Batch
-from wholebody.train.rtmpose import simcc
 from wholebody.train.teachers import Taught
 from wholebody.train.views import Views, halve, write_views
 

@@ -7,8 +7,8 @@ import torch
 
 import oracle as golden
 from wholebody.errors import WholebodyError
-from wholebody.train.thunder import Thunder
-from wholebody.train.yolox import SIZES, ThunderTrunk, from_checkpoint, load_yolox, yolox
+from wholebody.networks.thunder import Thunder
+from wholebody.networks.yolox import SIZES, ThunderTrunk, from_checkpoint, load_yolox, yolox
 
 RELEASED = [size for size in SIZES if size != "thunder"]
 

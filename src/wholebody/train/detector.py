@@ -35,10 +35,10 @@ from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import box_areas, iou
+from wholebody.networks.thunder import Thunder
+from wholebody.networks.yolox import STRIDES, YOLOX, ThunderTrunk, from_checkpoint, yolox
 from wholebody.train.augment import compressed
 from wholebody.train.parallel import keep_memory
-from wholebody.train.thunder import Thunder
-from wholebody.train.yolox import STRIDES, YOLOX, ThunderTrunk, from_checkpoint, yolox
 
 GREY = 114
 # Visible share below which a cut-off person is ignored, and shortest side, as a share of the canvas.

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from wholebody.errors import WholebodyError
+from wholebody.networks.cspnext import CSPNeXt
+from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
+from wholebody.networks.thunder import Pyramid, Thunder
+from wholebody.networks.two_scale import TwoScale
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.cspnext import CSPNeXt
 from wholebody.train.losses import axes_loss, decay, feature_loss, heatmap_loss, label_loss, logit_loss
 from wholebody.train.recipes import Distill
-from wholebody.train.rtmpose import RTMPose, RTMPoseHead
 from wholebody.train.teachers import Taught, Teacher
-from wholebody.train.thunder import Pyramid, Thunder
-from wholebody.train.two_scale import TwoScale
 
 # The released balance of the terms is that of this many people in a process: its label loss is a sum over them, the
 # others are means.

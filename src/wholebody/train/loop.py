@@ -41,20 +41,20 @@ from wholebody.errors import WholebodyError
 from wholebody.evaluate import part_oks
 from wholebody.files import replacing
 from wholebody.geometry import Crop
+from wholebody.networks.checkpoints import load_backbone, load_pose, read_weights, save_pose
+from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
+from wholebody.networks.thunder import Bodies, Thunder
+from wholebody.networks.two_scale import TwoScale, TwoScaleHead
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train import augment as aug
 from wholebody.train import state
-from wholebody.train.checkpoints import load_backbone, load_pose, read_weights, save_pose
 from wholebody.train.data import NOWHERE, Mixture, People, Person, Photographs, Shards, people_of, read_coco_wholebody
 from wholebody.train.distill import Batch, Labels, Lesson, StageOne, StageTwo, WarmStart
 from wholebody.train.parallel import Process, distributed, mean_of, this_process
 from wholebody.train.pool import read_pool
 from wholebody.train.recipes import Optim, Source, TrainConfig
-from wholebody.train.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 from wholebody.train.teachers import from_files
-from wholebody.train.thunder import Bodies, Thunder
-from wholebody.train.two_scale import TwoScale, TwoScaleHead
 from wholebody.train.views import Views
 
 # A teacher's confidence below this says nothing about where the point is.

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from wholebody.train.thunder import Thunder
+from wholebody.networks.thunder import Thunder
 
 # From malloc.h: blocks that are mapped one by one, free memory at the top to keep, memory to ask for at a time.
 _M_MMAP_MAX, _M_TRIM_THRESHOLD, _M_TOP_PAD = -4, -1, -2

@@ -24,16 +24,16 @@ from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import box_areas
 from wholebody.images import READ_SUFFIXES, read_image, write_image
+from wholebody.networks.checkpoints import load_pose
+from wholebody.networks.cspnext import CSPNeXt
+from wholebody.networks.rtmpose import SIZES, RTMPose
+from wholebody.networks.thunder import Thunder
+from wholebody.networks.two_scale import TwoScale
 from wholebody.runtime import open_session
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.checkpoints import load_pose
-from wholebody.train.cspnext import CSPNeXt
 from wholebody.train.loop import fit
 from wholebody.train.parallel import is_first
 from wholebody.train.recipes import Augment, Distill, Network, Optim, Source, TrainConfig, TwoStages, second_stage
-from wholebody.train.rtmpose import SIZES, RTMPose
-from wholebody.train.thunder import Thunder
-from wholebody.train.two_scale import TwoScale
 from wholebody.weights import find
 
 K = len(COCO_WHOLEBODY)

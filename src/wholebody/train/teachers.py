@@ -28,10 +28,10 @@ from wholebody.arrays import Floats
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
+from wholebody.networks.checkpoints import load_pose
+from wholebody.networks.rtmpose import RTMPose
 from wholebody.runtime import open_session
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.checkpoints import load_pose
-from wholebody.train.rtmpose import RTMPose
 from wholebody.weights import find
 
 K = len(COCO_WHOLEBODY)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wholebody.errors import WholebodyError
-from wholebody.train.thunder import Thunder
+from wholebody.networks.thunder import Thunder
 
 STRIDES = (8, 16, 32)
 

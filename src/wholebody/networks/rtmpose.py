@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wholebody.codec import SimCC
-from wholebody.train.cspnext import CSPNeXt
+from wholebody.networks.cspnext import CSPNeXt
 
 Size = Literal["t", "s", "m", "l", "x"]
 
@@ -26,6 +26,7 @@ SIZES: dict[Size, tuple[float, float]] = {
 
 # RGB, of pixels 0..255.
 MEAN = (123.675, 116.28, 103.53)
+
 STD = (58.395, 57.12, 57.375)
 
 

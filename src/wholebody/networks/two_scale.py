@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wholebody.codec import SimCC
-from wholebody.train.rtmpose import RTMPose, RTMPoseHead
-from wholebody.train.thunder import Answer, Bodies, Stages, Thunder
+from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
+from wholebody.networks.thunder import Answer, Bodies, Stages, Thunder
 
 # The height of an answer in the logits, where labels have theirs after training.
 _BUMP = 0.5

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.train.cspnext import CSPNeXt
-from wholebody.train.rtmpose import MEAN, SIZES, STD, RTMPose, RTMPoseHead, simcc
-from wholebody.train.thunder import Bodies, Thunder
-from wholebody.train.two_scale import TwoScale, TwoScaleHead
+from wholebody.networks.cspnext import CSPNeXt
+from wholebody.networks.rtmpose import MEAN, SIZES, STD, RTMPose, RTMPoseHead, simcc
+from wholebody.networks.thunder import Bodies, Thunder
+from wholebody.networks.two_scale import TwoScale, TwoScaleHead
 
 Weights = dict[str, Tensor]
 

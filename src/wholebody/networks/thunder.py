@@ -24,6 +24,7 @@ from wholebody.errors import WholebodyError
 
 # (output channels, stride, number of blocks); MobileNetV2's table times 1.75, rounded to multiples of eight.
 _STAGES = ((32, 1, 1), (40, 2, 2), (56, 2, 3), (112, 2, 4), (168, 1, 3), (280, 2, 3), (560, 1, 1))
+
 _EXPANSION = 6
 # The blocks whose outputs the pyramid reads: strides 4, 8 and 16.
 _LATERAL = {2: (40, 24), 5: (56, 32), 9: (112, 64)}
