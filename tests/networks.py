@@ -16,7 +16,7 @@ import numpy as np
 
 from wholebody.codec import SimCC
 from wholebody.preprocess import IMAGENET_RGB, normalize
-from wholebody.runtime import Tensor
+from wholebody.runtime.session import Tensor
 
 K = 133
 BLUE = (255, 0, 0)

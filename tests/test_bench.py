@@ -13,7 +13,7 @@ from wholebody.bench import OURS, QUIET, RTMLIB, TASKS, Report, bench_image, pri
 from wholebody.detect import YOLOX
 from wholebody.errors import WholebodyError
 from wholebody.geometry import iou
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 
 # What the benchmark uses of rtmlib, as rtmlib has it: one session to a tool, replaceable, and people one by one.
 RTMLIB_SOURCE = """

@@ -14,7 +14,7 @@ from wholebody.compare import PUBLISHED, Entrant, difference, side_by_side
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
 from wholebody.measure import labelled_boxes
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 
 # An estimator of somebody else: every point in the middle of the box.
 MIDDLE = """

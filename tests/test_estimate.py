@@ -15,7 +15,7 @@ from wholebody.estimate import TopDown, check_boxes
 from wholebody.geometry import Crop
 from wholebody.poses import Poses
 from wholebody.preprocess import PLAIN_BGR, Preprocessing, normalize
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, OPENPOSE
 
 PICTURE = np.random.RandomState(0).randint(0, 255, (240, 320, 3), dtype=np.uint8)

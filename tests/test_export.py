@@ -12,7 +12,8 @@ from wholebody import cli
 from wholebody.errors import WholebodyError
 from wholebody.export import export_detector, export_pose, low_rank, plain_layout, quantise
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
-from wholebody.runtime import int8_file, int8_is_fast, open_session
+from wholebody.runtime.choose import int8_is_fast, open_session
+from wholebody.runtime.session import int8_file
 from wholebody.weights import find
 
 

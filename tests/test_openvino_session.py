@@ -12,8 +12,10 @@ from networks import people, save_pose
 from test_runtime import network, numbers
 from wholebody import runtime
 from wholebody.errors import WholebodyError
-from wholebody.openvino_session import batch_sizes, pieces, read_metadata
-from wholebody.runtime import int8_file, open_session
+from wholebody.runtime import choose
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.ov import batch_sizes, pieces, read_metadata
+from wholebody.runtime.session import int8_file
 
 openvino = pytest.importorskip("openvino")
 
@@ -133,9 +135,9 @@ def machine(monkeypatch):
     """A machine that can do what is named."""
 
     def can(*words):
-        monkeypatch.setattr(runtime, "int8_is_fast", lambda: "int8" in words)
-        monkeypatch.setattr(runtime, "_computes_bf16", lambda: "bf16" in words)
-        monkeypatch.setattr(runtime, "_no_openvino", lambda: None if "openvino" in words else "needs an extra")
+        monkeypatch.setattr(choose, "int8_is_fast", lambda: "int8" in words)
+        monkeypatch.setattr(choose, "_computes_bf16", lambda: "bf16" in words)
+        monkeypatch.setattr(choose, "_no_openvino", lambda: None if "openvino" in words else "needs an extra")
 
     return can
 
@@ -164,7 +166,7 @@ def test_auto_is_the_fastest_that_is_there(tmp_path, machine, words, device, exp
 def test_without_a_file_for_int8_auto_is_what_else_is_there(tmp_path, machine, monkeypatch, device, precision):
     machine("int8", "bf16", "openvino")
     # Also on a processor without bf16, where OpenVINO computes the same in float32.
-    monkeypatch.setattr("wholebody.openvino_session.computes_bf16", lambda: True)
+    monkeypatch.setattr("wholebody.runtime.ov.computes_bf16", lambda: True)
     session = open_session(network(tmp_path / "a.onnx"), device, 1, "auto")
     assert session.precision == precision
     assert session(numbers(1))[0].shape == (1, 3)
@@ -192,7 +194,7 @@ def test_the_file_for_int8_is_the_one_that_runs(tmp_path):
 )
 def test_what_is_not_to_be_had_says_why(tmp_path, machine, monkeypatch, words, device, precision, says):
     machine(*words.split())
-    monkeypatch.setattr("wholebody.openvino_session.computes_bf16", lambda: "bf16" in words)
+    monkeypatch.setattr("wholebody.runtime.ov.computes_bf16", lambda: "bf16" in words)
     with pytest.raises(WholebodyError, match=says):
         open_session(network(tmp_path / "a.onnx"), device, 1, precision)
 

@@ -1,4 +1,5 @@
 import importlib.metadata
+import importlib.util
 import json
 import logging
 import re
@@ -12,12 +13,14 @@ from onnx import TensorProto, helper
 
 from wholebody import runtime
 from wholebody.errors import WholebodyError
-from wholebody.runtime import Tensor, open_session
+from wholebody.runtime import choose
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import Tensor, notice
 
 
 @pytest.fixture(autouse=True)
 def _notices_again():
-    runtime._notice.cache_clear()
+    notice.cache_clear()
 
 
 def network(path, batch="n", dtype=TensorProto.FLOAT, inputs=1, **metadata):
@@ -152,7 +155,7 @@ def test_bad_request(tmp_path, kwargs, message):
 
 
 def test_openvino_names_its_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(WholebodyError, match=r"wholebody\[openvino\]"):
         open_session(network(tmp_path / "a.onnx"), "openvino")
 
@@ -224,7 +227,7 @@ def test_auto_is_quiet_where_nothing_was_promised(tmp_path, monkeypatch, caplog)
 @pytest.mark.filterwarnings("ignore:Specified provider")
 def test_providers(tmp_path, monkeypatch):
     pretend(monkeypatch, "DmlExecutionProvider")
-    monkeypatch.setattr(runtime, "_no_openvino", lambda: "needs an extra")
+    monkeypatch.setattr(choose, "_no_openvino", lambda: "needs an extra")
     listed = {provider.device: provider for provider in runtime.providers()}
     assert list(listed) == [*runtime.PROVIDERS, "openvino"]
     assert [device for device, provider in listed.items() if provider.available] == ["directml", "cpu"]

@@ -5,7 +5,7 @@ from networks import save_pose
 from test_runtime import network
 from wholebody import cli, speeds
 from wholebody.errors import WholebodyError
-from wholebody.runtime import int8_file
+from wholebody.runtime.session import int8_file
 from wholebody.speeds import Speed, fastest, open_all, time_precisions
 
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from wholebody import runtime, weights
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
-from wholebody.runtime import input_size, open_session
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import input_size
 from wholebody.weights import MANIFEST, Weights, find, locate, rows
 from wholebody.wholebody import WholeBody
 

@@ -22,7 +22,7 @@ from label import Floats, read_boxes, teacher
 from wholebody.arrays import Image
 from wholebody.detect import YOLOX
 from wholebody.geometry import box_areas, iou
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 from wholebody.train.pool import read_pool
 
 THRESHOLDS = (0.2, 0.3, 0.38, 0.5, 0.6)

@@ -24,7 +24,7 @@ from wholebody.estimate import TopDown
 from wholebody.files import replacing
 from wholebody.geometry import Crop
 from wholebody.plots import COLORS, INK, Axes, text
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
 
 FOUND = 0.5

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from wholebody.estimate import TopDown
 from wholebody.evaluate import part_oks
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 from wholebody.train.data import Person, Shards, read_coco_wholebody
 from wholebody.train.loop import pool_people
 from wholebody.train.pool import read_pool

@@ -25,7 +25,7 @@ from wholebody.estimate import TopDown
 from wholebody.evaluate import part_oks
 from wholebody.files import replacing
 from wholebody.geometry import iou
-from wholebody.runtime import Session, int8_file, notes
+from wholebody.runtime.session import Session, int8_file, notes
 from wholebody.speeds import open_all, time_precisions
 from wholebody.train.pool import read_pool
 from wholebody.weights import MANIFEST, locate

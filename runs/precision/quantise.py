@@ -15,7 +15,8 @@ from pictures import canvases, crops
 from rich.console import Console
 
 from wholebody.export import quantise
-from wholebody.runtime import input_size, int8_file, notes, open_session
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import input_size, int8_file, notes
 from wholebody.weights import MANIFEST, locate
 
 POSE_NETWORKS = [name for name, weights in MANIFEST.items() if weights.bundled and weights.kind == "pose"]

@@ -42,7 +42,8 @@ from wholebody.files import cache_folder
 from wholebody.images import write_image
 from wholebody.plots import COLORS, Axes, text, ticks
 from wholebody.poses import Poses
-from wholebody.runtime import Session, input_size, open_session
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import Session, input_size
 from wholebody.schema import COCO_WHOLEBODY, HAND_EDGES
 from wholebody.weights import find
 

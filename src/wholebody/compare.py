@@ -52,7 +52,8 @@ from wholebody.measure import (
 from wholebody.plots import COLORS, GRID, Axes, text
 from wholebody.poses import Poses
 from wholebody.preprocess import IMAGENET_RGB
-from wholebody.runtime import Precision, input_size, notes, open_session
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import Precision, input_size, notes
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
 from wholebody.weights import MANIFEST, find
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.images import as_image
-from wholebody.runtime import Session, input_size, notes
+from wholebody.runtime.session import Session, input_size, notes
 
 Detections = tuple[Floats, Floats]
 

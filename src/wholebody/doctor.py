@@ -18,7 +18,8 @@ from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
 from wholebody.images import read_image
-from wholebody.runtime import duplicates, input_size, providers
+from wholebody.runtime.choose import duplicates, providers
+from wholebody.runtime.session import input_size
 from wholebody.speeds import fastest, table, time_precisions
 from wholebody.weights import MANIFEST, find
 from wholebody.wholebody import DETECTOR, POSE, WholeBody

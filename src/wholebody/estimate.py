@@ -29,7 +29,7 @@ from wholebody.geometry import Crop
 from wholebody.images import as_image
 from wholebody.poses import Poses
 from wholebody.preprocess import IMAGENET_RGB, Preprocessing, normalize
-from wholebody.runtime import Session, Tensor, input_size, notes
+from wholebody.runtime.session import Session, Tensor, input_size, notes
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema, schema_named
 
 # Crops in one run. On a CPU the time of a crop no longer falls beyond a few, and 32 crops of 384x288 are 43 MB as

@@ -26,7 +26,8 @@ import numpy.typing as npt
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.runtime import Session, open_session
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import Session
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

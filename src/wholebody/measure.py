@@ -26,7 +26,8 @@ from wholebody.estimate import TopDown, check_boxes
 from wholebody.files import replacing
 from wholebody.images import read_image
 from wholebody.poses import Poses
-from wholebody.runtime import Precision, open_session
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import Precision
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
 from wholebody.weights import find
 

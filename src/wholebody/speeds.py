@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wholebody.errors import WholebodyError
-from wholebody.runtime import Precision, Session, open_session
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import Precision, Session
 
 if TYPE_CHECKING:
     from rich.table import Table

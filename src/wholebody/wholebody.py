@@ -21,7 +21,8 @@ from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
 from wholebody.images import as_image
 from wholebody.poses import Poses
-from wholebody.runtime import Precision, Session, int8_file, open_session
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import Precision, Session, int8_file
 
 POSE = "wholebody-133"
 DETECTOR = "person"

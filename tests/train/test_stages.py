@@ -16,7 +16,7 @@ from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
 from wholebody.networks.checkpoints import load_pose, save_pose
 from wholebody.networks.rtmpose import rtmpose
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 from wholebody.train import recipes, stages
 from wholebody.train.recipes import Distill, Optim, Source, TrainConfig, TwoStages, second_stage
 

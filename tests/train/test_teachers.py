@@ -8,7 +8,7 @@ from wholebody.estimate import TopDown
 from wholebody.export import export_pose
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import rtmpose, simcc
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.teachers import (
     BLAZEPOSE_33,

@@ -29,7 +29,7 @@ from wholebody.networks.cspnext import CSPNeXt
 from wholebody.networks.rtmpose import SIZES, RTMPose
 from wholebody.networks.thunder import Thunder
 from wholebody.networks.two_scale import TwoScale
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.loop import fit
 from wholebody.train.parallel import is_first

@@ -30,7 +30,7 @@ from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
 from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.rtmpose import RTMPose
-from wholebody.runtime import open_session
+from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.weights import find
 

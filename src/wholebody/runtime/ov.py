@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.errors import WholebodyError
-from wholebody.runtime import Tensor
+from wholebody.runtime.session import Tensor
 
 # On its own OpenVINO takes bfloat16 wherever it can, which moves keypoints: what is wanted is always said.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
 # More people at once than this many gain nothing even on many cores.
 _LARGEST = 8
 

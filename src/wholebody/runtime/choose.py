@@ -1,0 +1,212 @@
+"""Running a network: a `Session` takes one batch and gives arrays back, whatever runs underneath.
+
+Only the CPU path is tested by the project. CUDA, TensorRT, DirectML and CoreML are thin: they pass the request on to
+ONNX Runtime, check that its provider really took the model, and otherwise fall back to the CPU with a notice.
+
+On a processor a network runs in one of three precisions: fp32, which is what every figure of a model card was measured
+in; bf16, which only OpenVINO has; and int8, for which there has to be a file of its own beside the network's
+(`int8_file`). "auto" takes the fastest of those that are there.
+"""
+
+import difflib
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from wholebody.errors import WholebodyError
+from wholebody.runtime.ort import AUTO, DEVICES, PROVIDERS, absent, described, open_ort
+from wholebody.runtime.session import PRECISIONS, Precision, Session, float_file, int8_file, notes, notice
+
+# Devices that are the processor: only there is there a choice of precision.
+_PROCESSOR = ("auto", "cpu", "openvino")
+
+
+def open_session(
+    path: str | os.PathLike[str], device: str = "auto", threads: int | None = None, precision: Precision = "fp32"
+) -> Session:
+    """Load an ONNX file for `device`.
+
+    A device that is not there, or fails to take the model, is replaced by the CPU, with one warning a process in the
+    log "wholebody" (shown on stderr unless logging is set up otherwise) and in `Session.fallback`.
+
+    Args:
+        path: an ONNX file with a single input.
+        device: "auto" (the first of CUDA, DirectML and CPU that works), "cpu", "cuda", "tensorrt", "directml",
+            "coreml", or "openvino", which is the CPU too.
+        threads: CPU threads for one network; None leaves it to the runtime (one for each physical core).
+        precision: on a processor; "fp32" on all other devices. "auto" is the first of these: int8 where there is a
+            file for it and the processor has instructions for it; bf16 where the processor computes in it and OpenVINO
+            is installed and not ruled out by `device`; fp32.
+
+    Raises:
+        WholebodyError: no such file, not a usable ONNX file, unknown device or precision, threads below 1, or a
+            precision that is not to be had here.
+    """
+    path = Path(path)
+    if device not in DEVICES:
+        raise WholebodyError(f"device {device!r} is unknown.{_closest(device)} Choose one of {', '.join(DEVICES)}.")
+    if precision not in PRECISIONS:
+        raise WholebodyError(f"precision {precision!r} is unknown. Choose one of {', '.join(PRECISIONS)}.")
+    if device == "openvino" and (why := _no_openvino()):
+        raise WholebodyError(f"device 'openvino' {why}, or choose another device.")
+    if precision in ("bf16", "int8") and device not in _PROCESSOR:
+        raise WholebodyError(f"precision {precision} is for processors: choose fp32, or device cpu.")
+    if threads is not None and threads < 1:
+        raise WholebodyError(f"threads is {threads}: give 1 or more, or leave it out.")
+    _check_file(path)
+    if precision in ("bf16", "int8") or device == "openvino":
+        return _on_processor(path, device, threads, precision)
+
+    reasons = []
+    wanted = AUTO if device == "auto" else (device, "cpu") if device != "cpu" else ("cpu",)
+    for name in wanted:
+        why = absent(name)
+        if why is None:
+            if name == "cpu" and precision == "auto" and device in _PROCESSOR:
+                return _on_processor(path, device, threads, precision)
+            opened = open_ort(path, name, threads)
+            if not isinstance(opened, str):
+                break
+            why = opened
+        elif device == "auto":
+            continue  # nobody asked for it: no notice
+        reasons.append(f"{name} is not used: {why}")
+    fallback = "; ".join(reasons) or None
+    if fallback:
+        notice(f"{fallback}. Running on {opened.get_providers()[0]}.")
+    return described(path, opened, fallback)
+
+
+def _on_processor(path: Path, device: str, threads: int | None, precision: Precision) -> Session:
+    """A session on the CPU by ONNX Runtime or OpenVINO, in the precision wanted."""
+    small = int8_file(path)
+    chosen = precision
+    if precision == "auto":
+        bf16 = device != "cpu" and _no_openvino() is None and _computes_bf16()
+        chosen = "int8" if small.is_file() and int8_is_fast() else "bf16" if bf16 else "fp32"
+    if chosen == "bf16":
+        if device == "cpu":
+            raise WholebodyError("ONNX Runtime has no bf16 on a processor: choose device openvino.")
+        if why := _no_openvino():
+            raise WholebodyError(f"precision bf16 {why}, or choose another precision.")
+    if chosen == "int8":
+        if not small.is_file():
+            raise WholebodyError(f"{small}: no such file, and int8 needs it. Choose another precision, such as auto.")
+        path = small
+    if chosen == "bf16" or device == "openvino":
+        from wholebody.runtime.ov import open_openvino
+
+        assert chosen != "auto"
+        session: Session = open_openvino(path, chosen, threads)
+    else:
+        session = described(path, open_ort(path, "cpu", threads), None, chosen)
+    if chosen == "int8":
+        _check_origin(session, path)
+    return session
+
+
+def _check_origin(session: Session, path: Path) -> None:
+    """An int8 file reads weights from its float file by their place there: from another one it would read nonsense."""
+    origin, made_from = float_file(path), notes(session).get("float_sha256")
+    if made_from and origin.is_file() and hashlib.sha256(origin.read_bytes()).hexdigest() != made_from:
+        raise WholebodyError(
+            f"{path}: was made from another {origin.name}. Delete it, or make it again with wholebody.export.quantise."
+        )
+
+
+@functools.cache
+def int8_is_fast() -> bool:
+    """Whether the processor multiplies bytes in one instruction (VNNI; dot products on ARM), as far as it is known.
+
+    Without one int8 is no faster than float32, and on x86 before VNNI sums may overflow as well.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_vnni|avx_vnni|asimddp)\b", text) is not None
+
+
+@functools.cache
+def _computes_bf16() -> bool:
+    from wholebody.runtime.ov import computes_bf16
+
+    return computes_bf16()
+
+
+def _no_openvino() -> str | None:
+    """What is missing for OpenVINO; None if it is there."""
+    if importlib.util.find_spec("openvino") is None:
+        return "needs an extra: pip install 'wholebody[openvino]'"
+    return None
+
+
+def _check_file(path: Path) -> None:
+    """Say plainly what is wrong with files that the runtime would only call unparsable."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(64)
+    except IsADirectoryError as error:
+        raise WholebodyError(f"{path}: is a folder. Give an .onnx file.") from error
+    except FileNotFoundError as error:
+        raise WholebodyError(f"{path}: no such file. Check the path.") from error
+    except OSError as error:
+        raise WholebodyError(f"{path}: cannot read ({error.strerror}). Check the path and its permissions.") from error
+    if not head:
+        raise WholebodyError(f"{path}: the file is empty. Download or export it again.")
+    if head.startswith(b"version https://git-lfs"):
+        raise WholebodyError(f"{path}: a Git LFS pointer, not the file itself. Run 'git lfs pull', or download it.")
+    if head.lstrip()[:1] == b"<":
+        raise WholebodyError(f"{path}: a web page, not an ONNX file. Download it again.")
+    if head.startswith(b"PK") or path.suffix in (".pth", ".pt", ".safetensors"):
+        raise WholebodyError(f"{path}: a checkpoint or an archive, not an ONNX file. Export it to ONNX first.")
+
+
+def _closest(word: str) -> str:
+    close = difflib.get_close_matches(word.lower(), DEVICES, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A line of `wholebody doctor`: a device, whether it works, and if not, why not."""
+
+    device: str
+    name: str
+    available: bool
+    reason: str
+
+
+def providers(model: str | os.PathLike[str] | None = None) -> list[Provider]:
+    """What each device would run on. With a model's path, every device present is tried on it, which may take long."""
+    found = []
+    for device, (name, _) in PROVIDERS.items():
+        why = absent(device)
+        if why is None and model is not None:
+            opened = open_ort(Path(model), device, None)
+            why = opened if isinstance(opened, str) else None
+        found.append(Provider(device, name, why is None, why or ""))
+    why = _no_openvino()
+    if why is None and model is not None:
+        try:
+            open_session(model, "openvino")
+        except WholebodyError as error:
+            why = str(error)
+    found.append(Provider("openvino", "OpenVINO", why is None, why or ""))
+    return found
+
+
+def duplicates() -> dict[str, tuple[str, ...]]:
+    """Import names that several installed packages fight over: they overwrite each other's files.
+
+    Returns:
+        For instance {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}; empty when all is well.
+    """
+    owners = importlib.metadata.packages_distributions()
+    names = {module: tuple(sorted(set(owners.get(module, ())))) for module in ("onnxruntime", "cv2")}
+    return {module: packages for module, packages in names.items() if len(packages) > 1}
