@@ -14,7 +14,7 @@ from wholebody.export import export_detector, export_pose, low_rank, plain_layou
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 from wholebody.runtime.choose import int8_is_fast, open_session
 from wholebody.runtime.session import int8_file
-from wholebody.weights import find
+from wholebody.weights.lookup import find
 
 
 def filled(model):

@@ -17,12 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import wholebody
 from wholebody import runtime, weights
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size
-from wholebody.weights import MANIFEST, Weights, find, locate, rows
+from wholebody.weights import download, lookup, manifest
+from wholebody.weights.lookup import find, locate, rows
+from wholebody.weights.manifest import MANIFEST, Weights
 from wholebody.wholebody import WholeBody
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
@@ -213,7 +216,7 @@ def test_any_local_onnx(tmp_path, cache):
 
 
 def test_bundled(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "_MODELS", tmp_path)
+    monkeypatch.setattr(lookup, "_MODELS", tmp_path)
     with pytest.raises(WholebodyError, match="Install wholebody again"):
         find("wholebody-133", kind="pose")
     (tmp_path / "pose.onnx").write_bytes(b"x")
@@ -223,7 +226,7 @@ def test_bundled(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", [each.name for each in MANIFEST.values() if each.bundled])
 def test_bundled_files_are_what_the_manifest_says(name):
     each = MANIFEST[name]
-    path = weights._MODELS / each.file
+    path = lookup._MODELS / each.file
     if path.is_file():  # a checkout may be without them
         assert input_size(open_session(path)) == each.input_size
 
@@ -245,7 +248,7 @@ def exports(monkeypatch):
 
     module("wholebody.export", export_pose=export)
     module("wholebody.train.checkpoints", load_pose=lambda path: path)
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     return asked
 
 
@@ -274,13 +277,13 @@ def test_checkpoint_of_the_other_kind_is_no_match_in_the_cache(tmp_path, exports
 def test_released_checkpoint_is_downloaded_and_exported(monkeypatch, cache, exports):
     with Mirror({"/z.pth": CONTENT}) as mirror:
         each = entry(f"{mirror.base}/z.pth", file="z.pth", bytes=None, sha256=SHA256[:8])
-        monkeypatch.setattr(weights, "MANIFEST", MappingProxyType({each.name: each}))
+        monkeypatch.setattr(manifest, "MANIFEST", MappingProxyType({each.name: each}))
         path = find(each.name, kind="pose")
     assert path.read_bytes() == b"onnx of " + CONTENT and left(cache) == [path.name, "z.pth"]
 
 
 def test_checkpoint_without_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     path = tmp_path / "student.pth"
     path.write_bytes(b"x")
     with pytest.raises(WholebodyError, match=r"pip install 'wholebody\[train\]'"):
@@ -433,7 +436,7 @@ def test_dead_first_mirror(cache):
 
 
 def test_silent_mirror(cache, monkeypatch):
-    monkeypatch.setattr(weights, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(download, "_TIMEOUT", 0.2)
     with Mirror({"/z.onnx": CONTENT}, slow=1.0) as silent, Mirror({"/z.onnx": CONTENT}) as good:
         assert locate(entry(f"{silent.base}/z.onnx", f"{good.base}/z.onnx")).read_bytes() == CONTENT
         (cache / "z.onnx").unlink()
@@ -563,7 +566,7 @@ def test_the_models_of_the_package_stay_small():
 
 
 def test_int8_finds_the_person_of_the_sample_photo():
-    sample = Path(weights.__file__).parent / "sample.jpg"
+    sample = Path(wholebody.__file__).with_name("sample.jpg")
     exact, quick = (WholeBody(threads=1, device="cpu", precision=precision)(sample) for precision in ("fp32", "int8"))
     assert len(exact) == len(quick) == 1
     sure = (exact.scores[0] > 0.5) & (quick.scores[0] > 0.5)

@@ -22,7 +22,7 @@ from wholebody.runtime.choose import open_session
 from wholebody.train.data import Person, Shards, read_coco_wholebody
 from wholebody.train.loop import pool_people
 from wholebody.train.pool import read_pool
-from wholebody.weights import find
+from wholebody.weights.lookup import find
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "all")
 

@@ -28,7 +28,8 @@ from wholebody.geometry import iou
 from wholebody.runtime.session import Session, int8_file, notes
 from wholebody.speeds import open_all, time_precisions
 from wholebody.train.pool import read_pool
-from wholebody.weights import MANIFEST, locate
+from wholebody.weights.lookup import locate
+from wholebody.weights.manifest import MANIFEST
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "all")
 LIMIT = 0.5

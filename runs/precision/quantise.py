@@ -17,7 +17,8 @@ from rich.console import Console
 from wholebody.export import quantise
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size, int8_file, notes
-from wholebody.weights import MANIFEST, locate
+from wholebody.weights.lookup import locate
+from wholebody.weights.manifest import MANIFEST
 
 POSE_NETWORKS = [name for name, weights in MANIFEST.items() if weights.bundled and weights.kind == "pose"]
 

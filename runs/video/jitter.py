@@ -28,7 +28,7 @@ from walkers import person, seen
 from wholebody.estimate import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.smooth import LIGHT, STRONG, Smoother, smooth_track
-from wholebody.weights import find
+from wholebody.weights.lookup import find
 
 FPS = 30
 

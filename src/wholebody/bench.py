@@ -45,7 +45,7 @@ from wholebody.poses import Poses
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Session, input_size
 from wholebody.schema import COCO_WHOLEBODY, HAND_EDGES
-from wholebody.weights import find
+from wholebody.weights.lookup import find
 
 if TYPE_CHECKING:
     from rich.table import Table

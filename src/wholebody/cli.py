@@ -177,7 +177,7 @@ def models() -> int:
     from rich.table import Table
 
     from wholebody.files import cache_folder
-    from wholebody.weights import rows
+    from wholebody.weights.lookup import rows
 
     found = rows()
     licences = list(dict.fromkeys(row["licence"] for row in found))
@@ -378,7 +378,7 @@ def export(
             raise WholebodyError(f"{weights}: only --plain can be had of what is ONNX already. Give the checkpoint.")
         _need("onnx", "train")
         from wholebody.export import plain_layout
-        from wholebody.weights import find
+        from wholebody.weights.lookup import find
 
         plain_layout(find(str(weights), kind="pose"), target)
         print(f"{target}: {target.stat().st_size / 1e6:.1f} MB in the official layout, the same logits")
@@ -741,7 +741,8 @@ def bench_precision(
     from rich.console import Console
 
     from wholebody.speeds import table, time_precisions
-    from wholebody.weights import MANIFEST, find
+    from wholebody.weights.lookup import find
+    from wholebody.weights.manifest import MANIFEST
 
     console = Console()
     for name in models:

@@ -55,7 +55,8 @@ from wholebody.preprocess import IMAGENET_RGB
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Precision, input_size, notes
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
-from wholebody.weights import MANIFEST, find
+from wholebody.weights.lookup import find
+from wholebody.weights.manifest import MANIFEST
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "whole")
 

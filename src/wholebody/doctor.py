@@ -21,7 +21,8 @@ from wholebody.images import read_image
 from wholebody.runtime.choose import duplicates, providers
 from wholebody.runtime.session import input_size
 from wholebody.speeds import fastest, table, time_precisions
-from wholebody.weights import MANIFEST, find
+from wholebody.weights.lookup import find
+from wholebody.weights.manifest import MANIFEST
 from wholebody.wholebody import DETECTOR, POSE, WholeBody
 
 SAMPLE = Path(__file__).parent / "sample.jpg"

@@ -29,7 +29,7 @@ from wholebody.poses import Poses
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Precision
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
-from wholebody.weights import find
+from wholebody.weights.lookup import find
 
 # Pictures that are read before their people are estimated together.
 GROUP = 8

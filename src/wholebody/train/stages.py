@@ -34,7 +34,7 @@ from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.loop import fit
 from wholebody.train.parallel import is_first
 from wholebody.train.recipes import Augment, Distill, Network, Optim, Source, TrainConfig, TwoStages, second_stage
-from wholebody.weights import find
+from wholebody.weights.lookup import find
 
 K = len(COCO_WHOLEBODY)
 # (name, total) -> a context with the function that moves a bar on.

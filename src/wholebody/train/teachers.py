@@ -32,7 +32,7 @@ from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.rtmpose import RTMPose
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.weights import find
+from wholebody.weights.lookup import find
 
 K = len(COCO_WHOLEBODY)
 

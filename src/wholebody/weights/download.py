@@ -1,0 +1,271 @@
+"""How a file gets here whole: mirrors, broken connections, checksums, one process at a time."""
+
+import hashlib
+import http.client
+import logging
+import os
+import re
+import shutil
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from wholebody.errors import WholebodyError
+from wholebody.files import replacing
+from wholebody.weights.manifest import Weights
+
+_TIMEOUT = 30.0  # seconds without a byte
+_TRIES = 4  # of one mirror, each continuing where the last was cut
+
+
+def is_here(path: Path, weights: Weights) -> bool:
+    # Files were verified when they landed, and hashing 200 MB at every start is not worth it. The size catches a file
+    # that somebody put there by hand half copied.
+    return path.is_file() and weights.bytes in (None, path.stat().st_size)
+
+
+def sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise WholebodyError(f"{path}: cannot read ({error.strerror}). Check the path and its permissions.") from error
+
+
+# With urllib, as pooch neither continues a broken download nor tries a second mirror.
+
+
+class _MirrorFailed(Exception):
+    """This mirror did not do; another one may."""
+
+
+class _Broken(Exception):
+    """The connection failed; asking again may help. Keeps the network's OSErrors apart from those of the disk."""
+
+    def __init__(self, cause: str | BaseException) -> None:
+        cause = cause.reason if isinstance(cause, urllib.error.URLError) else cause
+        said = "timed out" if isinstance(cause, TimeoutError) else getattr(cause, "strerror", None) or str(cause)
+        super().__init__(" ".join(said.split()) or type(cause).__name__)
+
+
+def download(weights: Weights, target: Path) -> Path:
+    urls = weights.urls
+    if base := os.environ.get("WHOLEBODY_MIRROR"):
+        urls = (f"{base.rstrip('/')}/{weights.file}", *urls)
+    if os.environ.get("WHOLEBODY_OFFLINE", "0") not in ("", "0"):
+        raise WholebodyError(
+            f"{weights.name!r} is not in the cache and WHOLEBODY_OFFLINE is set. "
+            f"Unset it, or put {weights.urls[0]} at {target}."
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(target):
+            if is_here(target, weights):  # another process was faster
+                return target
+            failures = []
+            with _progress(weights) as show:
+                for url in urls:
+                    try:
+                        _from_mirror(url, weights, target, show)
+                        return target
+                    except _MirrorFailed as failure:
+                        failures.append(f"{urllib.parse.urlsplit(url).netloc or url}: {failure}")
+    except OSError as error:
+        raise WholebodyError(
+            f"{target}: cannot write ({error.strerror or error}). Free space, or set WHOLEBODY_CACHE to another folder."
+        ) from error
+    raise WholebodyError(
+        f"cannot download {weights.name!r} ({'; '.join(failures)}). "
+        f"Check the network, or put {weights.urls[0]} at {target} yourself."
+    )
+
+
+def _from_mirror(url: str, weights: Weights, target: Path, show: Callable[[int, int | None], None]) -> None:
+    """Fetch, verify and land one file.
+
+    Raises:
+        _MirrorFailed: with the reason; what arrived stays for the next time unless it was wrong.
+        OSError: this machine's disk fails.
+    """
+    zipped = urllib.parse.urlsplit(url).path.endswith(".zip")
+    # One mirror may go on where another stopped only if a hash can tell that both have the same file.
+    whose = weights.sha256 if weights.sha256 and not zipped else hashlib.sha256(url.encode()).hexdigest()
+    part = target.with_name(f".{target.name}.{whose[:8]}.part")
+    expected = None if zipped else weights.bytes
+    resumed = part.exists()
+    _fetch(url, part, expected, show)
+    wrong = _land(part, zipped, weights, target)
+    if wrong and resumed:
+        # The rest may have been put on the beginning of another file: begin again, once.
+        _fetch(url, part, expected, show)
+        wrong = _land(part, zipped, weights, target)
+    if wrong:
+        raise _MirrorFailed(wrong)
+
+
+def _fetch(url: str, part: Path, expected: int | None, show: Callable[[int, int | None], None]) -> None:
+    """Bring `part` to its full size, going on from what is there."""
+    for _ in range(_TRIES):
+        before = _length(part)
+        try:
+            return _fetch_once(url, part, expected, show)
+        except _Broken as broken:
+            reason = str(broken)
+        if _length(part) <= before:  # no byte came: this mirror is down, not just shaky
+            break
+    raise _MirrorFailed(reason)
+
+
+def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int, int | None], None]) -> None:
+    """One request; what came before a break is in `part`."""
+    scheme = urllib.parse.urlsplit(url).scheme
+    if scheme not in ("http", "https"):
+        raise _MirrorFailed("the address must begin with http:// or https://")
+    have = _length(part)
+    request = urllib.request.Request(url, headers={"User-Agent": "wholebody", "Accept-Encoding": "identity"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT, context=_tls() if scheme == "https" else None)
+    except urllib.error.HTTPError as error:
+        if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
+            raise _MirrorFailed(f"HTTP {error.code} {error.reason}") from error
+        # Nothing is left to send: the part is complete, or not a part of this file.
+        if error.headers.get("Content-Range", "").endswith(f"/{have}"):
+            return
+        part.unlink()
+        return _fetch_once(url, part, expected, show)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Broken(error) from error
+    with response:
+        total = None
+        if response.status == http.client.PARTIAL_CONTENT:
+            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+            if not span or int(span[1]) != have:
+                part.unlink()
+                raise _MirrorFailed("answers with another part of the file than asked for")
+            total = None if span[2] == "*" else int(span[2])
+        else:  # the server sends the whole file whatever it is asked for
+            have = 0
+            if (length := response.headers.get("Content-Length", "")).isdecimal():
+                total = int(length)
+        if response.headers.get_content_type() == "text/html":
+            raise _MirrorFailed("sends a web page instead of the file")
+        if expected is not None and total is not None and total != expected:
+            raise _MirrorFailed(f"has a file of {total} bytes, not {expected}")
+        with part.open("ab" if have else "wb") as stream:
+            while (total is None or have < total) and (chunk := _receive(response)):
+                stream.write(chunk)
+                have += len(chunk)
+                show(have, total)
+    if total is not None and have < total:
+        raise _Broken(f"the connection broke after {have} of {total} bytes")
+
+
+def _receive(response: http.client.HTTPResponse) -> bytes:
+    # read1 gives what has come, where read would lose it when the connection breaks before the block is full.
+    try:
+        return response.read1(1 << 18)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Broken(error) from error
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _land(part: Path, zipped: bool, weights: Weights, target: Path) -> str | None:
+    """Put a complete download where it belongs, or throw it away and say what is wrong with it."""
+    try:
+        if zipped:
+            with replacing(target) as temporary:
+                _extract(part, temporary)
+                _verify(temporary, weights)
+        else:
+            _verify(part, weights)
+            part.replace(target)
+    except _MirrorFailed as failure:
+        part.unlink()
+        return str(failure)
+    part.unlink(missing_ok=True)
+    return None
+
+
+def _extract(archive: Path, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [name for name in opened.namelist() if name.rpartition("/")[2] == "end2end.onnx"]
+            if len(members) != 1:
+                raise _MirrorFailed("the archive has no end2end.onnx")
+            with opened.open(members[0]) as source, target.open("wb") as stream:
+                shutil.copyfileobj(source, stream)  # checks the member's CRC on the way
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+        raise _MirrorFailed(f"the archive is damaged ({error})") from error
+
+
+def _verify(path: Path, weights: Weights) -> None:
+    size = path.stat().st_size
+    if weights.bytes not in (None, size):
+        raise _MirrorFailed(f"the file has {size} bytes, not {weights.bytes}")
+    if not size:
+        raise _MirrorFailed("the file is empty")
+    if weights.sha256 and not (digest := sha256(path)).startswith(weights.sha256):
+        raise _MirrorFailed(f"the file's SHA-256 begins with {digest[:8]}, not {weights.sha256[:8]}")
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    with suppress(ImportError):  # a Python without the system's certificates, as on a fresh macOS
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Hold a file's download for this process; others wait. The lock goes when the process does, however it ends."""
+    with target.with_name(f".{target.name}.lock").open("ab") as stream:
+        told = False
+        while not _lock(stream):
+            if not told:
+                logging.getLogger("wholebody").warning("waiting for another process that downloads %s", target.name)
+            told = True
+            time.sleep(0.2)
+        yield
+
+
+def _lock(stream: IO[bytes]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+@contextmanager
+def _progress(weights: Weights) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr; yields show(bytes so far, bytes in all)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"download {weights.name}", total=weights.bytes)
+        yield lambda have, total: progress.update(task, completed=have, total=total)

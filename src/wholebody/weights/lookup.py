@@ -1,0 +1,132 @@
+"""Which networks there are, where their files come from, and how a file gets here whole.
+
+`find("dwpose-m", kind="pose")` gives the path of an ONNX file. It takes a name of `MANIFEST`, any local .onnx, and with
+the `train` extra any local .pth or .safetensors, which is exported to ONNX once.
+
+WHOLEBODY_CACHE    folder of downloads and exported files (default: the user's cache folder)
+WHOLEBODY_OFFLINE  set to 1, nothing is downloaded
+WHOLEBODY_MIRROR   a base URL that is asked for <base>/<file> before the public mirrors
+"""
+
+import difflib
+import importlib.util
+import logging
+import os
+from pathlib import Path
+
+from wholebody.errors import WholebodyError
+from wholebody.files import cache_folder
+from wholebody.weights.download import download, is_here, sha256
+from wholebody.weights.manifest import MANIFEST, Kind, Weights
+
+_MODELS = Path(__file__).parents[1] / "models"
+
+_CHECKPOINTS = (".pth", ".pt", ".safetensors")
+
+
+def find(name_or_path: str | os.PathLike[str], *, kind: Kind) -> Path:
+    """The ONNX file of a network: bundled, cached, downloaded, exported or simply there.
+
+    Args:
+        name_or_path: a name of `MANIFEST`, or the path of an .onnx, .pth, .pt or .safetensors file. A checkpoint needs
+            the `train` extra; what it is exported to is kept in the cache folder, under the checkpoint's SHA-256.
+        kind: what the network is wanted for.
+
+    Raises:
+        WholebodyError: unknown name or missing file, a name of the other kind, no mirror works, offline, or a
+            checkpoint that cannot be exported.
+    """
+    text = os.fspath(name_or_path)
+    weights = MANIFEST.get(text)
+    path = Path(text).expanduser()
+    if weights is None:
+        if not path.is_file():
+            raise WholebodyError(_unknown(text, kind))
+    elif weights.kind != kind:
+        article = {"pose": "a pose network", "detector": "a detector"}
+        raise WholebodyError(f"{text!r} is {article[weights.kind]}, not {article[kind]}: use {_names(kind)}.")
+    else:
+        path = locate(weights)
+    return _exported(path, kind) if path.suffix.lower() in _CHECKPOINTS else path
+
+
+def locate(weights: Weights) -> Path:
+    """The file of a manifest entry as released (.onnx or .pth), downloaded if need be.
+
+    Raises:
+        WholebodyError: a bundled file is missing, no mirror works, or offline.
+    """
+    if weights.bundled:
+        path = _MODELS / weights.file
+        if not path.is_file():
+            raise WholebodyError(f"{path}: the bundled file of {weights.name!r} is missing. Install wholebody again.")
+        return path
+    path = cache_folder() / weights.file
+    return path if is_here(path, weights) else download(weights, path)
+
+
+def rows() -> list[dict[str, str]]:
+    """`MANIFEST` as text for a table: name, kind, input, size, here, licence, about."""
+    return [
+        {
+            "name": weights.name,
+            "kind": weights.kind,
+            "input": "x".join(map(str, weights.input_size)),
+            "size": f"{size / 1e6:.1f} MB" if (size := _size(weights)) else "?",
+            "here": _where(weights),
+            "licence": weights.licence,
+            "about": weights.about,
+        }
+        for weights in MANIFEST.values()
+    ]
+
+
+def _where(weights: Weights) -> str:
+    if weights.bundled:
+        return "bundled" if (_MODELS / weights.file).is_file() else "missing"
+    return "cached" if is_here(cache_folder() / weights.file, weights) else ""
+
+
+def _size(weights: Weights) -> int | None:
+    path = (_MODELS if weights.bundled else cache_folder()) / weights.file
+    return path.stat().st_size if path.is_file() else weights.bytes
+
+
+def _names(kind: Kind) -> str:
+    return ", ".join(name for name, weights in MANIFEST.items() if weights.kind == kind)
+
+
+def _unknown(text: str, kind: Kind) -> str:
+    looks_like_a_path = Path(text).suffix.lower() in (".onnx", *_CHECKPOINTS) or "/" in text or os.sep in text
+    if looks_like_a_path:
+        return f"{text}: no such file. Check the path, or use one of {_names(kind)}."
+    names = [name for name, weights in MANIFEST.items() if weights.kind == kind]
+    close = [name for name in names if name.startswith(text.lower())] or difflib.get_close_matches(text.lower(), names)
+    if close:
+        return f"no network is called {text!r}. Did you mean {' or '.join(map(repr, close))}?"
+    return f"no network is called {text!r}. Use one of {_names(kind)}, or the path of a file."
+
+
+def _exported(path: Path, kind: Kind) -> Path:
+    """A checkpoint as ONNX, made on first use."""
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
+        raise WholebodyError(f"{path}: a checkpoint needs an extra: pip install 'wholebody[train]', or give an .onnx.")
+    target = cache_folder() / f"{path.stem}-{kind}-{sha256(path)[:16]}.onnx"
+    if target.is_file():
+        return target
+    logging.getLogger("wholebody").warning("exporting %s to ONNX, once", path.name)
+    # The only way up from this room: a checkpoint cannot become ONNX without its network.
+    if kind == "pose":
+        from wholebody.export import export_pose
+        from wholebody.networks.checkpoints import load_pose
+
+        export_pose(load_pose(path), target)
+    else:
+        from wholebody.export import export_detector
+        from wholebody.networks.yolox import load_yolox
+
+        model = load_yolox(path)
+        # The weights do not tell the size of the input: nano and tiny were released for 416 pixels, the rest for 640.
+        side = 416 if sum(weights.numel() for weights in model.parameters()) < 7e6 else 640
+        export_detector(model, target, input_size=(side, side))
+    return target
