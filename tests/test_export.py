@@ -10,7 +10,10 @@ from torch import nn
 import oracle as formula
 from wholebody import cli
 from wholebody.errors import WholebodyError
-from wholebody.export import export_detector, export_pose, low_rank, plain_layout, quantise
+from wholebody.export.convert import export_detector, export_pose
+from wholebody.export.narrow import low_rank
+from wholebody.export.plain import plain_layout
+from wholebody.export.quantise import quantise
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 from wholebody.runtime.choose import int8_is_fast, open_session
 from wholebody.runtime.session import int8_file

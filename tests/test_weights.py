@@ -1,4 +1,5 @@
 import hashlib
+import importlib.util
 import io
 import os
 import re
@@ -277,7 +278,7 @@ def test_checkpoint_of_the_other_kind_is_no_match_in_the_cache(tmp_path, exports
 def test_released_checkpoint_is_downloaded_and_exported(monkeypatch, cache, exports):
     with Mirror({"/z.pth": CONTENT}) as mirror:
         each = entry(f"{mirror.base}/z.pth", file="z.pth", bytes=None, sha256=SHA256[:8])
-        monkeypatch.setattr(manifest, "MANIFEST", MappingProxyType({each.name: each}))
+        monkeypatch.setattr(lookup, "MANIFEST", MappingProxyType({each.name: each}))
         path = find(each.name, kind="pose")
     assert path.read_bytes() == b"onnx of " + CONTENT and left(cache) == [path.name, "z.pth"]
 

@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from wholebody.export import export_detector
+from wholebody.export.convert import export_detector
 from wholebody.train.detector import load
 
 # What the inference uses unless told otherwise: from the table of `evaluate.py`.

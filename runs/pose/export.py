@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from wholebody.export import export_pose, low_rank
+from wholebody.export.convert import export_pose
+from wholebody.export.narrow import low_rank
 from wholebody.networks.checkpoints import load_pose
 from wholebody.train.stages import size_of
 

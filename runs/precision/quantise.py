@@ -14,7 +14,7 @@ import cv2
 from pictures import canvases, crops
 from rich.console import Console
 
-from wholebody.export import quantise
+from wholebody.export.quantise import quantise
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size, int8_file, notes
 from wholebody.weights.lookup import locate

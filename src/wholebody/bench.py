@@ -409,7 +409,7 @@ def _made(size: str, kind: str) -> tuple[Path, Path]:
         raise WholebodyError(
             "making networks needs an extra: pip install 'wholebody[train]', or name files with pose and detector."
         ) from error
-    from wholebody.export import export_detector, export_pose
+    from wholebody.export.convert import export_detector, export_pose
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

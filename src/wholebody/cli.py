@@ -377,14 +377,14 @@ def export(
         if not plain or half:
             raise WholebodyError(f"{weights}: only --plain can be had of what is ONNX already. Give the checkpoint.")
         _need("onnx", "train")
-        from wholebody.export import plain_layout
+        from wholebody.export.plain import plain_layout
         from wholebody.weights.lookup import find
 
         plain_layout(find(str(weights), kind="pose"), target)
         print(f"{target}: {target.stat().st_size / 1e6:.1f} MB in the official layout, the same logits")
         return 0
     _need("torch", "train")
-    from wholebody.export import export_pose
+    from wholebody.export.convert import export_pose
     from wholebody.networks.checkpoints import load_pose
 
     export_pose(load_pose(weights), target, fused=not plain, storage="float16" if half else "float32")

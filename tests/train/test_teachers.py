@@ -5,7 +5,7 @@ import torch
 from wholebody.codec import Heatmap
 from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
-from wholebody.export import export_pose
+from wholebody.export.convert import export_pose
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import rtmpose, simcc
 from wholebody.runtime.choose import open_session

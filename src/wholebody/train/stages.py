@@ -54,7 +54,7 @@ def distil(recipe: TwoStages, out: Path, stages: Sequence[int] = (1, 2)) -> Path
     Raises:
         WholebodyError: stage 2 alone, and there is no stage 1 in `out`; or one of `loop.fit`'s reasons.
     """
-    from wholebody.export import export_pose
+    from wholebody.export.convert import export_pose
 
     result = out / "stage1" / "model.safetensors"
     if 1 in stages:

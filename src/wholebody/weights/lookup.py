@@ -9,14 +9,13 @@ WHOLEBODY_MIRROR   a base URL that is asked for <base>/<file> before the public 
 """
 
 import difflib
-import importlib.util
-import logging
 import os
 from pathlib import Path
 
 from wholebody.errors import WholebodyError
+from wholebody.export.once import exported
 from wholebody.files import cache_folder
-from wholebody.weights.download import download, is_here, sha256
+from wholebody.weights.download import download, is_here
 from wholebody.weights.manifest import MANIFEST, Kind, Weights
 
 _MODELS = Path(__file__).parents[1] / "models"
@@ -47,7 +46,7 @@ def find(name_or_path: str | os.PathLike[str], *, kind: Kind) -> Path:
         raise WholebodyError(f"{text!r} is {article[weights.kind]}, not {article[kind]}: use {_names(kind)}.")
     else:
         path = locate(weights)
-    return _exported(path, kind) if path.suffix.lower() in _CHECKPOINTS else path
+    return exported(path, kind) if path.suffix.lower() in _CHECKPOINTS else path
 
 
 def locate(weights: Weights) -> Path:
@@ -105,28 +104,3 @@ def _unknown(text: str, kind: Kind) -> str:
     if close:
         return f"no network is called {text!r}. Did you mean {' or '.join(map(repr, close))}?"
     return f"no network is called {text!r}. Use one of {_names(kind)}, or the path of a file."
-
-
-def _exported(path: Path, kind: Kind) -> Path:
-    """A checkpoint as ONNX, made on first use."""
-    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
-        raise WholebodyError(f"{path}: a checkpoint needs an extra: pip install 'wholebody[train]', or give an .onnx.")
-    target = cache_folder() / f"{path.stem}-{kind}-{sha256(path)[:16]}.onnx"
-    if target.is_file():
-        return target
-    logging.getLogger("wholebody").warning("exporting %s to ONNX, once", path.name)
-    # The only way up from this room: a checkpoint cannot become ONNX without its network.
-    if kind == "pose":
-        from wholebody.export import export_pose
-        from wholebody.networks.checkpoints import load_pose
-
-        export_pose(load_pose(path), target)
-    else:
-        from wholebody.export import export_detector
-        from wholebody.networks.yolox import load_yolox
-
-        model = load_yolox(path)
-        # The weights do not tell the size of the input: nano and tiny were released for 416 pixels, the rest for 640.
-        side = 416 if sum(weights.numel() for weights in model.parameters()) < 7e6 else 640
-        export_detector(model, target, input_size=(side, side))
-    return target

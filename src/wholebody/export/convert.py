@@ -1,0 +1,289 @@
+"""Networks from torch to ONNX files, compared with the original before they get their name; and from there to int8.
+
+Two layouts: "fused" takes uint8 BGR pictures and, for poses, gives decoded keypoints, so that nothing about colours,
+means or bins is left to the caller; the plain layout is that of the files released by the authors.
+
+    export_pose(load_pose("dw-ll_ucoco.pth"), "dwpose-l.onnx")
+    quantise("dwpose-l.onnx", int8_file("dwpose-l.onnx"), crops)
+"""
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.codec import SimCC
+from wholebody.errors import WholebodyError
+from wholebody.export.check import TOLERANCE, describe, quiet, written
+from wholebody.export.narrow import Storage, narrow
+from wholebody.runtime.session import Session
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from wholebody.networks.rtmpose import RTMPose
+
+
+OPSET = 18  # what ONNX Runtime 1.18, TensorRT 10 and OpenVINO 2024 all read
+
+
+def export_pose(
+    model: "RTMPose",
+    path: str | os.PathLike[str],
+    *,
+    fused: bool = True,
+    schema: str = "coco_wholebody",
+    storage: Storage = "float32",
+    int8: Sequence[str] = (),
+    notes: Mapping[str, object] | None = None,
+) -> float:
+    """Write a pose network as ONNX with a free batch size.
+
+    Fused: `crops` (N, h, w, 3) uint8 BGR -> `keypoints` (N, K, 2) in input pixels, `scores` (N, K), `simcc_x`
+    (N, K, X), `simcc_y` (N, K, Y). Plain: `input` (N, 3, h, w) float32 normalised RGB -> `simcc_x`, `simcc_y`.
+
+    Args:
+        model: left as it is. Its `mean`, `std` and `codec` go into the graph and the file's notes.
+        path: replaced only when all is well.
+        fused: which layout.
+        schema: name of the keypoint set.
+        storage: float16 halves the file; runtimes widen the weights when they load, and compute in float32.
+        int8: prefixes of weights ("backbone.stage4") to store in eight bits, one scale per output channel.
+        notes: more to write beside kind, input size and schema under the metadata key `wholebody` (JSON).
+
+    Returns:
+        The largest difference from torch, in standard deviations of the output.
+
+    Raises:
+        WholebodyError: the ONNX file does not agree with torch, or cannot be written.
+    """
+    import torch
+
+    w, h = model.codec.input_size
+    network = _frozen(model)
+    names: tuple[str, ...]
+    about = {
+        "kind": "pose",
+        "input_size": [w, h],
+        "schema": schema,
+        "split_ratio": model.codec.split_ratio,
+        "mean": list(model.mean),
+        "std": list(model.std),
+    }
+    if fused:
+        network = _fused_pose(network, model.mean, model.std, model.codec)
+        example = torch.zeros(2, h, w, 3, dtype=torch.uint8)
+        names = ("crops", "keypoints", "scores", "simcc_x", "simcc_y")
+    else:
+        example = torch.zeros(2, 3, h, w)
+        names = ("input", "simcc_x", "simcc_y")
+    proto = _convert(network, example, names)
+    narrow(proto, storage, int8)
+    describe(proto, about | dict(notes or {}))
+    with written(proto, path) as session:
+        # Decoded keypoints jump by whole bins where two maxima are close, so they are compared with the same logits.
+        error = _compare(network, session, example, ("simcc_x", "simcc_y"), "int8" if int8 else storage, path)
+        if fused:
+            keypoints, scores, x, y = session(_pictures(example, 3))
+            decoded = model.codec.decode(x, y)
+            if not (np.array_equal(keypoints, decoded[0]) and np.array_equal(scores, decoded[1])):
+                raise WholebodyError(f"{path}: decodes keypoints wrongly in ONNX Runtime. Try another version of it.")
+    return error
+
+
+def export_detector(
+    model: "nn.Module",
+    path: str | os.PathLike[str],
+    *,
+    input_size: tuple[int, int],
+    fused: bool = True,
+    storage: Storage = "float32",
+    int8: Sequence[str] = (),
+    notes: Mapping[str, object] | None = None,
+) -> float:
+    """Write a detector as ONNX with a free batch size.
+
+    Fused: `images` (N, h, w, 3) uint8 BGR, letterboxed -> `raw` (N, anchors, 5 + classes), boxes undecoded. Plain:
+    `images` (N, 3, h, w) float32 BGR 0..255 -> `output`, the same.
+
+    Args:
+        model: (N, 3, h, w) float32 BGR 0..255 -> (N, anchors, 5 + classes), as `yolox` makes. Left as it is.
+        input_size: (w, h), multiples of 32.
+        path, fused, storage, int8, notes: as `export_pose`.
+
+    Returns, raises: as `export_pose`.
+    """
+    import torch
+
+    w, h = input_size
+    network = _frozen(model)
+    if fused:
+        network = _fused_detector(network)
+        example = torch.zeros(2, h, w, 3, dtype=torch.uint8)
+        names = ("images", "raw")
+    else:
+        example = torch.zeros(2, 3, h, w)
+        names = ("images", "output")
+    proto = _convert(network, example, names)
+    narrow(proto, storage, int8)
+    describe(proto, {"kind": "detector", "input_size": [w, h]} | dict(notes or {}))
+    with written(proto, path) as session:
+        return _compare(network, session, example, names[1:], "int8" if int8 else storage, path)
+
+
+def _frozen(model: "nn.Module") -> "nn.Module":
+    return copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
+
+
+def _fused_pose(
+    network: "nn.Module", mean: tuple[float, float, float], std: tuple[float, float, float], codec: SimCC
+) -> "nn.Module":
+    import torch
+    from torch import Tensor, nn
+
+    class Fused(nn.Module):
+        mean: Tensor
+        factor: Tensor
+        rgb: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+            self.register_buffer("factor", 1 / torch.tensor(std).view(1, 3, 1, 1))
+            self.register_buffer("rgb", torch.tensor([2, 1, 0]))
+
+        def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            # Planes change places while they are bytes: a quarter of the memory.
+            planes = crops.permute(0, 3, 1, 2).index_select(1, self.rgb)
+            x, y = self.network((planes.float() - self.mean) * self.factor)
+            scores = torch.minimum(x.amax(dim=-1), y.amax(dim=-1))
+            at = torch.stack((x.argmax(dim=-1), y.argmax(dim=-1)), dim=-1).float()
+            keypoints = torch.where(scores[..., None] <= 0, -1.0, at) / codec.split_ratio
+            return keypoints, scores, x, y
+
+    return Fused().eval()
+
+
+def _fused_detector(network: "nn.Module") -> "nn.Module":
+    from torch import Tensor, nn
+
+    class Fused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: Tensor) -> Tensor:
+            raw: Tensor = self.network(images.permute(0, 3, 1, 2).float())
+            return raw
+
+    return Fused().eval()
+
+
+def _convert(network: "nn.Module", example: "Tensor", names: Sequence[str]) -> Any:
+    """An ONNX model; `names` are those of the input and the outputs."""
+    import torch
+
+    with quiet():
+        program = torch.onnx.export(
+            _folded(network),
+            (example,),
+            input_names=names[:1],
+            output_names=names[1:],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    # The exporter notes the source line of every node; a file for strangers should not show its maker's folders.
+    graph = proto.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph, proto):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    _rename(graph, network)
+    proto.ir_version = 8  # belongs to the opset; newer ones only add what was just removed
+    return proto
+
+
+def _folded(network: "nn.Module") -> "nn.Module":
+    """A copy with batch norms inside their convolutions: the exporter would do so too, at the end of a longer way."""
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        conv, norm = getattr(module, "conv", None), getattr(module, "bn", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            module.conv, module.bn = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return network
+
+
+def _rename(graph: Any, network: "nn.Module") -> None:
+    """Give weights the names of the state dict, also where the exporter has transposed them under a number."""
+    from onnx import numpy_helper
+
+    matrices = {key: value.numpy().T for key, value in network.state_dict().items() if value.ndim == 2}
+    names = {}
+    for stored in graph.initializer:
+        name = stored.name
+        if name not in matrices and len(stored.dims) == 2:
+            array = numpy_helper.to_array(stored)
+            name = next((key for key, matrix in matrices.items() if np.array_equal(matrix, array)), name)
+            matrices.pop(name, None)
+        names[stored.name] = name.removeprefix("network.")
+    for stored in graph.initializer:
+        stored.name = names[stored.name]
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = names.get(name, name)
+
+
+def _pictures(example: "Tensor", count: int) -> npt.NDArray[Any]:
+    """A batch like the example: noise, and ever smoother pictures, as real ones are."""
+    rng = np.random.default_rng(count)
+    shape = (count, *example.shape[1:])
+    if example.dtype.is_floating_point:
+        return rng.standard_normal(shape, dtype=np.float32)
+    noise = rng.integers(0, 256, shape, dtype=np.uint8)
+    for i in range(1, count):
+        block = 8 * 4 ** (i - 1)
+        noise[i] = noise[i, ::block, ::block].repeat(block, axis=0).repeat(block, axis=1)[: shape[1], : shape[2]]
+    return noise
+
+
+def _compare(
+    network: "nn.Module",
+    session: Session,
+    example: "Tensor",
+    outputs: Sequence[str],
+    storage: str,
+    path: str | os.PathLike[str],
+) -> float:
+    """Largest difference between torch and the session, in standard deviations of an output."""
+    import torch
+
+    worst = 0.0
+    names = [tensor.name for tensor in session.outputs]
+    for count in (1, 3):
+        batch = _pictures(example, count)
+        with torch.inference_mode():
+            given = network(torch.from_numpy(batch))
+        wanted = dict(zip(names, given if isinstance(given, tuple) else (given,), strict=True))
+        for name, got in zip(outputs, session(batch, outputs), strict=True):
+            want = wanted[name].numpy()
+            if got.shape != want.shape:
+                raise WholebodyError(f"{path}: {name} has shape {got.shape} in ONNX Runtime, {want.shape} in torch.")
+            difference = float(np.abs(got - want).max() / max(float(want.std()), 1e-12))
+            # Not-a-number compares false, and must not pass.
+            if not difference <= TOLERANCE[storage]:
+                raise WholebodyError(
+                    f"{path}: {name} differs between ONNX Runtime and torch by {difference:.2g} standard deviations. "
+                    "Check the weights for infinities, or try other versions of torch and onnxruntime."
+                )
+            worst = max(worst, difference)
+    return worst

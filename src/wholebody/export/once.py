@@ -1,0 +1,35 @@
+"""A checkpoint's ONNX file, made on first use and kept in the cache folder."""
+
+import importlib.util
+import logging
+from pathlib import Path
+
+from wholebody.errors import WholebodyError
+from wholebody.files import cache_folder
+from wholebody.weights.download import sha256
+from wholebody.weights.manifest import Kind
+
+
+def exported(path: Path, kind: Kind) -> Path:
+    """A checkpoint as ONNX, made on first use."""
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
+        raise WholebodyError(f"{path}: a checkpoint needs an extra: pip install 'wholebody[train]', or give an .onnx.")
+    target = cache_folder() / f"{path.stem}-{kind}-{sha256(path)[:16]}.onnx"
+    if target.is_file():
+        return target
+    logging.getLogger("wholebody").warning("exporting %s to ONNX, once", path.name)
+    # The only way up from this room: a checkpoint cannot become ONNX without its network.
+    if kind == "pose":
+        from wholebody.export.convert import export_pose
+        from wholebody.networks.checkpoints import load_pose
+
+        export_pose(load_pose(path), target)
+    else:
+        from wholebody.export.convert import export_detector
+        from wholebody.networks.yolox import load_yolox
+
+        model = load_yolox(path)
+        # The weights do not tell the size of the input: nano and tiny were released for 416 pixels, the rest for 640.
+        side = 416 if sum(weights.numel() for weights in model.parameters()) < 7e6 else 640
+        export_detector(model, target, input_size=(side, side))
+    return target
