@@ -10,9 +10,9 @@ import torch
 from networks import K, _save, blue_detector, save_detector, save_pose, tensor
 from wholebody import bench
 from wholebody.bench import OURS, QUIET, RTMLIB, TASKS, Report, bench_image, print_report, tables
-from wholebody.detect import YOLOX
 from wholebody.errors import WholebodyError
 from wholebody.geometry import iou
+from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import open_session
 
 # What the benchmark uses of rtmlib, as rtmlib has it: one session to a tool, replaceable, and people one by one.

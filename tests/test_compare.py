@@ -12,8 +12,8 @@ from wholebody import cli
 from wholebody.annotations import read_labels, write_labels
 from wholebody.compare import PUBLISHED, Entrant, difference, side_by_side
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
 from wholebody.measure import labelled_boxes
+from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 
 # An estimator of somebody else: every point in the middle of the box.

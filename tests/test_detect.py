@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import oracle as formula
 from networks import Stub, blue_detector, notes, people, raw_of, tensor
-from wholebody.detect import BATCH, YOLOX, grid, letterbox, nms
 from wholebody.errors import WholebodyError
+from wholebody.pose.detect import BATCH, YOLOX, grid, letterbox, nms
 
 
 def constant(raw, size, name="raw"):

@@ -11,8 +11,8 @@ import oracle as formula
 from networks import BLUE, K, Stub, bright_pose, notes, save_coordinates, save_heatmaps, tensor
 from wholebody.codec import Heatmap, Regression, SimCC
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown, check_boxes
 from wholebody.geometry import Crop
+from wholebody.pose.topdown import TopDown, check_boxes
 from wholebody.poses import Poses
 from wholebody.preprocess import PLAIN_BGR, Preprocessing, normalize
 from wholebody.runtime.choose import open_session

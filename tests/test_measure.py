@@ -9,8 +9,8 @@ from networks import bright_pose, people, save_pose
 from wholebody import cli
 from wholebody.annotations import Labels, Picture, write_labels
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
 from wholebody.measure import as_wholebody, labelled_boxes, parts_of, predict, read_boxes, read_journal, read_set
+from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
 from wholebody.report import error_bars, size_plot
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY

@@ -24,7 +24,7 @@ from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size
-from wholebody.weights import download, lookup, manifest
+from wholebody.weights import download, lookup
 from wholebody.weights.lookup import find, locate, rows
 from wholebody.weights.manifest import MANIFEST, Weights
 from wholebody.wholebody import WholeBody
@@ -247,8 +247,8 @@ def exports(monkeypatch):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(b"onnx of " + Path(model).read_bytes())
 
-    module("wholebody.export", export_pose=export)
-    module("wholebody.train.checkpoints", load_pose=lambda path: path)
+    module("wholebody.export.convert", export_pose=export)
+    module("wholebody.networks.checkpoints", load_pose=lambda path: path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     return asked
 
@@ -269,7 +269,7 @@ def test_checkpoint_of_the_other_kind_is_no_match_in_the_cache(tmp_path, exports
     path = tmp_path / "any.pth"
     path.write_bytes(b"x")
     pose = find(path, kind="pose")
-    monkeypatch.setitem(sys.modules, "wholebody.train.yolox", None)
+    monkeypatch.setitem(sys.modules, "wholebody.networks.yolox", None)
     with pytest.raises(ImportError):  # the detector's room was asked, not the cache
         find(path, kind="detector")
     assert find(path, kind="pose") == pose and len(exports) == 1

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from networks import MIXTURE, blue_detector, bright_pose, people, save_detector, save_pose
-from wholebody.detect import YOLOX
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
 from wholebody.images import write_image
+from wholebody.pose.detect import YOLOX
+from wholebody.pose.topdown import TopDown
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.wholebody import WholeBody
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 from networks import BLUE, Stub, blue_detector, notes, tensor
-from wholebody.detect import YOLOX
-from wholebody.estimate import TopDown
+from wholebody.pose.detect import YOLOX
+from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY, HAND_EDGES
 from wholebody.wholebody import WholeBody

@@ -20,8 +20,8 @@ import numpy as np
 from label import Floats, read_boxes, teacher
 
 from wholebody.arrays import Image
-from wholebody.detect import YOLOX
 from wholebody.geometry import box_areas, iou
+from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import open_session
 from wholebody.train.pool import read_pool
 

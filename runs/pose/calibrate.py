@@ -20,10 +20,10 @@ from evaluate import people_of
 from rich.console import Console
 from rich.table import Table
 
-from wholebody.estimate import TopDown
 from wholebody.files import replacing
 from wholebody.geometry import Crop
 from wholebody.plots import COLORS, INK, Axes, text
+from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
 

@@ -16,8 +16,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from wholebody.estimate import TopDown
 from wholebody.evaluate import part_oks
+from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.train.data import Person, Shards, read_coco_wholebody
 from wholebody.train.loop import pool_people

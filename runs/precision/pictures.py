@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from wholebody.arrays import Image
-from wholebody.detect import letterbox
 from wholebody.geometry import Crop
+from wholebody.pose.detect import letterbox
 from wholebody.train.loop import pool_people
 from wholebody.train.pool import read_pool
 

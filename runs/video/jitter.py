@@ -25,7 +25,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from walkers import person, seen
-from wholebody.estimate import TopDown
+from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.smooth import LIGHT, STRONG, Smoother, smooth_track
 from wholebody.weights.lookup import find

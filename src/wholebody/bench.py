@@ -35,12 +35,12 @@ import numpy.typing as npt
 
 from wholebody import draw
 from wholebody.arrays import Floats, Image
-from wholebody.detect import YOLOX, grid
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
 from wholebody.files import cache_folder
 from wholebody.images import write_image
 from wholebody.plots import COLORS, Axes, text, ticks
+from wholebody.pose.detect import YOLOX, grid
+from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Session, input_size

@@ -38,18 +38,9 @@ from wholebody.evaluate import Figure, Report, evaluate, match
 from wholebody.files import replacing
 from wholebody.formats import read_coco
 from wholebody.images import read_image
-from wholebody.measure import (
-    Boxes,
-    Estimator,
-    Progress,
-    as_wholebody,
-    labelled_boxes,
-    open_estimator,
-    parts_of,
-    read_boxes,
-    read_set,
-)
+from wholebody.measure import Boxes, Estimator, Progress, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
 from wholebody.plots import COLORS, GRID, Axes, text
+from wholebody.pose.load import open_estimator
 from wholebody.poses import Poses
 from wholebody.preprocess import IMAGENET_RGB
 from wholebody.runtime.choose import open_session

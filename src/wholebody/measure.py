@@ -22,9 +22,10 @@ import numpy.typing as npt
 from wholebody.annotations import Labels, picture_path
 from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown, check_boxes
 from wholebody.files import replacing
 from wholebody.images import read_image
+from wholebody.pose.load import open_estimator
+from wholebody.pose.topdown import check_boxes
 from wholebody.poses import Poses
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Precision
@@ -35,6 +36,7 @@ from wholebody.weights.lookup import find
 GROUP = 8
 
 Boxes = Mapping[int, tuple[Floats, Floats]]
+
 # Given the number of pictures, shows a bar; inside, call what it gives after each picture.
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
@@ -171,28 +173,6 @@ def predict(
     return done
 
 
-def open_estimator(
-    name: str | Path,
-    device: str = "auto",
-    threads: int | None = None,
-    precision: Precision = "fp32",
-    *,
-    flip: bool = False,
-    batch: int = 32,
-) -> TopDown:
-    """A pose network of ours by name or path.
-
-    Raises:
-        WholebodyError: it cannot be had, or is something else; the line names the file.
-    """
-    path = find(name, kind="pose")
-    session = open_session(path, device, threads, precision)
-    try:
-        return TopDown(session, flip, batch)
-    except WholebodyError as error:
-        raise WholebodyError(f"{path}: {error}") from error
-
-
 def _group(
     estimator: Estimator,
     labels: Labels,
@@ -251,9 +231,6 @@ def parts_of(schema: Schema) -> tuple[str, ...]:
     return (*parts, *both, *(["whole"] if names.issuperset(COCO_WHOLEBODY.names) else []))
 
 
-# --- The journal: written a line at a time, read back after a stop ----------------------------------------------------
-
-
 def _line(number: int, poses: Poses) -> str:
     row = {name: getattr(poses, name).astype(float).tolist() for name in ("keypoints", "scores", "boxes", "box_scores")}
     return json.dumps({"image_id": number, "schema": poses.schema.name, **row}, separators=(",", ":")) + "\n"
@@ -299,9 +276,6 @@ def fingerprint(*files: str | Path) -> str:
     for file in files:
         digest.update(Path(file).read_bytes())
     return digest.hexdigest()[:16]
-
-
-# --- The command ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -357,9 +331,9 @@ def evaluate_model(options: Options, progress: Progress) -> int:
     """Run the evaluation, print the table, write the files; 1 if a picture could not be used."""
     from rich.console import Console
 
-    from wholebody.detect import YOLOX
     from wholebody.evaluate import evaluate, match
     from wholebody.formats import write_coco
+    from wholebody.pose.detect import YOLOX
     from wholebody.report import write_report
 
     labels = read_set(options.annotations, options.images, options.mapping)

@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image
-from wholebody.detect import Detections
 from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas, iou
+from wholebody.pose.detect import Detections
 from wholebody.poses import Poses
 from wholebody.track import RECENT, Track, Tracker, distinct
 from wholebody.video import Frame

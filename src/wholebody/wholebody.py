@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from wholebody import weights
 from wholebody.arrays import Image
-from wholebody.detect import YOLOX, Detections
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
 from wholebody.images import as_image
+from wholebody.pose.detect import YOLOX, Detections
+from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Precision, Session, int8_file

@@ -13,9 +13,9 @@ from people import shards_of_people
 from wholebody import cli, video
 from wholebody.annotations import read_labels
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
 from wholebody.networks.checkpoints import load_pose, save_pose
 from wholebody.networks.rtmpose import rtmpose
+from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.train import recipes, stages
 from wholebody.train.recipes import Distill, Optim, Source, TrainConfig, TwoStages, second_stage

@@ -4,10 +4,10 @@ import torch
 
 from wholebody.codec import Heatmap
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
 from wholebody.export.convert import export_pose
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import rtmpose, simcc
+from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.teachers import (

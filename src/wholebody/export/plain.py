@@ -37,7 +37,7 @@ def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -
     import onnx
     from onnx import TensorProto, helper
 
-    from wholebody.estimate import TopDown
+    from wholebody.pose.topdown import TopDown
     from wholebody.preprocess import normalize
 
     session = open_session(source, "cpu")

@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from wholebody import video
 from wholebody.annotations import Labels, Picture, write_labels
-from wholebody.detect import YOLOX
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import box_areas
@@ -29,6 +28,7 @@ from wholebody.networks.cspnext import CSPNeXt
 from wholebody.networks.rtmpose import SIZES, RTMPose
 from wholebody.networks.thunder import Thunder
 from wholebody.networks.two_scale import TwoScale
+from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.loop import fit

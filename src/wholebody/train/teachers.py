@@ -27,9 +27,9 @@ from wholebody.annotations import HALPE_136
 from wholebody.arrays import Floats
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
-from wholebody.estimate import TopDown
 from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.rtmpose import RTMPose
+from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.weights.lookup import find
@@ -145,7 +145,7 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Onnx:
-    """Any pose network as ONNX; see `wholebody.estimate.TopDown` for what can be read.
+    """Any pose network as ONNX; see `wholebody.pose.topdown.TopDown` for what can be read.
 
     SimCC's logits are taken as they are. Heatmaps and coordinates are decoded, and encoded again as labels are, the
     lower the less sure the network is.

@@ -14,7 +14,7 @@ or the file says so itself, in JSON under the metadata key `wholebody`: `style` 
 networks also carry a `calibration`, which makes chances of their scores.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -27,10 +27,11 @@ from wholebody.codec import Codec, Heatmap, Regression, SimCC, merge_flipped
 from wholebody.errors import WholebodyError
 from wholebody.geometry import Crop
 from wholebody.images import as_image
+from wholebody.pose.heads import calibration_of, codec_of, heads_of, preprocessing_of, schema_of, unreadable
 from wholebody.poses import Poses
-from wholebody.preprocess import IMAGENET_RGB, Preprocessing, normalize
-from wholebody.runtime.session import Session, Tensor, input_size, notes
-from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema, schema_named
+from wholebody.preprocess import Preprocessing, normalize
+from wholebody.runtime.session import Session, input_size, notes
+from wholebody.schema import Schema
 
 # Crops in one run. On a CPU the time of a crop no longer falls beyond a few, and 32 crops of 384x288 are 43 MB as
 # float32 before the network's own maps.
@@ -38,21 +39,6 @@ BATCH = 32
 
 # Left out, the network tells: its shapes, its notes, or else what most networks have.
 _TOLD: Any = None
-
-
-def _calibration(parts: Mapping[str, Sequence[float]] | None, schema: Schema) -> Floats | None:
-    """Slope and offset (2, K) of the logistic curve from a network's score to a chance; the notes have them by part."""
-    if parts is None:
-        return None
-    rows = np.full((2, len(schema)), np.nan, np.float32)
-    try:
-        for part, curve in parts.items():
-            rows[:, schema.parts[part]] = np.array(curve, np.float32)[:, None]
-    except (AttributeError, TypeError, ValueError, KeyError, IndexError):
-        rows[:] = np.nan
-    if not np.isfinite(rows).all():
-        raise WholebodyError("the file's calibration is not a slope and an offset for every part. Export it again.")
-    return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +78,7 @@ class TopDown:
         named = {tensor.name: tensor for tensor in self.session.outputs}
         points = tuple(named[name] for name in ("keypoints", "scores") if name in named)
         decoded = len(points) == 2 and self.codec is None
-        heads = _heads([tensor for tensor in self.session.outputs if not (decoded and tensor in points)])
+        heads = heads_of([tensor for tensor in self.session.outputs if not (decoded and tensor in points)])
         if isinstance(self.codec, (SimCC, Heatmap, Regression)):
             heads = {kind: head for kind, head in heads.items() if kind is type(self.codec)}
         elif self.codec is not None:
@@ -102,10 +88,10 @@ class TopDown:
         elif heads:
             outputs = next(iter(heads.values()))
         else:
-            raise _unreadable(self.session, "no flip test with this network" if decoded else self.codec)
+            raise unreadable(self.session, "no flip test with this network" if decoded else self.codec)
         try:
-            codec = self.codec or _codec(heads, input_size(self.session), about)
-            preprocessing = self.preprocessing or _preprocessing(about)
+            codec = self.codec or codec_of(heads, input_size(self.session), about)
+            preprocessing = self.preprocessing or preprocessing_of(about)
         except (TypeError, ValueError) as error:
             raise WholebodyError(f"the notes of the file make no sense ({error}). Export it again.") from error
         size = input_size(self.session, codec.input_size)
@@ -114,9 +100,9 @@ class TopDown:
         keypoints = outputs[0].shape[1] if len(outputs[0].shape) > 1 else None
         object.__setattr__(self, "codec", codec)
         object.__setattr__(self, "preprocessing", preprocessing)
-        schema = _schema(self.schema, about.get("schema"), keypoints)
+        schema = schema_of(self.schema, about.get("schema"), keypoints)
         object.__setattr__(self, "schema", schema)
-        object.__setattr__(self, "_calibration", _calibration(about.get("calibration"), schema))
+        object.__setattr__(self, "_calibration", calibration_of(about.get("calibration"), schema))
         object.__setattr__(self, "_decoded", decoded and not self.flip)
         object.__setattr__(self, "_outputs", tuple(tensor.name for tensor in outputs))
 
@@ -188,9 +174,9 @@ class TopDown:
         Raises:
             WholebodyError: the file gives decoded keypoints alone.
         """
-        heads = _heads(self.session.outputs)
+        heads = heads_of(self.session.outputs)
         if type(self.codec) not in heads:
-            raise _unreadable(self.session, "the file gives decoded keypoints alone")
+            raise unreadable(self.session, "the file gives decoded keypoints alone")
         batch = crops if self.session.inputs[0].dtype == "uint8" else normalize(crops, self.preprocessing)
         return self.session(batch, [tensor.name for tensor in heads[type(self.codec)]])
 
@@ -268,65 +254,3 @@ def check_boxes(boxes: npt.ArrayLike, image: Image) -> Floats:
             shown = ", ".join(f"{value:g}" for value in rows[row])
             raise WholebodyError(f"box {row} ({shown}) {what}.")
     return rows.astype(np.float32)
-
-
-def _heads(outputs: Sequence[Tensor]) -> dict[type, tuple[Tensor, ...]]:
-    """The codecs that can read the outputs, and which outputs each reads: SimCC two, x first, the others one.
-
-    Outputs of other shapes do not disturb; two heatmaps do, as nothing tells them apart.
-    """
-    coordinates = tuple(tensor for tensor in outputs if len(tensor.shape) == 3 and tensor.shape[2] in (2, 3, 4))
-    bins = tuple(tensor for tensor in outputs if len(tensor.shape) == 3 and tensor not in coordinates)
-    bins = tuple(tensor for tensor in outputs if tensor.name in ("simcc_x", "simcc_y")) or bins
-    maps = tuple(tensor for tensor in outputs if len(tensor.shape) == 4)
-    kinds = (
-        (SimCC, tuple(sorted(bins, key=lambda tensor: tensor.name.endswith("y"))), 2),
-        (Heatmap, maps, 1),
-        (Regression, coordinates, 1),
-    )
-    return {kind: head for kind, head, count in kinds if len(head) == count}
-
-
-def _unreadable(session: Session, why: str | Codec | None) -> WholebodyError:
-    fault = why if isinstance(why, str) else "not a pose network" if why is None else f"not a network for {why}"
-    shown = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in session.outputs).replace("None", "any")
-    return WholebodyError(
-        f"{fault}: simcc_x and simcc_y (N, K, bins), heatmaps (N, K, h, w) or coordinates (N, K, 2 to 4) are read, the "
-        f"file gives {shown}."
-    )
-
-
-def _codec(heads: Mapping[type, tuple[Tensor, ...]], size: tuple[int, int], about: Mapping[str, Any]) -> Codec:
-    """The codec that the outputs and the notes tell; a network without any of its own has decoded SimCC."""
-    kind, head = next(iter(heads.items()), (SimCC, ()))
-    last = head[0].shape[-1] if head and head[0].shape else None
-    if kind is Regression:
-        return Regression(size, bool(about.get("sigmoid", True)))
-    if kind is Heatmap:
-        # The released recipes have 2 cells where the input is 256 high, 3 where it is 384.
-        sigma = float(about.get("sigma") or size[1] / 128)
-        return Heatmap(size, size[0] / last if last else 4.0, sigma, about.get("style", "msra"))
-    return SimCC(size, float(about.get("split_ratio") or (last / size[0] if last else 2.0)))
-
-
-def _preprocessing(about: Mapping[str, Any]) -> Preprocessing:
-    """What the notes say; ImageNet's numbers in RGB where they say nothing."""
-    color, mean, std = (about.get(name, getattr(IMAGENET_RGB, name)) for name in ("color", "mean", "std"))
-    (r, g, b), (sr, sg, sb) = map(float, mean), map(float, std)
-    if color not in ("RGB", "BGR"):
-        raise ValueError(f"color is {color!r}")
-    return Preprocessing(color, (r, g, b), (sr, sg, sb))
-
-
-def _schema(given: Schema | None, name: str | None, keypoints: int | None) -> Schema:
-    """The schema given, the one a file names, or the one that the number of its keypoints tells."""
-    by_number = {None: COCO_WHOLEBODY, len(COCO_WHOLEBODY): COCO_WHOLEBODY, len(COCO_BODY): COCO_BODY}
-    try:
-        schema = given or (by_number.get(keypoints) if name is None else schema_named(name))
-    except ValueError as error:
-        raise WholebodyError(f"the network has the {error}. Install a newer version of this package.") from error
-    if schema is None:
-        raise WholebodyError(f"the network has {keypoints} keypoints, and nothing says which. Give their schema.")
-    if keypoints not in (None, len(schema)):
-        raise WholebodyError(f"the network has {keypoints} keypoints, {schema.name} has {len(schema)}. Choose another.")
-    return schema

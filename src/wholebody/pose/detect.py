@@ -20,6 +20,7 @@ from wholebody.runtime.session import Session, input_size, notes
 Detections = tuple[Floats, Floats]
 
 STRIDES = (8, 16, 32)
+
 # Pictures in one run: more only costs memory.
 BATCH = 8
 # exp(12) strides are further than any picture reaches; without a limit wild outputs overflow.

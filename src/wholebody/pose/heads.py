@@ -1,0 +1,90 @@
+"""What an ONNX file tells of its outputs: which codec reads them, which schema they are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wholebody.arrays import Floats
+from wholebody.codec import Codec, Heatmap, Regression, SimCC
+from wholebody.errors import WholebodyError
+from wholebody.preprocess import IMAGENET_RGB, Preprocessing
+from wholebody.runtime.session import Session, Tensor
+from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema, schema_named
+
+
+def calibration_of(parts: Mapping[str, Sequence[float]] | None, schema: Schema) -> Floats | None:
+    """Slope and offset (2, K) of the logistic curve from a network's score to a chance; the notes have them by part."""
+    if parts is None:
+        return None
+    rows = np.full((2, len(schema)), np.nan, np.float32)
+    try:
+        for part, curve in parts.items():
+            rows[:, schema.parts[part]] = np.array(curve, np.float32)[:, None]
+    except (AttributeError, TypeError, ValueError, KeyError, IndexError):
+        rows[:] = np.nan
+    if not np.isfinite(rows).all():
+        raise WholebodyError("the file's calibration is not a slope and an offset for every part. Export it again.")
+    return rows
+
+
+def heads_of(outputs: Sequence[Tensor]) -> dict[type, tuple[Tensor, ...]]:
+    """The codecs that can read the outputs, and which outputs each reads: SimCC two, x first, the others one.
+
+    Outputs of other shapes do not disturb; two heatmaps do, as nothing tells them apart.
+    """
+    coordinates = tuple(tensor for tensor in outputs if len(tensor.shape) == 3 and tensor.shape[2] in (2, 3, 4))
+    bins = tuple(tensor for tensor in outputs if len(tensor.shape) == 3 and tensor not in coordinates)
+    bins = tuple(tensor for tensor in outputs if tensor.name in ("simcc_x", "simcc_y")) or bins
+    maps = tuple(tensor for tensor in outputs if len(tensor.shape) == 4)
+    kinds = (
+        (SimCC, tuple(sorted(bins, key=lambda tensor: tensor.name.endswith("y"))), 2),
+        (Heatmap, maps, 1),
+        (Regression, coordinates, 1),
+    )
+    return {kind: head for kind, head, count in kinds if len(head) == count}
+
+
+def unreadable(session: Session, why: str | Codec | None) -> WholebodyError:
+    fault = why if isinstance(why, str) else "not a pose network" if why is None else f"not a network for {why}"
+    shown = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in session.outputs).replace("None", "any")
+    return WholebodyError(
+        f"{fault}: simcc_x and simcc_y (N, K, bins), heatmaps (N, K, h, w) or coordinates (N, K, 2 to 4) are read, the "
+        f"file gives {shown}."
+    )
+
+
+def codec_of(heads: Mapping[type, tuple[Tensor, ...]], size: tuple[int, int], about: Mapping[str, Any]) -> Codec:
+    """The codec that the outputs and the notes tell; a network without any of its own has decoded SimCC."""
+    kind, head = next(iter(heads.items()), (SimCC, ()))
+    last = head[0].shape[-1] if head and head[0].shape else None
+    if kind is Regression:
+        return Regression(size, bool(about.get("sigmoid", True)))
+    if kind is Heatmap:
+        # The released recipes have 2 cells where the input is 256 high, 3 where it is 384.
+        sigma = float(about.get("sigma") or size[1] / 128)
+        return Heatmap(size, size[0] / last if last else 4.0, sigma, about.get("style", "msra"))
+    return SimCC(size, float(about.get("split_ratio") or (last / size[0] if last else 2.0)))
+
+
+def preprocessing_of(about: Mapping[str, Any]) -> Preprocessing:
+    """What the notes say; ImageNet's numbers in RGB where they say nothing."""
+    color, mean, std = (about.get(name, getattr(IMAGENET_RGB, name)) for name in ("color", "mean", "std"))
+    (r, g, b), (sr, sg, sb) = map(float, mean), map(float, std)
+    if color not in ("RGB", "BGR"):
+        raise ValueError(f"color is {color!r}")
+    return Preprocessing(color, (r, g, b), (sr, sg, sb))
+
+
+def schema_of(given: Schema | None, name: str | None, keypoints: int | None) -> Schema:
+    """The schema given, the one a file names, or the one that the number of its keypoints tells."""
+    by_number = {None: COCO_WHOLEBODY, len(COCO_WHOLEBODY): COCO_WHOLEBODY, len(COCO_BODY): COCO_BODY}
+    try:
+        schema = given or (by_number.get(keypoints) if name is None else schema_named(name))
+    except ValueError as error:
+        raise WholebodyError(f"the network has the {error}. Install a newer version of this package.") from error
+    if schema is None:
+        raise WholebodyError(f"the network has {keypoints} keypoints, and nothing says which. Give their schema.")
+    if keypoints not in (None, len(schema)):
+        raise WholebodyError(f"the network has {keypoints} keypoints, {schema.name} has {len(schema)}. Choose another.")
+    return schema
