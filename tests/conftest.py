@@ -21,3 +21,13 @@ def oracle(request: pytest.FixtureRequest) -> Path:
     """The folder of golden numbers."""
     folder: Path = request.config.getoption("--oracle")
     return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder; no proxy and no setting of the user's is in the way."""
+    for name in ("WHOLEBODY_OFFLINE", "WHOLEBODY_MIRROR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("WHOLEBODY_CACHE", str(folder))
+    return folder

@@ -1,17 +1,10 @@
 import hashlib
-import importlib.util
 import io
 import os
 import re
-import socket
 import subprocess
 import sys
-import threading
-import zipfile
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import MappingProxyType, ModuleType
 
 import numpy as np
 import pytest
@@ -19,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wholebody
+from mirror import CONTENT, SHA256, Mirror, dead, entry, left, zipped
 from wholebody import runtime, weights
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
@@ -26,120 +20,13 @@ from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size
 from wholebody.weights import download, lookup
 from wholebody.weights.lookup import find, locate, rows
-from wholebody.weights.manifest import MANIFEST, Weights
+from wholebody.weights.manifest import MANIFEST
 from wholebody.wholebody import WholeBody
-
-CONTENT = np.random.default_rng(0).bytes(1_000_000)
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-@dataclass
-class Mirror:
-    """A web server on this machine. `files`: path -> content; `cuts`: how many answers break after half of the rest."""
-
-    files: dict[str, bytes]
-    cuts: int = 0
-    ranges: bool = True
-    content_type: str = "application/octet-stream"
-    status: int = 200
-    range_shift: int = 0
-    slow: float = 0.0
-    requests: list[tuple[str, str | None]] = field(default_factory=list)
-
-    def __enter__(self):
-        mirror = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                mirror.answer(self)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return self
-
-    def __exit__(self, *args):
-        self.server.shutdown()
-        self.server.server_close()
-
-    @property
-    def base(self):
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def answer(self, request):
-        asked = request.headers.get("Range")
-        self.requests.append((request.path, asked))
-        content = self.files.get(request.path)
-        if content is None or self.status != 200:
-            request.send_error(404 if content is None else self.status)
-            return
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.ranges else 0
-        if asked and self.ranges and start >= len(content):
-            request.send_response(416)
-            request.send_header("Content-Range", f"bytes */{len(content)}")
-            request.send_header("Content-Length", "0")
-            request.end_headers()
-            return
-        rest = content[start:]
-        request.send_response(206 if asked and self.ranges else 200)
-        if asked and self.ranges:
-            request.send_header("Content-Range", f"bytes {start + self.range_shift}-{len(content) - 1}/{len(content)}")
-        request.send_header("Content-Length", str(len(rest)))
-        request.send_header("Content-Type", self.content_type)
-        request.end_headers()
-        if self.cuts:
-            self.cuts -= 1
-            rest = rest[: len(rest) // 2]
-        threading.Event().wait(self.slow)
-        request.wfile.write(rest)
-
-
-def entry(*urls, **changes):
-    return Weights(
-        **{
-            "name": "dwpose-z",
-            "kind": "pose",
-            "file": "z.onnx",
-            "input_size": (192, 256),
-            "licence": "none",
-            "about": "a test",
-            "urls": urls,
-            "bytes": len(CONTENT),
-            "sha256": SHA256,
-        }
-        | changes
-    )
-
-
-def zipped(member="20230831/rtmpose_onnx/z/end2end.onnx", content=CONTENT):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("20230831/rtmpose_onnx/z/deploy.json", "{}")
-        archive.writestr(member, content)
-    return buffer.getvalue()
-
-
-def dead():
-    """The address of a port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    for name in ("WHOLEBODY_OFFLINE", "WHOLEBODY_MIRROR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("WHOLEBODY_CACHE", str(folder))
-    return folder
-
-
-def left(folder):
-    """Names in the cache but for the empty lock files."""
-    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+def own_cache(cache):
+    """No test of this file touches the user's cache."""
 
 
 # --- the manifest ---
@@ -230,65 +117,6 @@ def test_bundled_files_are_what_the_manifest_says(name):
     path = lookup._MODELS / each.file
     if path.is_file():  # a checkout may be without them
         assert input_size(open_session(path)) == each.input_size
-
-
-@pytest.fixture
-def exports(monkeypatch):
-    """Stand-ins for the rooms that turn a checkpoint into ONNX; the list of what they were asked for."""
-    asked = []
-
-    def module(name, **functions):
-        made = ModuleType(name)
-        vars(made).update(functions)
-        monkeypatch.setitem(sys.modules, name, made)
-
-    def export(model, path, **kwargs):
-        asked.append((model, kwargs))
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(b"onnx of " + Path(model).read_bytes())
-
-    module("wholebody.export.convert", export_pose=export)
-    module("wholebody.networks.checkpoints", load_pose=lambda path: path)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    return asked
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_checkpoint_is_exported_once_for_each_content(tmp_path, cache, exports, suffix):
-    path = tmp_path / f"student{suffix}"
-    path.write_bytes(b"first")
-    first = find(path, kind="pose")
-    assert first.parent == cache and first.suffix == ".onnx" and first.read_bytes() == b"onnx of first"
-    assert find(path, kind="pose") == first and len(exports) == 1
-    path.write_bytes(b"second")
-    second = find(path, kind="pose")
-    assert second != first and second.read_bytes() == b"onnx of second" and len(exports) == 2
-
-
-def test_checkpoint_of_the_other_kind_is_no_match_in_the_cache(tmp_path, exports, monkeypatch):
-    path = tmp_path / "any.pth"
-    path.write_bytes(b"x")
-    pose = find(path, kind="pose")
-    monkeypatch.setitem(sys.modules, "wholebody.networks.yolox", None)
-    with pytest.raises(ImportError):  # the detector's room was asked, not the cache
-        find(path, kind="detector")
-    assert find(path, kind="pose") == pose and len(exports) == 1
-
-
-def test_released_checkpoint_is_downloaded_and_exported(monkeypatch, cache, exports):
-    with Mirror({"/z.pth": CONTENT}) as mirror:
-        each = entry(f"{mirror.base}/z.pth", file="z.pth", bytes=None, sha256=SHA256[:8])
-        monkeypatch.setattr(lookup, "MANIFEST", MappingProxyType({each.name: each}))
-        path = find(each.name, kind="pose")
-    assert path.read_bytes() == b"onnx of " + CONTENT and left(cache) == [path.name, "z.pth"]
-
-
-def test_checkpoint_without_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    path = tmp_path / "student.pth"
-    path.write_bytes(b"x")
-    with pytest.raises(WholebodyError, match=r"pip install 'wholebody\[train\]'"):
-        find(path, kind="pose")
 
 
 # --- downloads ---

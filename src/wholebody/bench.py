@@ -40,12 +40,12 @@ from wholebody.files import cache_folder
 from wholebody.images import write_image
 from wholebody.plots import COLORS, Axes, text, ticks
 from wholebody.pose.detect import YOLOX, grid
+from wholebody.pose.load import onnx_file
 from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Session, input_size
 from wholebody.schema import COCO_WHOLEBODY, HAND_EDGES
-from wholebody.weights.lookup import find
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -114,7 +114,7 @@ def bench_image(
     Args:
         pose: a size ("t", "s", "m", "l", "x"), of which a network with random weights is made once and kept in the
             cache folder (needs the train extra); or a name or a path of an ONNX file in the layout of the released
-            ones, as `weights.find` takes it.
+            ones, as `pose.load.onnx_file` takes it.
         detector: the same, sizes "nano", "tiny", "s", "m", "l", "x" with an input of 416 pixels.
         people: how many boxes.
         threads: for ONNX Runtime and OpenCV, on both sides.
@@ -381,7 +381,7 @@ def _files(network: str | os.PathLike[str], kind: Any) -> tuple[Path, Path | Non
     """The ONNX file in the released layout, and in the fused one where it is made here."""
     if os.fspath(network) in (POSES if kind == "pose" else DETECTORS):
         return _made(os.fspath(network), kind)
-    path = find(network, kind=kind)
+    path = onnx_file(network, kind)
     tensor = open_session(path, "cpu").inputs[0]
     if tensor.dtype != "float32":
         raise WholebodyError(

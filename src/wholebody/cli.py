@@ -378,9 +378,9 @@ def export(
             raise WholebodyError(f"{weights}: only --plain can be had of what is ONNX already. Give the checkpoint.")
         _need("onnx", "train")
         from wholebody.export.plain import plain_layout
-        from wholebody.weights.lookup import find
+        from wholebody.pose.load import onnx_file
 
-        plain_layout(find(str(weights), kind="pose"), target)
+        plain_layout(onnx_file(weights, "pose"), target)
         print(f"{target}: {target.stat().st_size / 1e6:.1f} MB in the official layout, the same logits")
         return 0
     _need("torch", "train")
@@ -740,13 +740,13 @@ def bench_precision(
     """
     from rich.console import Console
 
+    from wholebody.pose.load import onnx_file
     from wholebody.speeds import table, time_precisions
-    from wholebody.weights.lookup import find
     from wholebody.weights.manifest import MANIFEST
 
     console = Console()
     for name in models:
-        path = find(name, kind=MANIFEST[name].kind if name in MANIFEST else "pose")
+        path = onnx_file(name, MANIFEST[name].kind if name in MANIFEST else "pose")
         for count in threads:
             console.print(table(f"{name}, {count} threads", time_precisions(path, count, batches, rounds)))
     return 0

@@ -40,13 +40,12 @@ from wholebody.formats import read_coco
 from wholebody.images import read_image
 from wholebody.measure import Boxes, Estimator, Progress, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
 from wholebody.plots import COLORS, GRID, Axes, text
-from wholebody.pose.load import open_estimator
+from wholebody.pose.load import onnx_file, open_estimator
 from wholebody.poses import Poses
 from wholebody.preprocess import IMAGENET_RGB
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Precision, input_size, notes
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
-from wholebody.weights.lookup import find
 from wholebody.weights.manifest import MANIFEST
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "whole")
@@ -222,7 +221,7 @@ def compare(options: Options, progress: Progress) -> int:
         told += [network.session.precision] if len(options.precisions) > 1 else []
         entrants.append(Entrant(", ".join(told), parts_of(network.schema), network))
     for name in options.rtmlib:
-        theirs = Rtmlib.open(find(name, kind="pose"), options.threads)
+        theirs = Rtmlib.open(onnx_file(name, "pose"), options.threads)
         for other, title in ((theirs, "rtmlib"), (replace(theirs, rgb=True), "rtmlib given RGB")):
             entrants.append(Entrant(f"{title} on {_title(name)}", parts_of(theirs.schema), other))
     # Whatever can be wrong is found out before hours are spent.

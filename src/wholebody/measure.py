@@ -24,13 +24,11 @@ from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.images import read_image
-from wholebody.pose.load import open_estimator
+from wholebody.pose.load import onnx_file, open_estimator
 from wholebody.pose.topdown import check_boxes
 from wholebody.poses import Poses
-from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Precision
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
-from wholebody.weights.lookup import find
 
 # Pictures that are read before their people are estimated together.
 GROUP = 8
@@ -333,11 +331,10 @@ def evaluate_model(options: Options, progress: Progress) -> int:
 
     from wholebody.evaluate import evaluate, match
     from wholebody.formats import write_coco
-    from wholebody.pose.detect import YOLOX
     from wholebody.report import write_report
 
     labels = read_set(options.annotations, options.images, options.mapping)
-    model = find(options.model, kind="pose")
+    model = onnx_file(options.model, "pose")
     estimator = open_estimator(
         model, options.device, options.threads, options.precision, flip=options.flip, batch=options.batch
     )
@@ -356,9 +353,9 @@ def evaluate_model(options: Options, progress: Progress) -> int:
         case "gt":
             boxes = labelled_boxes(labels)
         case "detect":
-            detector = find(options.detector, kind="detector")
+            detector = onnx_file(options.detector, "detector")
             about |= {"detector": options.detector, "detector_sha256": fingerprint(detector)}
-            boxes = YOLOX(open_session(detector, options.device, options.threads, options.precision))
+            boxes = open_detector(detector, options.device, options.threads, options.precision)
         case file:
             boxes = read_boxes(file)
             about["boxes"] = f"{Path(file).name} ({fingerprint(file)})"

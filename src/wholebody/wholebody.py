@@ -8,26 +8,23 @@ several = model.images([a, b, c])   # people of all pictures share batches
 """
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from wholebody import weights
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
 from wholebody.images import as_image
-from wholebody.pose.detect import YOLOX, Detections
+from wholebody.pose.detect import Detections
+from wholebody.pose.load import open_detector, open_estimator
 from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
-from wholebody.runtime.choose import open_session
-from wholebody.runtime.session import Precision, Session, int8_file
+from wholebody.runtime.session import Precision
 
 POSE = "wholebody-133"
 DETECTOR = "person"
-
-Network = TypeVar("Network")
 
 
 class Detector(Protocol):
@@ -63,7 +60,7 @@ class WholeBody:
         """Open both networks.
 
         Args:
-            pose: a name or path as `weights.find` takes it ("fast" is bundled too), or a `TopDown`.
+            pose: a name or path as `pose.load.onnx_file` takes it ("fast" is bundled too), or a `TopDown`.
             detector: the same for the detector, or any `Detector`. None or "none": every picture is one person who
                 fills it. That is never done unasked: where a detector finds nobody, the result is empty.
             device, threads, precision: as `runtime.open_session` takes them, for both networks. "auto" is the fastest
@@ -76,22 +73,12 @@ class WholeBody:
         Raises:
             WholebodyError: a network cannot be found, downloaded or opened, or is of the wrong kind.
         """
-
-        def opened(name: str | os.PathLike[str], kind: weights.Kind, build: Callable[[Session], Network]) -> Network:
-            path = weights.find(name, kind=kind)
-            lacking = precision == "int8" and kind == "detector" and not int8_file(path).is_file()
-            session = open_session(path, device, threads, "auto" if lacking else precision)
-            try:
-                return build(session)
-            except WholebodyError as error:
-                raise WholebodyError(f"{path}: {error}") from error
-
         if isinstance(pose, (str, os.PathLike)):
-            pose = opened(pose, "pose", lambda session: TopDown(session, flip))
+            pose = open_estimator(pose, device, threads, precision, flip=flip)
         if detector == "none":
             detector = None
         if isinstance(detector, (str, os.PathLike)):
-            detector = opened(detector, "detector", lambda session: YOLOX(session, threshold))
+            detector = open_detector(detector, device, threads, precision, threshold=threshold)
         self.pose = pose
         self.detector = detector
 

@@ -1,31 +1,94 @@
-"""Where a name becomes a working network."""
+"""Where a name becomes a working network: found, downloaded or exported if need be, opened, and wrapped.
 
+    pose = open_estimator("dwpose-m", threads=2)
+    detector = open_detector("person")
+
+This is the only place where that happens.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from wholebody.arrays import PathLike
 from wholebody.errors import WholebodyError
-from wholebody.pose.topdown import TopDown
+from wholebody.export.once import exported
+from wholebody.pose.detect import YOLOX
+from wholebody.pose.topdown import BATCH, TopDown
 from wholebody.runtime.choose import open_session
-from wholebody.runtime.session import Precision
-from wholebody.weights.lookup import find
+from wholebody.runtime.session import Precision, Session, int8_file
+from wholebody.weights.lookup import CHECKPOINTS, find
+from wholebody.weights.manifest import Kind
+
+Network = TypeVar("Network")
+
+
+def onnx_file(name_or_path: PathLike, kind: Kind) -> Path:
+    """The ONNX file of a network: bundled, cached, downloaded, exported or simply there.
+
+    Args:
+        name_or_path: a name of `weights.MANIFEST`, or the path of an .onnx, .pth, .pt or .safetensors file. A
+            checkpoint needs the `train` extra; what it is exported to stays in the cache folder, under the
+            checkpoint's SHA-256.
+        kind: what the network is wanted for.
+
+    Raises:
+        WholebodyError: as `weights.find`, or a checkpoint that cannot be exported.
+    """
+    path = find(name_or_path, kind=kind)
+    return exported(path, kind) if path.suffix.lower() in CHECKPOINTS else path
 
 
 def open_estimator(
-    name: str | Path,
+    name: PathLike,
     device: str = "auto",
     threads: int | None = None,
     precision: Precision = "fp32",
     *,
     flip: bool = False,
-    batch: int = 32,
+    batch: int = BATCH,
 ) -> TopDown:
-    """A pose network of ours by name or path.
+    """A pose network by name or path.
+
+    Args:
+        name: as `onnx_file` takes it. device, threads, precision: as `runtime.open_session` takes them. flip, batch:
+            see `TopDown`.
 
     Raises:
         WholebodyError: it cannot be had, or is something else; the line names the file.
     """
-    path = find(name, kind="pose")
+    path = onnx_file(name, "pose")
+    return _open(path, device, threads, precision, lambda session: TopDown(session, flip, batch))
+
+
+def open_detector(
+    name: PathLike,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: Precision = "fp32",
+    *,
+    threshold: float | None = None,
+) -> YOLOX:
+    """A detector by name or path.
+
+    Args:
+        name, device, threads: see `open_estimator`. precision: of "int8" a detector without a file for it takes
+            "auto". threshold: lowest score of a box; None takes what the file recommends, or 0.3.
+
+    Raises:
+        WholebodyError: it cannot be had, or is something else; the line names the file.
+    """
+    path = onnx_file(name, "detector")
+    if precision == "int8" and not int8_file(path).is_file():
+        precision = "auto"
+    return _open(path, device, threads, precision, lambda session: YOLOX(session, threshold))
+
+
+def _open(
+    path: Path, device: str, threads: int | None, precision: Precision, build: Callable[[Session], Network]
+) -> Network:
     session = open_session(path, device, threads, precision)
     try:
-        return TopDown(session, flip, batch)
+        return build(session)
     except WholebodyError as error:
         raise WholebodyError(f"{path}: {error}") from error

@@ -28,13 +28,11 @@ from wholebody.networks.cspnext import CSPNeXt
 from wholebody.networks.rtmpose import SIZES, RTMPose
 from wholebody.networks.thunder import Thunder
 from wholebody.networks.two_scale import TwoScale
-from wholebody.pose.detect import YOLOX
-from wholebody.runtime.choose import open_session
+from wholebody.pose.load import open_detector
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.loop import fit
 from wholebody.train.parallel import is_first
 from wholebody.train.recipes import Augment, Distill, Network, Optim, Source, TrainConfig, TwoStages, second_stage
-from wholebody.weights.lookup import find
 
 K = len(COCO_WHOLEBODY)
 # (name, total) -> a context with the function that moves a bar on.
@@ -207,7 +205,7 @@ def _detector(footage: Footage) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray
     """Picture -> boxes (N, 4) of its people."""
     if footage.detector == "none":
         return lambda image: np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
-    yolox = YOLOX(open_session(find(footage.detector, kind="detector")), footage.threshold)
+    yolox = open_detector(footage.detector, threshold=footage.threshold)
     return lambda image: yolox(image)[0]
 
 

@@ -26,13 +26,11 @@ from torch.nn import functional as F
 from wholebody.annotations import HALPE_136
 from wholebody.arrays import Floats
 from wholebody.codec import SimCC
-from wholebody.errors import WholebodyError
 from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.rtmpose import RTMPose
+from wholebody.pose.load import open_estimator
 from wholebody.pose.topdown import TopDown
-from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.weights.lookup import find
 
 K = len(COCO_WHOLEBODY)
 
@@ -217,10 +215,7 @@ def from_file(path: str | os.PathLike[str], codec: SimCC, trains: bool = False) 
     """
     if Path(path).suffix in (".pth", ".pt", ".safetensors"):
         return Network(load_pose(path), codec, trains)
-    try:
-        return Onnx(TopDown(open_session(find(path, kind="pose"))), codec)
-    except WholebodyError as error:
-        raise WholebodyError(f"{path}: {error}") from error
+    return Onnx(open_estimator(path), codec)
 
 
 def from_files(paths: Sequence[str], codec: SimCC, trains: bool = False) -> Teacher:

@@ -1,7 +1,4 @@
-"""Which networks there are, where their files come from, and how a file gets here whole.
-
-`find("dwpose-m", kind="pose")` gives the path of an ONNX file. It takes a name of `MANIFEST`, any local .onnx, and with
-the `train` extra any local .pth or .safetensors, which is exported to ONNX once.
+"""From a name to a file: `find("dwpose-m", kind="pose")` gives its path, downloaded if need be.
 
 WHOLEBODY_CACHE    folder of downloads and exported files (default: the user's cache folder)
 WHOLEBODY_OFFLINE  set to 1, nothing is downloaded
@@ -13,27 +10,24 @@ import os
 from pathlib import Path
 
 from wholebody.errors import WholebodyError
-from wholebody.export.once import exported
 from wholebody.files import cache_folder
 from wholebody.weights.download import download, is_here
 from wholebody.weights.manifest import MANIFEST, Kind, Weights
 
 _MODELS = Path(__file__).parents[1] / "models"
 
-_CHECKPOINTS = (".pth", ".pt", ".safetensors")
+CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
 
 def find(name_or_path: str | os.PathLike[str], *, kind: Kind) -> Path:
-    """The ONNX file of a network: bundled, cached, downloaded, exported or simply there.
+    """The file of a network, as it is: bundled, cached, downloaded or simply there.
 
     Args:
-        name_or_path: a name of `MANIFEST`, or the path of an .onnx, .pth, .pt or .safetensors file. A checkpoint needs
-            the `train` extra; what it is exported to is kept in the cache folder, under the checkpoint's SHA-256.
+        name_or_path: a name of `MANIFEST`, or the path of an .onnx file or of a checkpoint (`CHECKPOINTS`).
         kind: what the network is wanted for.
 
     Raises:
-        WholebodyError: unknown name or missing file, a name of the other kind, no mirror works, offline, or a
-            checkpoint that cannot be exported.
+        WholebodyError: unknown name or missing file, a name of the other kind, no mirror works, or offline.
     """
     text = os.fspath(name_or_path)
     weights = MANIFEST.get(text)
@@ -46,7 +40,7 @@ def find(name_or_path: str | os.PathLike[str], *, kind: Kind) -> Path:
         raise WholebodyError(f"{text!r} is {article[weights.kind]}, not {article[kind]}: use {_names(kind)}.")
     else:
         path = locate(weights)
-    return exported(path, kind) if path.suffix.lower() in _CHECKPOINTS else path
+    return path
 
 
 def locate(weights: Weights) -> Path:
@@ -96,7 +90,7 @@ def _names(kind: Kind) -> str:
 
 
 def _unknown(text: str, kind: Kind) -> str:
-    looks_like_a_path = Path(text).suffix.lower() in (".onnx", *_CHECKPOINTS) or "/" in text or os.sep in text
+    looks_like_a_path = Path(text).suffix.lower() in (".onnx", *CHECKPOINTS) or "/" in text or os.sep in text
     if looks_like_a_path:
         return f"{text}: no such file. Check the path, or use one of {_names(kind)}."
     names = [name for name, weights in MANIFEST.items() if weights.kind == kind]
