@@ -16,7 +16,7 @@ from wholebody.camera import Board, served, watch
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
 from wholebody.pipeline import Follower
-from wholebody.video import Frame
+from wholebody.video.frame import Frame
 
 
 def test_the_page_shows_the_pictures():

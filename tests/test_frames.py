@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from wholebody import cli, frames
+from wholebody import cli
 from wholebody.errors import WholebodyError
-from wholebody.video import VIDEO_SUFFIXES
+from wholebody.video import frames
+from wholebody.video.frame import VIDEO_SUFFIXES
 
 
 def write_video(path, count, fps=30, times=None):

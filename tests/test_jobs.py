@@ -15,7 +15,7 @@ from test_video import clip, loudest
 from walkers import model, picture
 from wholebody import formats, jobs, parts, video
 from wholebody.jobs import Job, Look, Pace
-from wholebody.video import Frame
+from wholebody.video.frame import Frame
 
 LOOK = Look("skeleton", ("body", "hands", "face"), 0.3, False)
 FPS = 25

@@ -10,7 +10,7 @@ import pytest
 from walkers import model, picture
 from wholebody.errors import WholebodyError
 from wholebody.pipeline import Follower, ahead, depth_for, follow
-from wholebody.video import Frame
+from wholebody.video.frame import Frame
 
 FPS = 25
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from wholebody import video
 from wholebody.errors import WholebodyError
-from wholebody.frames import steady
-from wholebody.video import Frame
+from wholebody.video import decode, mux
+from wholebody.video.frame import Frame
+from wholebody.video.frames import steady
 
 SIZE = (64, 48)
 RATE = 32000
@@ -298,7 +299,7 @@ def test_sound_that_cannot_be_read_or_written_does_not_cost_the_pictures(tmp_pat
     strange.write_bytes(source.read_bytes().replace(b"A_AC3", b"A_XYZ"))
     (line,) = joined(strange, tmp_path / "out.mp4")
     assert "strange.mkv" in line and "unknown kind" in line
-    monkeypatch.setattr(video, "_AAC_RATES", (5512,))
+    monkeypatch.setattr(mux, "_AAC_RATES", (5512,))
     (line,) = joined(source, tmp_path / "out.mp4")
     assert "loud.mkv" in line and "cannot be written" in line
     with av.open(str(tmp_path / "out.mp4")) as out:
@@ -369,13 +370,13 @@ def test_a_cut_packet_at_the_end_costs_itself_only(tmp_path):
 
 def test_where_reading_fails_the_decoder_is_emptied(tmp_path, monkeypatch):
     path = clip(tmp_path / "clip.mkv", count=55)
-    whole = video._whole
+    whole = decode._whole
 
     def failing(packets):
         yield from islice(whole(packets), 40)
         raise av.error.InvalidDataError(1, "torn")
 
-    monkeypatch.setattr(video, "_whole", failing)
+    monkeypatch.setattr(decode, "_whole", failing)
     found, lines = noticed(path)
     assert len(found) == 40 and any("cannot be read beyond" in line for line in lines)
 

@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 import walkers
 from wholebody import draw, jobs, read_image, video
-from wholebody.video import Frame
+from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 
 SIZE = (256, 144)

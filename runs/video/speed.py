@@ -55,7 +55,7 @@ from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.ov import computes_bf16
-from wholebody.video import Frame
+from wholebody.video.frame import Frame
 
 
 def twin(path, target, outputs=None):

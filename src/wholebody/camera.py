@@ -21,7 +21,8 @@ from wholebody.errors import WholebodyError
 from wholebody.pipeline import Follower
 from wholebody.poses import Poses
 from wholebody.smooth import Smoother
-from wholebody.video import Frame, encoder
+from wholebody.video.encode import encoder
+from wholebody.video.frame import Frame
 
 _PAGE = b"""<!doctype html><title>wholebody camera</title>
 <style>body{margin:0;background:#111;display:grid;place-items:center;height:100vh}img{max-width:100%;max-height:100vh}</style>

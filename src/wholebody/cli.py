@@ -433,7 +433,7 @@ def data_frames(
         fps: Pictures counted in a second of video.
         suffix: Kind of the pictures.
     """
-    from wholebody.frames import extract_all, find_videos
+    from wholebody.video.frames import extract_all, find_videos
 
     with _progress("videos", len(find_videos(videos))) as advance:
         written, failed = extract_all(videos, images, fps=fps, every=every, suffix=suffix, advance=advance)

@@ -40,7 +40,7 @@ from wholebody.pipeline import Follower, Latency, ahead, depth_for, follow
 from wholebody.poses import Poses
 from wholebody.smooth import STRENGTHS, Smoother
 from wholebody.track import Tracker
-from wholebody.video import Frame
+from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 
 Format = Literal["coco", "openpose", "comfy", "npz", "csv", "parquet", "trc", "png"]

@@ -32,7 +32,7 @@ from wholebody.geometry import box_areas, iou
 from wholebody.pose.detect import Detections
 from wholebody.poses import Poses
 from wholebody.track import RECENT, Track, Tracker, distinct
-from wholebody.video import Frame
+from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 
 Item = TypeVar("Item")

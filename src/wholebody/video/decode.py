@@ -14,11 +14,8 @@ of the first. Pixels are taken as square.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from heapq import merge
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -29,54 +26,11 @@ import numpy as np
 
 from wholebody.arrays import Image, PathLike
 from wholebody.errors import WholebodyError
-from wholebody.files import is_result, replacing
+from wholebody.files import is_result
 from wholebody.images import MAX_PIXELS, find_images, read_image
+from wholebody.video.frame import VIDEO_SUFFIXES, Frame, Info, Notice, reason, silent
 
-Notice = Callable[[str], None]
-
-# fmt: off
-VIDEO_SUFFIXES = (
-    ".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".asf",
-    ".flv", ".f4v", ".3gp", ".3g2", ".mxf", ".ogv", ".y4m",
-)
-# fmt: on
-# Time stamps of what is written count these in a second, as video does by custom: common rates divide it.
-CLOCK = 90_000
 SEQUENCE_FPS = 25.0
-
-# Sound that browsers play in an MP4 is copied, all other is encoded again as AAC.
-_COPIED_AUDIO = ("aac", "mp3", "opus", "flac")
-_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
-# The table of contents goes to the front, so that a browser starts to play before it has the whole file.
-_FRONT = {"movflags": "+faststart"}
-# What the pixels mean, in the numbers of the standard: sRGB's primaries and nearly its curve, the matrix of BT.601, and
-# 16 for black.
-_BT709, _BT601, _LIMITED = 1, 6, 1
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """A picture of a video: `time` in seconds since the start of the file, `image` (H, W, 3) uint8 BGR, upright."""
-
-    time: float
-    image: Image
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a video says of itself.
-
-    Attributes:
-        size: (width, height) of the first frame, upright.
-        fps: mean frames in a second.
-        duration: seconds, or None where the file does not say.
-        audio: whether there is sound.
-    """
-
-    size: tuple[int, int]
-    fps: float
-    duration: float | None
-    audio: bool
 
 
 def is_video(path: PathLike) -> bool:
@@ -91,13 +45,6 @@ def is_video(path: PathLike) -> bool:
         return False  # whoever reads it as a picture says what is wrong
 
 
-def _silent(line: str) -> None:
-    """Nobody wants to know."""
-
-
-# --- In -------------------------------------------------------------------------------------------------------------
-
-
 def info(source: PathLike) -> Info:
     """Size, rate and length of a video, or of a folder of pictures.
 
@@ -108,9 +55,9 @@ def info(source: PathLike) -> Info:
         pictures = _sequence(source)
         height, width = read_image(pictures[0]).shape[:2]
         return Info((width, height), SEQUENCE_FPS, len(pictures) / SEQUENCE_FPS, False)
-    with _open(source) as container:
+    with open_container(source) as container:
         stream = _pictures(container, source)
-        _, first = next(_decoded(container, stream, source, _silent))
+        _, first = next(_decoded(container, stream, source, silent))
         height, width = turner()(first).shape[:2]
         return Info((width, height), _fps(stream), _duration(container, stream), bool(container.streams.audio))
 
@@ -122,7 +69,7 @@ def read(
     end: float | None = None,
     fps: float | None = None,
     size: tuple[int, int] | None = None,
-    notice: Notice = _silent,
+    notice: Notice = silent,
 ) -> Iterator[Frame]:
     """The frames of a video in order.
 
@@ -149,7 +96,7 @@ def read(
 
 
 def _read_file(source: PathLike, start: float, end: float | None, fps: float | None, notice: Notice) -> Iterator[Frame]:
-    with _open(source) as container:
+    with open_container(source) as container:
         stream = _pictures(container, source)
         timed = _decoded(container, stream, source, notice, start)
         if fps is not None:
@@ -169,7 +116,7 @@ def _read_file(source: PathLike, start: float, end: float | None, fps: float | N
             notice(f"{source}: breaks off at {last + shown:.1f} s of {length:.1f} s; what was there is kept.")
 
 
-def _open(source: PathLike) -> Any:
+def open_container(source: PathLike) -> Any:
     path = Path(source)
     try:
         if path.is_file() and not path.stat().st_size:
@@ -179,7 +126,7 @@ def _open(source: PathLike) -> Any:
         raise WholebodyError(f"{path}: no such file. Check the path.") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise WholebodyError(
-            f"{path}: not a video that can be read ({_reason(error)}). Copy or download it again."
+            f"{path}: not a video that can be read ({reason(error)}). Copy or download it again."
         ) from error
 
 
@@ -211,7 +158,7 @@ def _decoded(
             yield from chain([first], timed)
             return
         # Not every file can be wound back.
-        with _open(source) as again:
+        with open_container(source) as again:
             yield from _decoded(again, _pictures(again, source), source, notice)
         return
     first = None
@@ -236,7 +183,7 @@ def _timed(
             break
         except av.error.FFmpegError as error:
             at = "its start" if last is None else f"{last:.1f} s"
-            notice(f"{source}: cannot be read beyond {at} ({_reason(error)}); what was before is kept.")
+            notice(f"{source}: cannot be read beyond {at} ({reason(error)}); what was before is kept.")
             packet, ended = None, True  # the decoder still holds some frames
         try:
             frames = stream.decode(packet)
@@ -378,10 +325,6 @@ def _duration(container: Any, stream: Any) -> float | None:
     return None if container.duration is None or container.streams.audio else container.duration / av.time_base
 
 
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
 def _sequence(folder: PathLike) -> list[Path]:
     """The pictures of a folder, without results, in the order of the numbers in their names: 2.png before 10.png."""
 
@@ -404,222 +347,3 @@ def _read_pictures(folder: PathLike, fps: float, start: float, end: float | None
                 yield Frame(time, read_image(path))
             except WholebodyError as error:
                 notice(str(error))
-
-
-# --- Out ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def encoder(
-    path: PathLike, size: tuple[int, int], fps: float, *, quality: int = 20
-) -> Iterator[Callable[[Frame], None]]:
-    """Yield a function that appends a frame to an MP4 file of H.264 (yuv420p); the file is there at the end.
-
-    The first frame is at 0 in the file, each other one later than the one before it by the difference of their times.
-    Without B-frames, so that files of equal settings can be joined packet by packet (`join`). Odd sides grow by one row
-    or column, as the format halves its colours. An error within leaves no file.
-
-    Args:
-        path: the .mp4 file. size: (width, height) of all frames.
-        fps: about how many frames a second.
-        quality: x264's constant rate factor: 18 looks as the original, 28 is small.
-
-    Raises:
-        WholebodyError: the file cannot be encoded or written.
-    """
-    odd = (size[0] % 2, size[1] % 2)
-    step = max(round(CLOCK / fps), 1)
-    first: float | None = None
-    last = -1
-    with replacing(path) as partial, _writing(path), av.open(str(partial), "w", "mp4", options=_FRONT) as container:
-        stream: Any = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-        stream.width, stream.height = size[0] + odd[0], size[1] + odd[1]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(quality), "preset": "veryfast", "bf": "0"}
-        context = stream.codec_context
-        context.time_base = Fraction(1, CLOCK)
-        context.color_primaries = context.color_trc = _BT709
-        context.colorspace, context.color_range = _BT601, _LIMITED
-
-        def write(frame: Frame) -> None:
-            nonlocal first, last
-            image = frame.image
-            if any(odd):
-                image = np.pad(image, ((0, odd[1]), (0, odd[0]), (0, 0)), mode="edge")
-            first = frame.time if first is None else first
-            with _writing(path):
-                # OpenCV turns colours into BT.601 in a tenth of FFmpeg's time, and rounds where that cuts off.
-                planes: Any = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2YUV_I420)
-                coded = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-                last = coded.pts = max(round((frame.time - first) * CLOCK), last + 1)
-                coded.time_base, coded.duration = Fraction(1, CLOCK), step
-                container.mux(stream.encode(coded))
-
-        yield write
-        container.mux(stream.encode(None))
-
-
-def write(
-    path: PathLike,
-    frames: Iterable[Frame],
-    fps: float,
-    *,
-    audio: PathLike | None = None,
-    quality: int = 20,
-) -> None:
-    """Write frames as one MP4 file that browsers play, with the sound of another file.
-
-    Args:
-        path: the .mp4 file. frames: at least one; all of one size.
-        fps: about how many frames a second; their own times count.
-        audio: a file whose sound between the first and the last frame's time is copied.
-        quality: as for `encoder`.
-
-    Raises:
-        WholebodyError: there is no frame, or the file cannot be written.
-    """
-    frames = iter(frames)
-    head = next(frames, None)
-    if head is None:
-        raise WholebodyError(f"{path}: no frame to write.")
-    height, width = head.image.shape[:2]
-    last = head.time
-    with replacing(path) as partial:
-        with encoder(partial, (width, height), fps, quality=quality) as append:
-            for frame in chain([head], frames):
-                append(frame)
-                last = frame.time
-        if audio is not None:
-            join(partial, [(partial, head.time)], audio=audio, end=last + 1 / fps)
-
-
-def join(
-    path: PathLike,
-    parts: Sequence[tuple[PathLike, float]],
-    *,
-    audio: PathLike | None = None,
-    end: float | None = None,
-    notice: Notice = _silent,
-) -> None:
-    """Put files of `encoder` with equal settings one after the other, without encoding again, and sound beside them.
-
-    Args:
-        path: the .mp4 file; it may be one of the parts.
-        parts: each file and the time of its first frame.
-        audio: a file whose sound from the first part's time to `end` is copied; encoded again as AAC where browsers
-            do not know its kind. A file without sound, or whose sound is damaged, adds none or what there is; so does
-            one whose sound cannot be read or written.
-        notice: gets a line for each fault of the sound.
-
-    Raises:
-        WholebodyError: a part cannot be read, or the file not written.
-    """
-    told: list[str] = []
-    with replacing(path) as partial, _writing(path):
-        try:
-            _join(partial, parts, audio, end, told.append)
-        except (av.error.FFmpegError, ValueError) as error:
-            if audio is None:
-                raise
-            _join(partial, parts, None, end, told.append)
-            told = [f"{audio}: its sound cannot be written ({_reason(error)}); the video is without it."]
-    for line in told:
-        notice(line)
-
-
-def _join(
-    path: PathLike, parts: Sequence[tuple[PathLike, float]], audio: PathLike | None, end: float | None, notice: Notice
-) -> None:
-    start = parts[0][1]
-    with ExitStack() as opened:
-        target = opened.enter_context(av.open(str(path), "w", "mp4", options=_FRONT))
-        with av.open(str(parts[0][0])) as first:
-            streams = [_part_packets(parts, target.add_stream_from_template(first.streams.video[0]))]
-        source = None if audio is None or Path(audio).is_dir() else opened.enter_context(_open(audio))
-        if source is not None and source.streams.audio:
-            streams.append(_sound(source, target, start, end, audio, notice))
-        for _, packet in merge(*streams, key=lambda timed: timed[0]):
-            target.mux(packet)
-
-
-def _part_packets(parts: Sequence[tuple[PathLike, float]], stream: Any) -> Iterator[tuple[float, Any]]:
-    """(seconds, packet) of all parts, each moved to its time.
-
-    A part ends where the next one begins, though it may hold a frame more: it was stopped while it was written.
-    """
-    starts = [Fraction(time - parts[0][1]) for _, time in parts]
-    for (path, _), start, until in zip(parts, starts, [*starts[1:], None], strict=True):
-        with av.open(str(path)) as container:
-            for packet in container.demux(container.streams.video[0]):
-                if packet.dts is None or packet.pts is None:  # the empty one at the end
-                    continue
-                shift = round(start / packet.time_base)
-                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                if until is not None and packet.dts >= round(until / packet.time_base):
-                    break
-                packet.stream = stream
-                yield float(packet.dts * packet.time_base), packet
-
-
-def _sound(
-    source: Any, target: Any, start: float, end: float | None, name: PathLike | None, notice: Notice
-) -> Iterator[tuple[float, Any]]:
-    """(seconds, packet) of the first sound of `source` that can be read, between `start` and `end`, moved by -start."""
-    sound = next((stream for stream in source.streams.audio if stream.codec_context is not None), None)
-    if sound is None:
-        notice(f"{name}: its sound is of an unknown kind; the video is without it.")
-        return iter(())
-    covers = av.stream.Disposition.attached_pic
-    video = next((stream for stream in source.streams.video if not stream.disposition & covers), None)
-    zero = start + (0.0 if video is None or video.start_time is None else float(video.start_time * video.time_base))
-    until = np.inf if end is None else end - start
-    copied = sound.codec_context.name in _COPIED_AUDIO
-    if copied:
-        stream = target.add_stream_from_template(sound)
-    else:
-        layout = "mono" if sound.codec_context.channels == 1 else "stereo"
-        rate = sound.codec_context.sample_rate
-        nearest = 48000 if rate > 96000 else min(_AAC_RATES, key=lambda known: abs(known - rate))
-        stream = target.add_stream("aac", rate=nearest, layout=layout)
-
-    def packets() -> Iterator[tuple[float, Any]]:
-        for packet in source.demux(sound):
-            if copied:
-                if packet.dts is not None and packet.pts is not None:
-                    shift = round(zero / packet.time_base)
-                    packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                    packet.stream = stream
-                    yield float(packet.pts * packet.time_base), packet
-                continue
-            for frame in packet.decode():
-                if frame.pts is not None:
-                    time = frame.pts * frame.time_base - zero
-                    if 0 <= time < until:
-                        frame.pts = round(time / frame.time_base)
-                        for coded in stream.encode(frame):
-                            yield float(time), coded
-        if not copied:
-            for coded in stream.encode(None):
-                yield float(coded.pts * coded.time_base), coded
-
-    def within() -> Iterator[tuple[float, Any]]:
-        try:
-            for time, packet in packets():
-                if time >= until:
-                    return
-                if time >= 0:
-                    yield time, packet
-        except av.error.FFmpegError as error:
-            notice(f"{name}: its sound is damaged ({_reason(error)}); what was before is kept.")
-
-    return within()
-
-
-@contextmanager
-def _writing(path: PathLike) -> Iterator[None]:
-    try:
-        yield
-    except (av.error.FFmpegError, ValueError) as error:
-        raise WholebodyError(
-            f"{path}: cannot write ({_reason(error)}). Free some space or choose another folder."
-        ) from error

@@ -18,7 +18,8 @@ from wholebody.arrays import Image, PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.images import write_image
-from wholebody.video import VIDEO_SUFFIXES, turner
+from wholebody.video.decode import turner
+from wholebody.video.frame import VIDEO_SUFFIXES
 
 _DONE = "frames.json"
 

@@ -1,0 +1,22 @@
+"""Videos: frames in with their time stamps, frames out as H.264 that browsers play."""
+
+from wholebody.video.decode import SEQUENCE_FPS, info, is_video, read, turner
+from wholebody.video.encode import encoder
+from wholebody.video.frame import CLOCK, VIDEO_SUFFIXES, Frame, Info, Notice
+from wholebody.video.mux import join, write
+
+__all__ = [
+    "CLOCK",
+    "SEQUENCE_FPS",
+    "VIDEO_SUFFIXES",
+    "Frame",
+    "Info",
+    "Notice",
+    "encoder",
+    "info",
+    "is_video",
+    "join",
+    "read",
+    "turner",
+    "write",
+]
