@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from test_formats import PIXEL, assert_close, assert_same, people
 from wholebody import formats
 from wholebody.errors import WholebodyError
+from wholebody.formats import opensim
 from wholebody.poses import Poses
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY
 
@@ -106,7 +107,7 @@ def test_trc_is_upright_and_blank_where_nobody_is(tmp_path):
 
 
 def test_trcs_of_many_are_those_of_each_in_few_passes(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "_TRC_OPEN", 2)
+    monkeypatch.setattr(opensim, "_TRC_OPEN", 2)
     passes = []
 
     class Video(list):

@@ -36,7 +36,7 @@ from wholebody.arrays import Doubles, Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import Figure, Report, evaluate, match
 from wholebody.files import replacing
-from wholebody.formats import read_coco
+from wholebody.formats.coco import read_coco
 from wholebody.images import read_image
 from wholebody.measure import Boxes, Estimator, Progress, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
 from wholebody.plots import COLORS, GRID, Axes, text

@@ -33,6 +33,7 @@ from wholebody.arrays import Image
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
 from wholebody.files import RESULT, about, is_result, make_folder, replace_folder, replacing
+from wholebody.formats.kinds import VIDEO_ONLY, Format, place_of
 from wholebody.geometry import box_areas
 from wholebody.images import WRITE_SUFFIXES, find_images, read_image, write_image
 from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
@@ -43,9 +44,8 @@ from wholebody.track import Tracker
 from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 
-Format = Literal["coco", "openpose", "comfy", "npz", "csv", "parquet", "trc", "png"]
-
 Picture = Literal["skeleton", "openpose", "none"]
+
 Part = Literal["body", "hands", "face", "feet"]
 Smooth = Literal["off", "light", "strong"]
 
@@ -53,8 +53,6 @@ Smooth = Literal["off", "light", "strong"]
 GROUP_PIXELS = 2**23
 
 GROUP_PICTURES = 8
-_VIDEO_ONLY = ("parquet", "trc", "png")
-_JSON = ("coco", "openpose", "comfy")
 
 
 @dataclass(frozen=True)
@@ -164,8 +162,8 @@ def predict(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
     pictures, videos = _find(inputs, job.pace.fps is not None)
     if not pictures and not videos:
         raise WholebodyError("nothing to do: name at least one picture or video that is not itself a result.")
-    if pictures and any(kind in _VIDEO_ONLY for kind in job.kinds):
-        raise WholebodyError(f"{', '.join(_VIDEO_ONLY)} are for videos. Choose other formats for pictures.")
+    if pictures and any(kind in VIDEO_ONLY for kind in job.kinds):
+        raise WholebodyError(f"{', '.join(VIDEO_ONLY)} are for videos. Choose other formats for pictures.")
     if output is not None:
         make_folder(output)
     places = _result_names([*pictures, *videos], output)
@@ -304,7 +302,7 @@ def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job
         write_image(written[-1], job.look(image, poses))
     kinds = job.kinds or ("coco",)
     for kind in dict.fromkeys(kinds):
-        path = _path(place, kind, kinds)
+        path = place_of(place, kind, kinds)
         match kind:
             case "coco":
                 formats.write_coco(path, {file.name: poses})
@@ -318,13 +316,6 @@ def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job
                 formats.write_csv(path, {file.name: poses})
         written.append(path)
     return written
-
-
-def _path(place: Path, kind: Format, kinds: Sequence[Format]) -> Path:
-    """One JSON layout is <name>.json; of several each says which it is."""
-    several = sum(other in _JSON for other in set(kinds)) > 1
-    end = f".{kind}" if kind not in _JSON else f"_{kind}.json" if several else ".json"
-    return place.with_name(place.name + end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -403,7 +394,7 @@ class _Clip:
     def _kind_path(self, kind: Format) -> Path:
         if kind == "png" or kind == "openpose":
             return self.place.with_name(f"{self.place.name}_{kind}")
-        return _path(self.place, kind, self.job.kinds)
+        return place_of(self.place, kind, self.job.kinds)
 
     def _settings(self) -> dict[str, Any]:
         """What parts are made with."""

@@ -24,7 +24,7 @@ from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.images import read_image
-from wholebody.pose.load import onnx_file, open_estimator
+from wholebody.pose.load import onnx_file, open_detector, open_estimator
 from wholebody.pose.topdown import check_boxes
 from wholebody.poses import Poses
 from wholebody.runtime.session import Precision
@@ -330,7 +330,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
     from rich.console import Console
 
     from wholebody.evaluate import evaluate, match
-    from wholebody.formats import write_coco
+    from wholebody.formats.coco import write_coco
     from wholebody.report import write_report
 
     labels = read_set(options.annotations, options.images, options.mapping)

@@ -1,0 +1,67 @@
+"""Poses in files: a writer and a reader for each layout that other programs understand.
+
+| writer           | one file holds       | keypoints                  | boxes | ids | feet | scores   | nobody    |
+|------------------|----------------------|----------------------------|-------|-----|------|----------|-----------|
+| write_openpose   | a picture            | OPENPOSE_25 (CMU 1.3)      | no    | yes | yes  | yes      | kept      |
+| write_comfy      | pictures in order    | OPENPOSE (POSE_KEYPOINT)   | no    | no  | no   | yes      | kept      |
+| write_coco       | pictures by id       | COCO_WHOLEBODY (results)   | yes   | yes | yes  | yes      | no row    |
+| write_npz        | a picture            | any schema, every bit      | yes   | yes | yes  | yes      | kept      |
+| write_npz_frames | pictures in order    | any schema, every bit      | yes   | yes | yes  | yes      | kept      |
+| write_csv        | pictures by name     | any schema                 | no    | yes | yes  | yes      | kept      |
+| pose_dict        | (a dict, one way)    | OPENPOSE (controlnet_aux)  | no    | no  | no   | no       | kept      |
+| write_npz_video  | a video              | any schema, every bit      | yes   | yes | yes  | yes      | kept      |
+| write_parquet    | a video              | any schema, every bit      | yes   | yes | yes  | yes      | kept      |
+| write_csv_video  | a video              | any schema                 | yes   | yes | yes  | yes      | kept      |
+| write_trc(s)     | a person of a video  | any schema (OpenSim)       | no    | no  | yes  | no       | kept      |
+
+Where boxes are not kept, a reader gives the extent of the points with a score above 0, and box score 1.
+
+JSON and CSV hold pixels with 2 decimals and scores with 4. A point with a number that is NaN or infinite is written as
+0, 0, 0, these formats' way to say "missing"; such a box as 0, 0, 0, 0, such a box score as 0. The same Poses always
+give the same bytes, and a file is replaced in one step. A file that cannot be read raises a WholebodyError naming the
+file and the field.
+"""
+
+from wholebody.formats.arrays import (
+    read_npz,
+    read_npz_frames,
+    read_npz_video,
+    write_npz,
+    write_npz_frames,
+    write_npz_video,
+)
+from wholebody.formats.coco import read_coco, write_coco
+from wholebody.formats.comfy import Bodies, PoseDict, pose_dict, read_comfy, write_comfy
+from wholebody.formats.common import Timed
+from wholebody.formats.openpose import openpose_name, read_openpose, write_openpose
+from wholebody.formats.opensim import read_trc, write_trc, write_trcs
+from wholebody.formats.tables import read_csv, read_csv_video, read_parquet, write_csv, write_csv_video, write_parquet
+
+__all__ = [
+    "Bodies",
+    "PoseDict",
+    "Timed",
+    "openpose_name",
+    "pose_dict",
+    "read_coco",
+    "read_comfy",
+    "read_csv",
+    "read_csv_video",
+    "read_npz",
+    "read_npz_frames",
+    "read_npz_video",
+    "read_openpose",
+    "read_parquet",
+    "read_trc",
+    "write_coco",
+    "write_comfy",
+    "write_csv",
+    "write_csv_video",
+    "write_npz",
+    "write_npz_frames",
+    "write_npz_video",
+    "write_openpose",
+    "write_parquet",
+    "write_trc",
+    "write_trcs",
+]

@@ -1,0 +1,104 @@
+"""COCO's results format, extended to 133 points as COCO-WholeBody's evaluation takes it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wholebody.arrays import Floats, PathLike
+from wholebody.formats.common import (
+    NO_ID,
+    PIXEL_DECIMALS,
+    SCORE_DECIMALS,
+    JsonFile,
+    poses_of,
+    rounded,
+    split,
+    triplets_of,
+    write_json_list,
+)
+from wholebody.poses import Poses
+from wholebody.schema import COCO_WHOLEBODY
+
+_COCO_FIELDS = {
+    "keypoints": "body",
+    "foot_kpts": "feet",
+    "face_kpts": "face",
+    "lefthand_kpts": "left_hand",
+    "righthand_kpts": "right_hand",
+}
+
+
+def write_coco(
+    path: PathLike, images: Mapping[int, Poses] | Mapping[str, Poses] | Iterable[tuple[int | str, Poses]]
+) -> None:
+    """Write pictures as COCO-WholeBody results: a row per person, `score` the box score, track ids where there are.
+
+    Args:
+        path: the file.
+        images: image_id -> people, in COCO_WHOLEBODY or a schema that converts to it; or pairs of both.
+
+    Raises:
+        WholebodyError: a schema cannot become COCO_WHOLEBODY, or the file cannot be written.
+    """
+    write_json_list(path, _coco(path, images.items() if isinstance(images, Mapping) else images))
+
+
+def _coco(path: PathLike, images: Iterable[tuple[int | str, Poses]]) -> Iterator[dict[str, Any]]:
+    for image_id, poses in images:
+        triplets = triplets_of(poses, COCO_WHOLEBODY, path)
+        boxes = np.where(np.isfinite(poses.boxes).all(axis=1, keepdims=True), poses.boxes, 0).astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        boxes = rounded(boxes, PIXEL_DECIMALS)
+        box_scores = rounded(np.where(np.isfinite(poses.box_scores), poses.box_scores, 0), SCORE_DECIMALS)
+        for n, person in enumerate(triplets):
+            result = {
+                "image_id": image_id if isinstance(image_id, str) else int(image_id),
+                "category_id": 1,
+                **split(person, COCO_WHOLEBODY, _COCO_FIELDS),
+                "bbox": boxes[n].tolist(),
+                "score": float(box_scores[n]),
+            }
+            if poses.ids is not None:
+                result["track_id"] = int(poses.ids[n])
+            yield result
+
+
+def read_coco(path: PathLike) -> dict[int | str, Poses]:
+    """Read COCO-WholeBody results, with the points in five fields or all 133 in `keypoints`: image_id -> people.
+
+    Fields other than image_id and keypoints may be absent: a part becomes zeros, the box the extent of the points,
+    the box score 1.
+
+    Raises:
+        WholebodyError: the file cannot be read, or is something else.
+    """
+    file = JsonFile(Path(path), "COCO-WholeBody results JSON")
+    rows: dict[int | str, list[tuple[Floats, Floats | None, float, int]]] = {}
+    for i, result in enumerate(file.list(file.content(), "")):
+        where = f"[{i}]."
+        image_id = file.field(result, "image_id", where)
+        if not isinstance(image_id, str):
+            image_id = file.integer(image_id, f"{where}image_id")
+        flat = file.field(result, "keypoints", where)
+        if isinstance(flat, list) and len(flat) == 3 * len(COCO_WHOLEBODY):
+            triplets = file.numbers(flat, f"{where}keypoints", len(flat)).reshape(-1, 3)
+        else:
+            triplets = file.person(result, where, COCO_WHOLEBODY, _COCO_FIELDS)
+        box = result.get("bbox")
+        if box is not None:
+            box = file.numbers(box, f"{where}bbox", 4)
+            box[2:] += box[:2]
+        score = float(file.numbers([result.get("score", 1)], f"{where}score", 1)[0])
+        track_id = file.integer(result.get("track_id", NO_ID), f"{where}track_id")
+        rows.setdefault(image_id, []).append((triplets, box, score, track_id))
+    images: dict[int | str, Poses] = {}
+    for image_id, people in rows.items():
+        triplets = np.stack([person[0] for person in people])
+        poses = poses_of(triplets, COCO_WHOLEBODY, ids=[person[3] for person in people])
+        boxes = [extent if box is None else box for (_, box, _, _), extent in zip(people, poses.boxes, strict=True)]
+        scores = np.array([person[2] for person in people], dtype=np.float32)
+        images[image_id] = replace(poses, boxes=np.stack(boxes), box_scores=scores)
+    return images

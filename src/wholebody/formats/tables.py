@@ -1,0 +1,259 @@
+"""Poses as tables: CSV and Parquet, a row a keypoint or a row a person."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wholebody.arrays import PathLike
+from wholebody.errors import WholebodyError
+from wholebody.files import replacing
+from wholebody.formats.common import (
+    LARGEST,
+    NO_ID,
+    PIXEL_DECIMALS,
+    SCORE_DECIMALS,
+    Timed,
+    poses_of,
+    rounded,
+    row_ids,
+    triplets_of,
+    unreadable,
+    video_index,
+)
+from wholebody.poses import Poses
+from wholebody.schema import COCO_WHOLEBODY, SCHEMAS, Schema, schema_named
+
+_CSV_HEADER = ["image", "person", "id", "keypoint", "x", "y", "score"]
+
+
+def write_csv(path: PathLike, images: Mapping[str, Poses]) -> None:
+    """Write a row per person and keypoint: image, person (0, 1, ...), id, keypoint, x, y, score.
+
+    `id` is empty without track ids. A picture of nobody is one row with nothing but its name.
+
+    Raises:
+        WholebodyError: the file cannot be written.
+    """
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_CSV_HEADER)
+        for image, poses in images.items():
+            for n, person in enumerate(triplets_of(poses, poses.schema, path).tolist()):
+                track_id = "" if poses.ids is None else int(poses.ids[n])
+                writer.writerows(
+                    (image, n, track_id, name, x, y, score)
+                    for name, (x, y, score) in zip(poses.schema.names, person, strict=True)
+                )
+            if not len(poses):
+                writer.writerow([image, *[""] * 6])
+
+
+def read_csv(path: PathLike) -> dict[str, Poses]:
+    """Read what `write_csv` wrote: image -> people. The keypoints' names tell the schema.
+
+    A picture of nobody gets the schema of the other pictures, or COCO_WHOLEBODY if there are none.
+
+    Raises:
+        WholebodyError: the file cannot be read, or is something else.
+    """
+    people: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
+    ids: dict[tuple[str, str], int] = {}
+    try:
+        with Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            if next(reader, None) != _CSV_HEADER:
+                raise WholebodyError(f"{path}: line 1 is not {','.join(_CSV_HEADER)}. Is this a CSV file of poses?")
+            for row in reader:
+                where = f"{path}: line {reader.line_num}"
+                if len(row) != len(_CSV_HEADER):
+                    raise WholebodyError(f"{where} has {len(row)} fields instead of {len(_CSV_HEADER)}. Correct it.")
+                image, person, track_id, name, *numbers = row
+                points = people.setdefault(image, {})
+                if person:
+                    if name in points.setdefault(person, {}):
+                        raise WholebodyError(f"{where}: person {person} has keypoint {name!r} twice. Correct it.")
+                    points[person][name] = _csv_numbers(numbers, where)
+                    ids[image, person] = _csv_id(track_id, where)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except csv.Error as error:
+        raise WholebodyError(f"{path}: not a CSV file ({error}). Write it again.") from error
+    schemas = {image: _csv_schema(path, image, persons) for image, persons in people.items() if persons}
+    usual = next(iter(schemas.values()), COCO_WHOLEBODY)
+    images = {}
+    for image, persons in people.items():
+        schema = schemas.get(image, usual)
+        triplets = [[points[name] for name in schema.names] for points in persons.values()]
+        array = np.array(triplets, dtype=np.float32).reshape(len(persons), len(schema), 3)
+        images[image] = poses_of(array, schema, ids=[ids[image, person] for person in persons])
+    return images
+
+
+def _csv_numbers(fields: Sequence[str], where: str) -> tuple[float, ...]:
+    for name, text in zip(_CSV_HEADER[-3:], fields, strict=True):
+        try:
+            finite = abs(float(text)) < LARGEST
+        except ValueError:
+            finite = False
+        if not finite:
+            raise WholebodyError(f"{where}: {name} is {text!r}, not a number. Correct it.")
+    return tuple(float(text) for text in fields)
+
+
+def _csv_id(text: str, where: str) -> int:
+    try:
+        return int(text or NO_ID)
+    except ValueError as error:
+        raise WholebodyError(f"{where}: id is {text!r}, not a whole number. Correct it.") from error
+
+
+def _csv_schema(path: PathLike, image: str, persons: Mapping[str, Mapping[str, object]]) -> Schema:
+    for schema in SCHEMAS:
+        if all(points.keys() == set(schema.names) for points in persons.values()):
+            return schema
+    raise WholebodyError(
+        f"{path}: keypoint: the names at image {image!r} are not those of a known schema. Correct them."
+    )
+
+
+def write_parquet(path: PathLike, frames: Iterable[Timed]) -> None:
+    """Write a row for each person in each frame: frame, time, id, box (4), box_score, keypoints (3 K: x, y, score).
+
+    A frame of nobody is a row with its number and time alone. The schema's name is in the metadata.
+
+    Raises:
+        WholebodyError: pyarrow is not installed, somebody has no id, or the file cannot be written.
+    """
+    arrow, parquet = _pyarrow(path)
+    _, _, schema = video_index(path, frames)
+    fields = [
+        arrow.field("frame", arrow.int32()),
+        arrow.field("time", arrow.float64()),
+        arrow.field("id", arrow.int64()),
+        arrow.field("box", arrow.list_(arrow.float32(), 4)),
+        arrow.field("box_score", arrow.float32()),
+        arrow.field("keypoints", arrow.list_(arrow.float32(), 3 * len(schema))),
+    ]
+    layout = arrow.schema(fields, metadata={"schema": schema.name})
+    rows: list[dict[str, Any]] = []
+    with replacing(path) as partial, parquet.ParquetWriter(partial, layout) as writer:
+        for frame, (time, poses) in enumerate(frames):
+            triplets = np.concatenate([poses.keypoints, poses.scores[..., None]], axis=-1).reshape(
+                len(poses), 3 * len(schema)
+            )
+            rows += [
+                {
+                    "frame": frame,
+                    "time": time,
+                    "id": track_id,
+                    "box": poses.boxes[n],
+                    "box_score": float(poses.box_scores[n]),
+                    "keypoints": triplets[n],
+                }
+                for n, track_id in enumerate(row_ids(poses))
+            ] or [{"frame": frame, "time": time}]
+            if len(rows) >= 2000:
+                writer.write_table(arrow.Table.from_pylist(rows, layout))
+                rows = []
+        writer.write_table(arrow.Table.from_pylist(rows, layout))
+
+
+def read_parquet(path: PathLike) -> list[Timed]:
+    """Read what `write_parquet` wrote.
+
+    Raises:
+        WholebodyError: pyarrow is not installed, or the file cannot be read or is something else.
+    """
+    arrow, parquet = _pyarrow(path)
+    try:
+        table = parquet.read_table(path)
+        schema = schema_named((table.schema.metadata or {}).get(b"schema", b"").decode())
+        rows = table.to_pylist()
+        people: dict[int, tuple[float, list[dict[str, Any]]]] = {}
+        for row in rows:
+            people.setdefault(row["frame"], (row["time"], []))[1].extend([row] if row["id"] is not None else [])
+        return [(time, _person_rows(schema, found)) for _, (time, found) in sorted(people.items())]
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (arrow.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise WholebodyError(f"{path}: not a Parquet file of poses ({' '.join(str(error).split())}).") from error
+
+
+def _person_rows(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> Poses:
+    """Poses of rows with box, box_score, keypoints (3 K) and id."""
+    triplets = np.array([row["keypoints"] for row in rows], np.float32).reshape(len(rows), len(schema), 3)
+    boxes = np.array([row["box"] for row in rows], np.float32).reshape(len(rows), 4)
+    box_scores, ids = (np.array([row[name] for row in rows], float) for name in ("box_score", "id"))
+    return Poses(
+        triplets[..., :2], triplets[..., 2], boxes, box_scores.astype(np.float32), schema, ids.astype(np.int64)
+    )
+
+
+def _pyarrow(path: PathLike) -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise WholebodyError(f"{path}: Parquet needs an extra: pip install 'wholebody[parquet]'.") from error
+    return pyarrow, pyarrow.parquet
+
+
+_CSV_VIDEO_HEADER = ["frame", "time", "id", "x0", "y0", "x1", "y1", "box_score"]
+
+
+def write_csv_video(path: PathLike, frames: Iterable[Timed]) -> None:
+    """Write a row for each person in each frame: frame, time, id, box, box score, then x, y, score of each keypoint.
+
+    A frame of nobody is a row with its number and time alone.
+
+    Raises:
+        WholebodyError: somebody has no id, or the file cannot be written.
+    """
+    _, _, schema = video_index(path, frames)
+    points = [f"{name}_{axis}" for name in schema.names for axis in ("x", "y", "score")]
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*_CSV_VIDEO_HEADER, *points])
+        for frame, (time, poses) in enumerate(frames):
+            boxes = rounded(np.where(np.isfinite(poses.boxes), poses.boxes, 0), PIXEL_DECIMALS).tolist()
+            scores = rounded(np.where(np.isfinite(poses.box_scores), poses.box_scores, 0), SCORE_DECIMALS).tolist()
+            for track_id, box, score, person in zip(
+                row_ids(poses), boxes, scores, triplets_of(poses, schema, path), strict=True
+            ):
+                writer.writerow([frame, f"{time:.6f}", track_id, *box, score, *person.ravel().tolist()])
+            if not len(poses):
+                writer.writerow([frame, f"{time:.6f}", *[""] * (len(_CSV_VIDEO_HEADER) + len(points) - 2)])
+
+
+def read_csv_video(path: PathLike) -> list[Timed]:
+    """Read what `write_csv_video` wrote.
+
+    Raises:
+        WholebodyError: the file cannot be read, or is something else.
+    """
+    fixed = len(_CSV_VIDEO_HEADER)
+    people: dict[int, tuple[float, list[dict[str, Any]]]] = {}
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            names = tuple(name.removesuffix("_x") for name in header[fixed::3])
+            schema = next((schema for schema in SCHEMAS if schema.names == names), None)
+            if header[:fixed] != _CSV_VIDEO_HEADER or schema is None:
+                raise WholebodyError(f"{path}: line 1 is not that of a video's poses. Is this another CSV file?")
+            for row in reader:
+                frame, time, track_id, *numbers = row
+                found = people.setdefault(int(frame), (float(time), []))[1]
+                if track_id:
+                    values = [float(number) for number in numbers]
+                    found.append(
+                        {"id": int(track_id), "box": values[:4], "box_score": values[4], "keypoints": values[5:]}
+                    )
+            return [(time, _person_rows(schema, found)) for _, (time, found) in sorted(people.items())]
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (csv.Error, ValueError) as error:
+        raise WholebodyError(f"{path}: line {reader.line_num} cannot be read ({error}). Correct it.") from error
