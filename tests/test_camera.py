@@ -15,7 +15,7 @@ from wholebody import video
 from wholebody.camera import Board, served, watch
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
-from wholebody.pipeline import Follower
+from wholebody.tracking.pipeline import Follower
 from wholebody.video.frame import Frame
 
 

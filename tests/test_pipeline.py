@@ -9,7 +9,8 @@ import pytest
 
 from walkers import model, picture
 from wholebody.errors import WholebodyError
-from wholebody.pipeline import Follower, ahead, depth_for, follow
+from wholebody.tracking.ahead import ahead, depth_for
+from wholebody.tracking.pipeline import Follower, follow
 from wholebody.video.frame import Frame
 
 FPS = 25

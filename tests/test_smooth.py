@@ -7,7 +7,7 @@ import pytest
 
 from walkers import person, seen
 from wholebody.poses import Poses
-from wholebody.smooth import LIGHT, STRENGTHS, STRONG, Smoother, smooth_track
+from wholebody.tracking.smooth import LIGHT, STRENGTHS, STRONG, Smoother, smooth_track
 
 FPS = 30
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from walkers import person, seen
 from wholebody.poses import Poses
-from wholebody.track import Tracker, distinct, extents, pairs, similarity, whole_body_oks
+from wholebody.tracking.track import Tracker, distinct, extents, pairs, similarity, whole_body_oks
 
 FPS = 25
 

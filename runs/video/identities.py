@@ -32,7 +32,7 @@ from scipy.optimize import linear_sum_assignment
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from walkers import person, seen
 from wholebody.geometry import iou
-from wholebody.track import Tracker
+from wholebody.tracking.track import Tracker
 
 FPS, SECONDS = 25, 8
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from walkers import person, seen
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
-from wholebody.smooth import LIGHT, STRONG, Smoother, smooth_track
+from wholebody.tracking.smooth import LIGHT, STRONG, Smoother, smooth_track
 from wholebody.weights.lookup import find
 
 FPS = 30

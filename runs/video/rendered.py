@@ -27,7 +27,6 @@ from scipy.optimize import linear_sum_assignment
 from wholebody import WholeBody, video
 from wholebody.draw import skeleton
 from wholebody.geometry import iou
-from wholebody.pipeline import Follower, follow
 from wholebody.synth import poses
 from wholebody.synth.body import load_body
 from wholebody.synth.looks import Assets, load_assets
@@ -36,6 +35,7 @@ from wholebody.synth.people import make_person, photograph, sample_light
 from wholebody.synth.poses import Pose
 from wholebody.synth.render import Camera, join, render
 from wholebody.synth.scenes import moved, seen_from, shares
+from wholebody.tracking.pipeline import Follower, follow
 
 PHASES, SIZE = 12, (640, 360)
 # At the height of the eyes, looking level along +y.

@@ -50,11 +50,11 @@ from rtmlib import YOLOX as TheirYOLOX
 from rtmlib import PoseTracker, RTMPose, draw_skeleton
 
 from wholebody import WholeBody, draw, read_image, video, weights
-from wholebody.pipeline import Follower, follow
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.ov import computes_bf16
+from wholebody.tracking.pipeline import Follower, follow
 from wholebody.video.frame import Frame
 
 

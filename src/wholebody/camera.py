@@ -18,9 +18,9 @@ import numpy as np
 
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
-from wholebody.pipeline import Follower
 from wholebody.poses import Poses
-from wholebody.smooth import Smoother
+from wholebody.tracking.pipeline import Follower
+from wholebody.tracking.smooth import Smoother
 from wholebody.video.encode import encoder
 from wholebody.video.frame import Frame
 

@@ -153,8 +153,8 @@ def camera(
 
     from wholebody.camera import watch
     from wholebody.jobs import Look
-    from wholebody.pipeline import Follower
-    from wholebody.smooth import STRENGTHS, Smoother
+    from wholebody.tracking.pipeline import Follower
+    from wholebody.tracking.smooth import STRENGTHS, Smoother
     from wholebody.wholebody import WholeBody
 
     look = Look(draw, ("body", "hands", "face"), draw_threshold, False)

@@ -37,10 +37,11 @@ from wholebody.formats.kinds import VIDEO_ONLY, Format, place_of
 from wholebody.geometry import box_areas
 from wholebody.images import WRITE_SUFFIXES, find_images, read_image, write_image
 from wholebody.parts import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
-from wholebody.pipeline import Follower, Latency, ahead, depth_for, follow
 from wholebody.poses import Poses
-from wholebody.smooth import STRENGTHS, Smoother
-from wholebody.track import Tracker
+from wholebody.tracking.ahead import ahead, depth_for
+from wholebody.tracking.pipeline import Follower, Latency, follow
+from wholebody.tracking.smooth import STRENGTHS, Smoother
+from wholebody.tracking.track import Tracker
 from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 

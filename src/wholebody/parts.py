@@ -19,7 +19,7 @@ from wholebody import formats
 from wholebody.errors import WholebodyError
 from wholebody.files import make_folder, replacing
 from wholebody.poses import Poses
-from wholebody.smooth import Smoother, Strength, smooth_track
+from wholebody.tracking.smooth import Smoother, Strength, smooth_track
 from wholebody.video.frame import Frame
 
 # A part begins with a key frame, so that it is also how far apart those are.

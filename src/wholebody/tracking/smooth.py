@@ -47,11 +47,14 @@ def _parts(body: float, face: float, hands: float) -> Mapping[str, float]:
 
 
 LIGHT = Strength(_parts(2.0, 2.0, 3.0), 10.0, 0.04)
+
+
 STRONG = Strength(_parts(0.8, 0.8, 1.2), 5.0, 0.10)
 STRENGTHS: Mapping[str, Strength | None] = MappingProxyType({"off": None, "light": LIGHT, "strong": STRONG})
 
 # A point at the upper score or above counts fully, one at the lower does not move the estimate any more.
 _UNSURE, _SURE = 0.05, 0.4
+
 # Who was away for this many seconds starts anew.
 _AWAY = 0.4
 _SPEED_CUTOFF = 1.5  # hertz, of the speed

@@ -22,6 +22,7 @@ from wholebody.schema import Schema
 
 # Points below this score say nothing about where a person is.
 SEEN = 0.3
+
 # Seconds that somebody not seen is still looked for where they would be. Over a longer step between two frames people
 # may be anywhere.
 RECENT = 0.3
@@ -58,6 +59,8 @@ class Track:
 
 
 FADE = 1.0  # seconds
+
+
 _STEADY = 0.15  # seconds over which a speed is averaged
 
 

@@ -15,12 +15,10 @@ Where a delay is allowed, frames go in short chunks. The last frame of a chunk i
 before it lie between the people there and the people before the chunk, so that all of them share one batch.
 """
 
-import queue
-import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -31,74 +29,22 @@ from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas, iou
 from wholebody.pose.detect import Detections
 from wholebody.poses import Poses
-from wholebody.track import RECENT, Track, Tracker, distinct
+from wholebody.tracking.ahead import ahead, depth_for
+from wholebody.tracking.track import RECENT, Track, Tracker, distinct
 from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 
-Item = TypeVar("Item")
 Latency = Literal["low", "high"]
 
 # A chunk spans at most this many seconds, in which people move almost in a straight line, and this many frames.
 CHUNK_SECONDS, CHUNK_FRAMES = 0.14, 6
-# Frames that wait between two stages: as many as fit into this many bytes, between 1 and 8.
-WAITING_BYTES = 2**26
 
 _THUMB = (64, 36)
+
 _CHANGED = 25  # levels by which a changed place differs in a colour
 _CUT = 40.0  # mean levels between two frames that have nothing in common
 # A flash lasts at most so many seconds, and the picture after it differs from the one before by so many mean levels.
 _FLASH, _BACK = 0.3, 12.0
-
-
-def ahead(items: Iterable[Item], depth: int) -> Generator[Item]:
-    """The items, made in a thread of their own, `depth` of them in advance.
-
-    An error in the thread is raised here after the items before it. Closing this generator stops the thread, after the
-    item that it is about to make, and closes `items`.
-    """
-    waiting: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(max(depth, 1))
-    stop = threading.Event()
-
-    def put(done: bool, item: Item | BaseException | None) -> bool:
-        while not stop.is_set():
-            try:
-                waiting.put((done, item), timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        source = iter(items)
-        try:
-            for item in source:
-                if not put(False, item):
-                    break
-            put(True, None)
-        except BaseException as error:
-            put(True, error)
-        finally:
-            if isinstance(source, Iterator) and hasattr(source, "close"):
-                source.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            done, item = waiting.get()
-            if isinstance(item, BaseException) and done:
-                raise item
-            if done:
-                return
-            yield item  # type: ignore[misc]
-    finally:
-        stop.set()
-        thread.join()
-
-
-def depth_for(image: Image) -> int:
-    """How many frames of this size may wait between two stages."""
-    return int(np.clip(WAITING_BYTES // max(image.nbytes, 1), 1, 8))
 
 
 @dataclass(frozen=True, eq=False)
