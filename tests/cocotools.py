@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from wholebody.annotations import Labels, Picture
+from wholebody.data.labels import Labels, Picture
 from wholebody.evaluate import COCO_NAMES, ROWS
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY

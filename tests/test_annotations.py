@@ -7,19 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wholebody import annotations
-from wholebody.annotations import (
-    HALPE_136,
-    POINT_FIELDS,
-    Labels,
-    Picture,
-    Problem,
-    picture_path,
-    read_labels,
-    read_mapping,
-    read_ubody,
-    write_labels,
-)
+from wholebody.data import coco, stream
+from wholebody.data.coco import read_labels, write_labels
+from wholebody.data.labels import HALPE_136, POINT_FIELDS, Labels, Picture, Problem, picture_path
+from wholebody.data.names import read_mapping
+from wholebody.data.ubody import read_ubody
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY
 
@@ -418,7 +410,7 @@ def test_any_size_of_chunk_gives_the_same(write, monkeypatch):
     path.write_text(json.dumps(json.loads(path.read_text()), indent=1), newline="\r\n")
     want, seen = read_labels(path), []
     for size in (1, 2, 7, 64):
-        monkeypatch.setattr(annotations, "_CHUNK", size)
+        monkeypatch.setattr(stream, "_CHUNK", size)
         got = read_labels(path, progress=seen.append)
         np.testing.assert_array_equal(got.keypoints, want.keypoints)
         np.testing.assert_array_equal(got.boxes, want.boxes)
@@ -426,7 +418,7 @@ def test_any_size_of_chunk_gives_the_same(write, monkeypatch):
 
 
 def test_problems_of_every_block_are_found(write, monkeypatch):
-    monkeypatch.setattr(annotations, "_BLOCK", 2)
+    monkeypatch.setattr(coco, "_BLOCK", 2)
     rows = [whole(n, keypoints=points(17 - n % 3)) for n in range(3, 12)]
     labels = read_labels(write(rows), strict=False)
     np.testing.assert_array_equal(labels.ids, [3, 6, 9])

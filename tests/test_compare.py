@@ -9,8 +9,8 @@ import pytest
 from networks import bright_pose, save_pose
 from test_measure import photos
 from wholebody import cli
-from wholebody.annotations import read_labels, write_labels
 from wholebody.compare import PUBLISHED, Entrant, difference, side_by_side
+from wholebody.data.coco import read_labels, write_labels
 from wholebody.errors import WholebodyError
 from wholebody.measure import labelled_boxes
 from wholebody.pose.topdown import TopDown

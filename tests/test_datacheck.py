@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from wholebody import cli, datacheck
-from wholebody.annotations import Labels, Picture, Problem, write_labels
-from wholebody.datacheck import findings
+from wholebody import cli
+from wholebody.data import check
+from wholebody.data.check import findings
+from wholebody.data.coco import write_labels
+from wholebody.data.labels import Labels, Picture, Problem
 from wholebody.schema import COCO_WHOLEBODY
 
 NAMES = COCO_WHOLEBODY.names
@@ -178,7 +180,7 @@ def test_people_labelled_twice(shift, same_image, points, twice):
 
 
 def test_kinds_are_counted_over_all_slices(monkeypatch):
-    monkeypatch.setattr(datacheck, "_SOME", 2)
+    monkeypatch.setattr(check, "_SOME", 2)
     labels = good(5)
     (found,) = findings(replace(labels, areas=labels.areas * 0))
     assert len(found.records) == len(found.details) == found.of == 5

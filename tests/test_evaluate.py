@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from cocotools import random_set, reference
 from wholebody import evaluate as room
-from wholebody.annotations import Labels, Picture, read_labels
 from wholebody.codec import SimCC
+from wholebody.data.coco import read_labels
+from wholebody.data.labels import Labels, Picture
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import FIGURES, PARTS, ROWS, Report, Settings, accuracy, evaluate, match, part_oks, rank
 from wholebody.poses import Poses

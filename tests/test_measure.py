@@ -7,7 +7,8 @@ import pytest
 
 from networks import bright_pose, people, save_pose
 from wholebody import cli
-from wholebody.annotations import Labels, Picture, write_labels
+from wholebody.data.coco import write_labels
+from wholebody.data.labels import Labels, Picture
 from wholebody.errors import WholebodyError
 from wholebody.measure import as_wholebody, labelled_boxes, parts_of, predict, read_boxes, read_journal, read_set
 from wholebody.pose.topdown import TopDown

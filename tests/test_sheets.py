@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from wholebody.data.sheet import LEFT, MIDDLE, RIGHT, Labelled, draw, sheet, sides, view
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.sheets import LEFT, MIDDLE, RIGHT, Labelled, draw, sheet, sides, view
 
 NONE = np.zeros((0, 4))
 

@@ -10,8 +10,8 @@ import argparse
 import json
 from pathlib import Path
 
+from wholebody.data.shards import read_shards
 from wholebody.synth.scenes import detector_row
-from wholebody.synth.shards import read_shards
 
 
 def main() -> None:

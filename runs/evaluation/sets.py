@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wholebody.annotations import Labels, Picture, read_labels, write_labels
+from wholebody.data.coco import read_labels, write_labels
+from wholebody.data.labels import Labels, Picture
+from wholebody.data.shards import read_shards
 from wholebody.geometry import box_areas
-from wholebody.synth.shards import read_shards
 from wholebody.train.pool import read_pool
 
 SYNTHETIC = 200

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.annotations import read_labels
+from wholebody.data.coco import read_labels
+from wholebody.data.shards import read_shards
 from wholebody.files import replacing
 from wholebody.plots import COLORS, GRID, Axes, svg, text
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.synth.shards import read_shards
 
 Floats = npt.NDArray[np.float64]
 LEAST = 0.3

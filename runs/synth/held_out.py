@@ -12,8 +12,9 @@ import json
 import sys
 from pathlib import Path
 
+from wholebody.data.shards import read_manifest, read_shards
 from wholebody.files import replacing
-from wholebody.synth.shards import read_manifest, read_shards, sha256
+from wholebody.synth.shards import sha256
 
 FIXED = Path(__file__).with_name("held_out.json")
 COUNT = 2000

@@ -9,7 +9,8 @@ import hashlib
 import sys
 from pathlib import Path
 
-from wholebody.synth.shards import read_manifest, read_shards, sha256
+from wholebody.data.shards import read_manifest, read_shards
+from wholebody.synth.shards import sha256
 
 
 def main(folder: Path, count: int) -> int:

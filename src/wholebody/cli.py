@@ -409,7 +409,7 @@ def data_check(
         mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
         every_line: Print every place on a line of its own, not only the first few of each kind.
     """
-    from wholebody.datacheck import check
+    from wholebody.data.check import check
 
     return check(annotations, images, mapping, every_line)
 
@@ -468,7 +468,7 @@ def data_view(
         part: Zoom in on one person's face, hands or feet.
         seed: Which pictures are drawn.
     """
-    from wholebody.sheets import view
+    from wholebody.data.sheet import view
 
     if count < 1:
         raise WholebodyError(f"--count {count}: a sheet has 1 picture or more.")
@@ -517,7 +517,7 @@ def synth(
         preview: A contact sheet of some of them, .jpg or .png.
     """
     _need("numba", "synth")
-    from wholebody.sheets import view
+    from wholebody.data.sheet import view
     from wholebody.synth.body import load_body
     from wholebody.synth.material import find_body, open_backgrounds
     from wholebody.synth.poses import read_bvh

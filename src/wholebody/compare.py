@@ -31,8 +31,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.annotations import Labels, picture_path, write_labels
 from wholebody.arrays import Doubles, Floats, Image
+from wholebody.data.coco import write_labels
+from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import Figure, Report, evaluate, match
 from wholebody.files import replacing

@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.annotations import Labels
 from wholebody.arrays import Bools, Doubles, Floats, Ints
 from wholebody.codec import SimCC
+from wholebody.data.labels import Labels
 from wholebody.errors import WholebodyError
 from wholebody.geometry import PADDING, box_areas, oks
 from wholebody.poses import Poses

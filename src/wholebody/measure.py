@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.annotations import Labels, picture_path
 from wholebody.arrays import Floats, Image
+from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.images import read_image
@@ -301,7 +301,9 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
         WholebodyError: they cannot be read, there is no folder of pictures, nobody is labelled, or somebody with points
             has a box or an area of no size, which no figure could be computed with.
     """
-    from wholebody.annotations import read_labels, read_mapping, read_ubody
+    from wholebody.data.coco import read_labels
+    from wholebody.data.names import read_mapping
+    from wholebody.data.ubody import read_ubody
 
     if not images.is_dir():
         raise WholebodyError(f"{images}: no such folder. Name the folder that the pictures of {annotations} are in.")

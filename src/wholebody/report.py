@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody import draw
-from wholebody.annotations import Labels, picture_path
 from wholebody.arrays import Image
+from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import FIGURES, People, Report
 from wholebody.files import replacing

@@ -9,8 +9,9 @@ from test_bvh import write
 from toy_body import toy_body
 
 from wholebody import cli
+from wholebody.data.shards import read_manifest, read_shards
 from wholebody.synth.body import save_body
-from wholebody.synth.shards import read_manifest, read_shards, sha256
+from wholebody.synth.shards import sha256
 
 
 @pytest.fixture

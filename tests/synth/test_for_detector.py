@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from test_scenes import ToyScenes
 
+from wholebody.data.shards import read_shards
 from wholebody.synth.scenes import detector_row
-from wholebody.synth.shards import read_shards, write_shards
+from wholebody.synth.shards import write_shards
 
 SCRIPT = Path(__file__).parents[2] / "runs/detector/synthetic.py"
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from toy_body import Toys, toy_body
 
+from wholebody.data.shards import read_shards
 from wholebody.synth.clutter import _MAKERS, image_of, make_thing
 from wholebody.synth.looks import Assets
 from wholebody.synth.people import make_person
 from wholebody.synth.render import Camera
 from wholebody.synth.scenes import CROWD, Scenes, detector_row, owner_boxes, place, sample_camera, shares
-from wholebody.synth.shards import read_shards, write_shards
+from wholebody.synth.shards import write_shards
 
 AHEAD = Camera(np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0]], np.float32), 20.0, (19.5, 14.5), (40, 30))
 

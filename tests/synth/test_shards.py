@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from toy_body import Toys
 
+from wholebody.data.shards import read_manifest, read_shards
 from wholebody.errors import WholebodyError
-from wholebody.synth.shards import read_manifest, read_shards, sha256, write_shards
+from wholebody.synth.shards import sha256, write_shards
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from networks import save_detector
 from people import shards_of_people
 from wholebody import cli, video
-from wholebody.annotations import read_labels
+from wholebody.data.coco import read_labels
 from wholebody.errors import WholebodyError
 from wholebody.networks.checkpoints import load_pose, save_pose
 from wholebody.networks.rtmpose import rtmpose

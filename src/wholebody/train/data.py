@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.annotations import Labels, read_labels
+from wholebody.data.coco import read_labels
+from wholebody.data.labels import Labels
 from wholebody.errors import WholebodyError
 
 # Where the label of a keypoint is put that is known not to be in the crop.
@@ -75,7 +76,7 @@ def read_coco_wholebody(
     images: str | os.PathLike[str],
     keep: Callable[[Mapping[str, Any]], bool] = lambda image: True,
 ) -> list[Person]:
-    """People of an annotation file of `wholebody.annotations.read_labels`, or of pseudo-labels in the same layout.
+    """People of an annotation file of `wholebody.data.coco.read_labels`, or of pseudo-labels in the same layout.
 
     The third number of a point may be COCO's flag (0, 1, 2) or a confidence between 0 and 1; flags become weight 1.
     Crowds, boxes without area and people without any labelled point are left out.

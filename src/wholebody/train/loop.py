@@ -33,9 +33,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from wholebody.annotations import read_ubody
 from wholebody.codec import SimCC
-from wholebody.datacheck import mirrored_heads
+from wholebody.data.check import mirrored_heads
+from wholebody.data.ubody import read_ubody
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import part_oks

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody import video
-from wholebody.annotations import Labels, Picture, write_labels
+from wholebody.data.coco import write_labels
+from wholebody.data.labels import Labels, Picture
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import box_areas

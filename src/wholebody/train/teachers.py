@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wholebody.annotations import HALPE_136
 from wholebody.arrays import Floats
 from wholebody.codec import SimCC
+from wholebody.data.labels import HALPE_136
 from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.rtmpose import RTMPose
 from wholebody.pose.load import open_estimator

@@ -18,21 +18,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from wholebody.annotations import (
-    POINT_FIELDS,
-    VALID_FIELDS,
-    VALID_PARTS,
-    Labels,
-    picture_path,
-    read_labels,
-    read_mapping,
-)
 from wholebody.arrays import Doubles, PathLike
+from wholebody.data.coco import read_labels
+from wholebody.data.labels import POINT_FIELDS, VALID_FIELDS, VALID_PARTS, Labels, picture_path
+from wholebody.data.names import read_mapping
 from wholebody.errors import WholebodyError
 from wholebody.images import image_size
 from wholebody.schema import COCO_WHOLEBODY
 
 LEAST = 0.3
+
 # Labels are rounded, and a box may end on a picture's last pixel or behind it.
 SLACK = 2.0
 # Two rows are one person if their boxes agree so well (IoU) and their common points (parts of the box's size) too.
@@ -128,9 +123,6 @@ def _merged(found: Iterable[Finding]) -> list[Finding]:
         places = [*old.records, *new.records], [*old.details, *new.details]
         kinds[new.what] = Finding(new.what, new.broken, *places, old.of + new.of)
     return [finding for finding in kinds.values() if finding.records]
-
-
-# --- The checks -------------------------------------------------------------------------------------------------------
 
 
 def _unreadable(labels: Labels) -> Iterable[Finding]:
@@ -245,6 +237,8 @@ _NEXT_TO = (
     ("left eye of face_kpts", list(range(23 + 42, 23 + 48)), "left_eye", "right_eye"),
     ("right eye of face_kpts", list(range(23 + 36, 23 + 42)), "right_eye", "left_eye"),
 )
+
+
 # Right eye, left eye and a point below them turn clockwise in a picture that shows them, however the head leans.
 _CLOCKWISE = (
     ("eyes and nose of keypoints", [2], [1], [0]),
@@ -335,9 +329,6 @@ def _iou(a: Doubles, b: Doubles) -> Doubles:
     areas = sum(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (a, b))
     ratio: Doubles = inside / np.maximum(areas - inside, 1e-9)
     return ratio
-
-
-# --- Shared -----------------------------------------------------------------------------------------------------------
 
 
 def _any(things: Mask) -> Mask:

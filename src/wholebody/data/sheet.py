@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.annotations import picture_path, read_labels
 from wholebody.arrays import AnyFloats, Image
+from wholebody.data.coco import read_labels
+from wholebody.data.labels import picture_path
 from wholebody.errors import WholebodyError
 from wholebody.images import read_image, write_image
 from wholebody.schema import COCO_WHOLEBODY, Schema
@@ -23,6 +24,7 @@ from wholebody.schema import COCO_WHOLEBODY, Schema
 Part = Literal["whole", "face", "hands", "feet"]
 
 LEFT, RIGHT, MIDDLE = (0, 140, 255), (255, 120, 0), (255, 255, 255)
+
 IGNORED = (128, 128, 128)
 # Where a confidence stands for the flag, this much counts as visible.
 _SURE = 0.3
@@ -170,7 +172,7 @@ class _Shards:
     """The pictures of a folder of shards."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        from wholebody.synth.shards import read_shards
+        from wholebody.data.shards import read_shards
 
         self.shards = read_shards(folder)
 

@@ -1,0 +1,1 @@
+"""Labelled people: annotation files, shards, what is wrong with them, and how they look."""

@@ -1,0 +1,76 @@
+"""UBody: fifteen folders of annotations over frames of videos."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wholebody.arrays import PathLike
+from wholebody.data.coco import read_labels
+from wholebody.data.labels import Labels
+from wholebody.data.stream import first_line
+from wholebody.errors import WholebodyError
+
+UBODY_SCENES = (
+    "Magic_show", "Entertainment", "ConductMusic", "Online_class", "TalkShow", "Speech", "Fitness", "Interview",
+    "Olympic", "TVShow", "Singing", "SignLanguage", "Movie", "LiveVlog", "VideoConference",
+)  # fmt: skip
+
+
+def read_ubody(
+    folder: PathLike,
+    scenes: Sequence[str] = UBODY_SCENES,
+    *,
+    split: str = "all",
+    every: int = 1,
+    suffix: str = ".jpg",
+    file: str = "keypoint_annotation.json",
+    strict: bool = True,
+) -> Labels:
+    """The people of UBody's scenes, file names relative to `folder`/images, ids numbered anew.
+
+    Args:
+        folder: holds annotations/SCENE/keypoint_annotation.json and, for a split, splits/intra_scene_test_list.npy.
+        scenes: which of them.
+        split: "all", "train" or "test", by the videos that the data set's authors keep for testing.
+        every: only frames 1, 1 + every, 1 + 2 every ... of each video.
+        suffix: of the pictures as `wholebody data frames` wrote them; the annotations say .png.
+        file: the name of a scene's annotations.
+        strict: as in `read_labels`.
+
+    Raises:
+        WholebodyError: a file is missing, or one of `read_labels`' reasons.
+    """
+    folder = Path(folder)
+    if split not in ("all", "train", "test"):
+        raise WholebodyError(f"no split {split!r} of UBody; there are all, train, test.")
+    test = set() if split == "all" else _test_videos(folder / "splits" / "intra_scene_test_list.npy")
+
+    def keep(image: Mapping[str, Any]) -> bool:
+        name = Path(str(image.get("file_name")))
+        number = int(name.stem) if name.stem.isdecimal() else 1
+        wanted = split == "all" or (name.parent.name.split("_Trim")[0] in test) == (split == "test")
+        return wanted and (number - 1) % every == 0
+
+    parts = []
+    for scene in scenes:
+        part = read_labels(folder / "annotations" / scene / file, strict=strict, keep=keep)
+        pictures = {
+            number: picture._replace(file_name=f"{scene}/{_with_suffix(picture.file_name.lstrip('/'), suffix)}")
+            for number, picture in part.images.items()
+        }
+        parts.append(replace(part, images=pictures))
+    return Labels.concatenate(parts)
+
+
+def _test_videos(path: Path) -> set[str]:
+    try:
+        return {str(name) for name in np.load(path, allow_pickle=False).ravel()}
+    except (OSError, ValueError, EOFError) as error:
+        raise WholebodyError(f"{path}: cannot read the list of test videos ({first_line(error)}).") from error
+
+
+def _with_suffix(name: str, suffix: str) -> str:
+    return str(Path(name).with_suffix(suffix).as_posix())
