@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from wholebody.data.labels import Labels, Picture
-from wholebody.evaluate import COCO_NAMES, ROWS
+from wholebody.evaluate.report import COCO_NAMES, ROWS
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY
 

@@ -9,10 +9,12 @@ import pytest
 from networks import bright_pose, save_pose
 from test_measure import photos
 from wholebody import cli
-from wholebody.compare import PUBLISHED, Entrant, difference, side_by_side
 from wholebody.data.coco import read_labels, write_labels
 from wholebody.errors import WholebodyError
-from wholebody.measure import labelled_boxes
+from wholebody.evaluate.compare import difference, side_by_side
+from wholebody.evaluate.entrant import Entrant
+from wholebody.evaluate.published import PUBLISHED
+from wholebody.evaluate.run import labelled_boxes
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 
@@ -165,7 +167,7 @@ def test_estimators_take_turns_on_each_picture(folder):
 
 def test_rtmlib_gets_blue_first_unless_told(folder):
     pytest.importorskip("rtmlib")
-    from wholebody.compare import Rtmlib
+    from wholebody.evaluate.rtmlib import Rtmlib
 
     save_pose(folder / "plain.onnx", fused=False)
     image, box = np.full((240, 320, 3), 20, np.uint8), [100, 60, 200, 200]
@@ -181,7 +183,7 @@ def test_rtmlib_gets_blue_first_unless_told(folder):
 
 def test_rtmlib_needs_the_released_layout(folder):
     pytest.importorskip("rtmlib")
-    from wholebody.compare import Rtmlib
+    from wholebody.evaluate.rtmlib import Rtmlib
 
     with pytest.raises(WholebodyError, match="released layout"):
         Rtmlib.open(folder / "bright.onnx", 1)

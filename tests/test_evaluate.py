@@ -12,7 +12,10 @@ from wholebody.codec import SimCC
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import Labels, Picture
 from wholebody.errors import WholebodyError
-from wholebody.evaluate import FIGURES, PARTS, ROWS, Report, Settings, accuracy, evaluate, match, part_oks, rank
+from wholebody.evaluate import intervals
+from wholebody.evaluate.metric import evaluate, match, rank
+from wholebody.evaluate.oks import accuracy, part_oks
+from wholebody.evaluate.report import FIGURES, PARTS, ROWS, Report, Settings
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY, OPENPOSE
 
@@ -250,7 +253,7 @@ def drawn_again(labels, predictions, images, times):
 def test_intervals_are_those_of_a_bootstrap():
     labels, predictions = random_set(np.random.default_rng(3), 30, 80)
     report = evaluate(labels, predictions, PLAIN, resamples=40, seed=5)
-    draws = room._draws(30, 40, 5)
+    draws = intervals.drawn_people(30, 40, 5)
     images = np.array(sorted(labels.images))
     values = []
     for weights in draws.weights[1:]:
@@ -270,8 +273,8 @@ def test_intervals_of_a_large_set_are_drawn_in_blocks():
     widths = {}
     for blocks, places in ((200, 1000), (100, 1000), (200, 100)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(room, "BLOCKS", blocks)
-            patch.setattr(room, "PLACES", places)
+            patch.setattr(intervals, "BLOCKS", blocks)
+            patch.setattr(intervals, "PLACES", places)
             figures = evaluate(labels, predictions, PLAIN, resamples=200).figures["whole"]
         widths[blocks, places] = {name: figure.high - figure.low for name, figure in figures.items()}
     exact = widths.pop((200, 1000))

@@ -10,10 +10,11 @@ from wholebody import cli
 from wholebody.data.coco import write_labels
 from wholebody.data.labels import Labels, Picture
 from wholebody.errors import WholebodyError
-from wholebody.measure import as_wholebody, labelled_boxes, parts_of, predict, read_boxes, read_journal, read_set
+from wholebody.evaluate.html import error_bars, size_plot
+from wholebody.evaluate.journal import read_journal
+from wholebody.evaluate.run import as_wholebody, labelled_boxes, parts_of, predict, read_boxes, read_set
 from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
-from wholebody.report import error_bars, size_plot
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY
 
 ABOUT = {"model": "bright"}
@@ -74,7 +75,7 @@ class Dies:
 
 
 def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("wholebody.measure.GROUP", 1)
+    monkeypatch.setattr("wholebody.evaluate.run.GROUP", 1)
     labels, journal = photos(tmp_path), tmp_path / "predictions.jsonl"
     whole = run(labels, tmp_path, tmp_path / "whole.jsonl")
     with pytest.raises(KeyboardInterrupt):
@@ -90,7 +91,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("wholebody.measure.GROUP", 1)
+    monkeypatch.setattr("wholebody.evaluate.run.GROUP", 1)
     labels, journal = photos(tmp_path), tmp_path / "predictions.jsonl"
     whole = run(labels, tmp_path, tmp_path / "whole.jsonl")
     open_file, written = Path.open, []

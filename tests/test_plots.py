@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wholebody.plots import Axes, text, ticks
+from wholebody.evaluate.svg import Axes, text, ticks
 
 
 @given(st.floats(1, 1e4), st.floats(0, 1), st.booleans())

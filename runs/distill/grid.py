@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wholebody.evaluate import part_oks
+from wholebody.evaluate.oks import part_oks
 from wholebody.files import replacing
 from wholebody.networks.checkpoints import load_pose
 from wholebody.schema import COCO_WHOLEBODY

@@ -14,7 +14,7 @@ import torch
 from grid import measure, people_of
 from table import SETS, SHOWN, change
 
-from wholebody.compare import difference
+from wholebody.evaluate.compare import difference
 
 COLUMNS = (*SHOWN[:2], ("teachers", "left_hand"), ("teachers", "right_hand"), *SHOWN[2:])
 

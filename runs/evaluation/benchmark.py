@@ -22,7 +22,8 @@ for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from wholebody.evaluate import Settings, evaluate  # noqa: E402
+from wholebody.evaluate.metric import evaluate  # noqa: E402
+from wholebody.evaluate.report import Settings  # noqa: E402
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 

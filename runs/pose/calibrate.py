@@ -20,9 +20,9 @@ from evaluate import people_of
 from rich.console import Console
 from rich.table import Table
 
+from wholebody.evaluate.svg import COLORS, INK, Axes, text
 from wholebody.files import replacing
 from wholebody.geometry import Crop
-from wholebody.plots import COLORS, INK, Axes, text
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from wholebody.evaluate import part_oks
+from wholebody.evaluate.oks import part_oks
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.train.data import Person, Shards, read_coco_wholebody

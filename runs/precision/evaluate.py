@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "detector"))
 from label import read_boxes
 
-from wholebody.evaluate import part_oks
+from wholebody.evaluate.oks import part_oks
 from wholebody.files import replacing
 from wholebody.geometry import iou
 from wholebody.pose.detect import YOLOX

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from wholebody.data.coco import read_labels
 from wholebody.data.shards import read_shards
+from wholebody.evaluate.svg import COLORS, GRID, Axes, svg, text
 from wholebody.files import replacing
-from wholebody.plots import COLORS, GRID, Axes, svg, text
 from wholebody.schema import COCO_WHOLEBODY
 
 Floats = npt.NDArray[np.float64]

@@ -36,9 +36,9 @@ import numpy.typing as npt
 from wholebody import draw
 from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
+from wholebody.evaluate.svg import COLORS, Axes, text, ticks
 from wholebody.files import cache_folder
 from wholebody.images import write_image
-from wholebody.plots import COLORS, Axes, text, ticks
 from wholebody.pose.detect import YOLOX, grid
 from wholebody.pose.load import onnx_file
 from wholebody.pose.topdown import TopDown

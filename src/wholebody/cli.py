@@ -630,7 +630,7 @@ def evaluate(
         precision: On a processor: fp32, bf16 (OpenVINO), int8, or the fastest here.
         threads: CPU threads; all cores by default.
     """
-    from wholebody.measure import Options, evaluate_model
+    from wholebody.evaluate.run import Options, evaluate_model
 
     options = Options(
         model, annotations, images, output, boxes, detector, flip, batch, mapping, device, precision, threads
@@ -675,8 +675,8 @@ def compare(
         precisions: What each of ours computes in, fp32, bf16 (OpenVINO) or int8: each of them takes part.
         mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
     """
-    from wholebody.compare import Options
-    from wholebody.compare import compare as measure
+    from wholebody.evaluate.compare import compare as measure
+    from wholebody.evaluate.entrant import Options
 
     options = Options(
         annotations, images, output, models, devices, rtmlib, run, results, boxes, threads, precisions, mapping

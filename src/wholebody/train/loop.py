@@ -38,7 +38,7 @@ from wholebody.data.check import mirrored_heads
 from wholebody.data.ubody import read_ubody
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
-from wholebody.evaluate import part_oks
+from wholebody.evaluate.oks import part_oks
 from wholebody.files import replacing
 from wholebody.geometry import Crop
 from wholebody.networks.checkpoints import load_backbone, load_pose, read_weights, save_pose

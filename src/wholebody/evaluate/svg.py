@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 
 GRID, INK = "#e5e7eb", "#374151"
+
 COLORS = ("#2f6fde", "#e07b1a", "#1a9e55", "#8a5cd1", "#6b7280", "#c2334d", "#0e8f9c", "#a67c00")
 
 

@@ -16,14 +16,16 @@ from wholebody import draw
 from wholebody.arrays import Image
 from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
-from wholebody.evaluate import FIGURES, People, Report
+from wholebody.evaluate.metric import People
+from wholebody.evaluate.report import FIGURES, Report
+from wholebody.evaluate.svg import COLORS, Axes, text, ticks
 from wholebody.files import replacing
 from wholebody.images import read_image
-from wholebody.plots import COLORS, Axes, text, ticks
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY
 
 SHOWN = 20
+
 PART_COLORS = {
     "body": "#2f6fde",
     "feet": "#8a5cd1",
@@ -124,9 +126,6 @@ def _table(report: Report, names: Sequence[str], parts: Sequence[str]) -> str:
     return "".join(cells) + "</table>"
 
 
-# --- Plots ------------------------------------------------------------------------------------------------------------
-
-
 def error_bars(errors: npt.NDArray[np.float64], parts: Sequence[tuple[str, slice]]) -> str:
     """An SVG with a bar for each keypoint of the parts (name, rows), of errors (M, 133) with NaN for no label."""
     columns = [row for _, rows in parts for row in range(rows.start, rows.stop)]
@@ -170,9 +169,6 @@ def size_plot(sizes: npt.NDArray[np.float64], similar: npt.NDArray[np.float64]) 
     groups = np.array_split(np.argsort(sizes, kind="stable"), min(10, len(sizes)))
     line = [(float(np.exp(np.log(sizes[group]).mean())), float(similar[group].mean())) for group in groups]
     return axes.picture([*shapes, axes.line(line, "#111827")])
-
-
-# --- People -----------------------------------------------------------------------------------------------------------
 
 
 def _legend() -> str:

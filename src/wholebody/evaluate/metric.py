@@ -23,196 +23,35 @@ crowd and the detections that steal a match, so people of one image are not inde
 come from four photos is a set of four, and its intervals say so.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Bools, Doubles, Floats, Ints
-from wholebody.codec import SimCC
 from wholebody.data.labels import Labels
 from wholebody.errors import WholebodyError
-from wholebody.geometry import PADDING, box_areas, oks
+from wholebody.evaluate.intervals import CHUNK, Draws, drawn_people, figure
+from wholebody.evaluate.report import (
+    AREAS,
+    COVERED,
+    FIGURES,
+    MOST,
+    PARTS,
+    PCK_PART,
+    PCK_PERSON,
+    RECALLS,
+    ROWS,
+    THRESHOLDS,
+    Figure,
+    Report,
+    Settings,
+)
+from wholebody.geometry import box_areas
 from wholebody.poses import Poses
-from wholebody.schema import COCO_WHOLEBODY, Schema
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-
-ROWS: Mapping[str, slice] = {**COCO_WHOLEBODY.parts, "whole": slice(0, len(COCO_WHOLEBODY))}
-
-PARTS = ("body", "feet", "face", "left_hand", "right_hand", "hands", "whole")
-FIGURES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L", "OKS", "PCK")
-COCO_NAMES = {
-    "body": "body",
-    "feet": "foot",
-    "face": "face",
-    "left_hand": "lefthand",
-    "right_hand": "righthand",
-    "whole": "wholebody",
-}
-
-# COCO's constants.
-THRESHOLDS = np.linspace(0.5, 0.95, 10)
-
-RECALLS = np.linspace(0, 1, 101)
-AREAS = np.array([[0, 1e10], [32**2, 96**2], [96**2, 1e10]])  # all, medium, large
-MOST = 20  # predictions of one image that count
-# Of a box, a person covers about this much: for sets without outlines.
-COVERED = 0.53
-
-PCK_PERSON, PCK_PART = 0.05, 0.1
-
-# A bootstrap of more images draws blocks of images, and reads a longer precision curve at this many places. The
-# intervals then are off by about a tenth of their width at most.
-BLOCKS, PLACES = 256, 256
-
-# Pairs that are compared at once: few enough for a processor's cache.
-CHUNK = 512
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What COCO-WholeBody leaves open; the values are those behind the published figures.
-
-    Attributes:
-        score: what ranks a prediction: the box's score times the mean of its keypoint scores above
-            `keypoint_threshold` ("box_keypoint"), or the box's score ("box").
-        nms: drop a prediction that resembles a better one of its image ("oks": OKS above `nms_threshold`), put it
-            further back and keep the first twenty ("soft"), or keep all ("none").
-        use_area: OKS with the outline's area, or with 0.53 of the box's.
-        input_size, padding: of the pose network; they give the area that the OKS of the NMS is measured with.
-    """
-
-    score: Literal["box_keypoint", "box"] = "box_keypoint"
-    keypoint_threshold: float = 0.2
-    nms: Literal["oks", "soft", "none"] = "oks"
-    nms_threshold: float = 0.9
-    use_area: bool = True
-    input_size: tuple[int, int] = (192, 256)
-    padding: float = PADDING
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure and the interval that 95 of 100 resamplings of the images fall into; NaN where nobody is labelled."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if np.isnan(self.value):
-            return "-"
-        if np.isnan(self.low):
-            return f"{100 * self.value:.1f}"
-        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
-
-@dataclass(frozen=True, eq=False)
-class Report:
-    """What `evaluate` found.
-
-    Attributes:
-        figures: part ("body" ... "whole") -> name ("AP" ... "PCK") -> figure, 0..1.
-        people: part -> how many people have a labelled point of it.
-        images: how many images. predictions: how many were left after NMS.
-        settings: how it was measured.
-    """
-
-    figures: Mapping[str, Mapping[str, Figure]]
-    people: Mapping[str, int]
-    images: int
-    predictions: int
-    settings: Settings = field(default_factory=Settings)
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The parts that somebody is labelled with; the whole only where that says more than its only part."""
-        there = tuple(part for part in PARTS if self.people[part])
-        return there if len(there) > 2 else tuple(part for part in there if part != "whole")
-
-    def coco(self) -> dict[str, dict[str, float]]:
-        """AP and AR under their official names, -1 where nobody is labelled.
-
-        `hand_mean_of_left_right` is the plain mean of both, even of a -1.
-        """
-        stats = {
-            COCO_NAMES[part]: {
-                name: -1.0 if np.isnan(figure.value) else figure.value
-                for name, figure in self.figures[part].items()
-                if name.startswith("A")
-            }
-            for part in COCO_NAMES
-        }
-        left, right = stats["lefthand"], stats["righthand"]
-        return stats | {"hand_mean_of_left_right": {name: (left[name] + right[name]) / 2 for name in left}}
-
-    def rows(self, names: Sequence[str] = FIGURES, parts: Sequence[str] = PARTS) -> Iterator[tuple[str, ...]]:
-        """A table in per cent: the head (part, people, figures), then a row for each part."""
-        yield ("part", "people", *names)
-        for part in parts:
-            yield (part, str(self.people[part]), *(str(self.figures[part][name]) for name in names))
-
-    def table(self, names: Sequence[str] = FIGURES, parts: Sequence[str] = PARTS) -> "Table":
-        """`rows` as a table for rich, in the form of Markdown."""
-        from rich import box
-        from rich.table import Table
-
-        head, *rows = self.rows(names, parts)
-        made = Table(box=box.MARKDOWN)
-        for i, column in enumerate(head):
-            made.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
-        for row in rows:
-            made.add_row(*row)
-        return made
-
-    def __str__(self) -> str:
-        rows = [row for names in (FIGURES[:5], FIGURES[5:10], FIGURES[10:]) for row in (*self.rows(names), ())]
-        return "\n".join("  ".join(f"{cell:<{10 if i < 2 else 19}}" for i, cell in enumerate(row)) for row in rows)
-
-    def to_json(self) -> str:
-        """As text that `from_json` reads; a figure without anybody is null."""
-        figures = {
-            part: {name: [None if np.isnan(v) else v for v in (f.value, f.low, f.high)] for name, f in row.items()}
-            for part, row in self.figures.items()
-        }
-        return json.dumps(
-            {
-                "figures": figures,
-                "people": dict(self.people),
-                "images": self.images,
-                "predictions": self.predictions,
-                "settings": asdict(self.settings),
-            },
-            indent=1,
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> "Report":
-        """Read what `to_json` wrote.
-
-        Raises:
-            WholebodyError: it is something else.
-        """
-        try:
-            read = json.loads(text)
-            figures = {
-                part: {
-                    name: Figure(*(float("nan") if value is None else float(value) for value in figure))
-                    for name, figure in row.items()
-                }
-                for part, row in read["figures"].items()
-            }
-            size = tuple(read["settings"].pop("input_size"))
-            settings = Settings(**read["settings"], input_size=size)
-            return cls(figures, read["people"], read["images"], read["predictions"], settings)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WholebodyError(f"not a report of an evaluation ({error!r}). Run the evaluation again.") from error
+from wholebody.schema import COCO_WHOLEBODY
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +117,7 @@ def evaluate(
     settings = settings or Settings()
     ranking = rank(predictions, settings)
     data = _Data.of(labels, ranking, settings)
-    draws = _draws(len(data.images), resamples, seed)
+    draws = drawn_people(len(data.images), resamples, seed)
     people = _people(data)
 
     figures: dict[str, dict[str, Figure]] = {}
@@ -287,10 +126,10 @@ def evaluate(
         values, spread = _precision_and_recall(data, number, rows, draws)
         for name, (total, count) in _sums(data, people, part, rows).items():
             values[name], spread[name] = _mean(total, count, data, draws)
-        figures[part], spreads[part] = {name: _figure(values[name], spread[name]) for name in FIGURES}, spread
+        figures[part], spreads[part] = {name: figure(values[name], spread[name]) for name in FIGURES}, spread
     left, right = (figures[side] for side in ("left_hand", "right_hand"))
     hands = {
-        name: _figure(
+        name: figure(
             (left[name].value + right[name].value) / 2, (spreads["left_hand"][name] + spreads["right_hand"][name]) / 2
         )
         for name in FIGURES
@@ -514,7 +353,7 @@ def _similar(
 
 
 def _precision_and_recall(
-    data: _Data, number: int, rows: slice, draws: "_Draws"
+    data: _Data, number: int, rows: slice, draws: Draws
 ) -> tuple[dict[str, float], dict[str, Doubles]]:
     """AP and AR of one part, and of each resampling (B,)."""
     ignored = data.crowd | (data.counts[:, number] == 0)
@@ -593,67 +432,6 @@ def _curve(hit: Bools, counted: Bools, people: int) -> tuple[Doubles, Doubles]:
     return average, recall[:, -1]
 
 
-@dataclass(frozen=True, eq=False)
-class _Draws:
-    """How often each block of images is drawn in each resampling, and which block an image belongs to."""
-
-    weights: Floats  # (1 + B, blocks), first every block once
-    block: Ints  # (I,)
-
-    def curves(self, hit: Bools, counted: Bools, image: Ints, people: Ints, exact: Doubles) -> tuple[Doubles, Doubles]:
-        """`_curve` of each resampling: (B, T) twice, moved by what reading the curve at few places changes.
-
-        Args:
-            hit, counted: (T, n). image: (n,) of each prediction. people: (I,) of each image who count.
-            exact: (T,) average precision of all images.
-        """
-        (b, blocks), (t, n) = self.weights.shape, hit.shape
-        if b == 1 or n == 0 or people.sum() == 0:
-            return np.tile(exact, (b - 1, 1)), np.tile(exact, (b - 1, 1))
-        places = min(n, PLACES)
-        place = np.arange(n) * places // n
-        at = (np.arange(t)[:, None] * places + place) * blocks + self.block[image]
-        # (blocks, T * places): what each block adds at each place of the curve; a float32 counts exactly to 16 million.
-        hits, all_counted = (
-            np.bincount(at[which], minlength=t * places * blocks).reshape(-1, blocks).astype(np.float32).T
-            for which in (hit, counted)
-        )
-        total = self.weights @ np.bincount(self.block, weights=people, minlength=blocks).astype(np.float32)
-        precisions, recalls = np.empty((b, t)), np.empty((b, t))
-        for i in range(0, b, 100):
-            weights, goal = self.weights[i : i + 100], total[i : i + 100]
-            precisions[i : i + 100], recalls[i : i + 100] = _coarse(
-                (weights @ hits).reshape(-1, t, places), (weights @ all_counted).reshape(-1, t, places), goal
-            )
-        return np.clip(precisions[1:] + exact - precisions[0], 0, 1), recalls[1:]
-
-
-def _coarse(hits: Floats, counted: Floats, people: Floats) -> tuple[Floats, Floats]:
-    """`_curve` of (b, T, places) counts at each place: (b, T) twice, NaN where a draw has no people."""
-    hits, counted = hits.cumsum(axis=2), counted.cumsum(axis=2)
-    precision = hits / np.maximum(counted, 1)
-    envelope = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = hits / people[:, None, None]
-    reached = np.floor(recall * np.float32(100) + np.float32(1.0001))
-    steps = np.diff(reached, axis=2, prepend=np.float32(0))
-    return (envelope * steps).sum(axis=2) / np.float32(len(RECALLS)), recall[..., -1]
-
-
-def _draws(images: int, resamples: int, seed: int) -> _Draws:
-    rng = np.random.default_rng(seed)
-    blocks = max(1, min(images, BLOCKS))
-    block = rng.permutation(images) % blocks
-    weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=resamples)
-    return _Draws(np.vstack([np.ones(blocks), weights]).astype(np.float32), block)
-
-
-def _figure(value: float, spread: Doubles) -> Figure:
-    spread = spread[np.isfinite(spread)]
-    low, high = np.percentile(spread, [2.5, 97.5]) if len(spread) and np.isfinite(value) else (np.nan, np.nan)
-    return Figure(float(value), float(low), float(high))
-
-
 def _people(data: _Data) -> People:
     """`match` for sorted data."""
     m = len(data.order)
@@ -703,79 +481,10 @@ def _sums(data: _Data, people: People, part: str, rows: slice) -> dict[str, tupl
     }
 
 
-def _mean(total: Doubles, count: Doubles, data: _Data, draws: _Draws) -> tuple[float, Doubles]:
+def _mean(total: Doubles, count: Doubles, data: _Data, draws: Draws) -> tuple[float, Doubles]:
     """The mean over people, and of each resampling (B,)."""
     block, n = draws.block[data.place], draws.weights.shape[1]
     totals, counts = (np.bincount(block, weights=column, minlength=n) for column in (total, count))
     with np.errstate(invalid="ignore", divide="ignore"):
         many: Doubles = (draws.weights @ totals) / (draws.weights @ counts)
     return float(many[0]), many[1:]
-
-
-class Labelled(Protocol):
-    """A labelled person: keypoints (K, 2) in image pixels, visible (K,), area in square pixels."""
-
-    @property
-    def keypoints(self) -> npt.NDArray[np.floating]: ...
-    @property
-    def visible(self) -> npt.NDArray[np.floating]: ...
-    @property
-    def area(self) -> float: ...
-
-
-def part_oks(
-    people: Sequence[Labelled],
-    predicted: Sequence[npt.NDArray[np.floating]],
-    schema: Schema = COCO_WHOLEBODY,
-    least: int = 5,
-) -> dict[str, float]:
-    """Mean OKS of each part over the people with enough labelled points of it, and of all points.
-
-    For predictions from the labelled boxes, one (K, 2) for each person: the quick look during a training.
-    """
-    result = {}
-    for name, rows in {**schema.parts, "all": slice(0, len(schema))}.items():
-        chosen = [
-            float(
-                oks(
-                    p[None, rows],
-                    t.keypoints[None, rows],
-                    t.visible[None, rows],
-                    np.array([t.area]),
-                    schema.sigmas[rows],
-                )[0, 0]
-            )
-            for t, p in zip(people, predicted, strict=True)
-            if (t.visible[rows] > 0).sum() >= min(least, rows.stop - rows.start - 3)
-        ]
-        if chosen:
-            result[name] = float(np.mean(chosen))
-            result[f"{name}_people"] = len(chosen)
-    return result
-
-
-def accuracy(
-    logits: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]],
-    labels: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]],
-    mask: npt.NDArray[np.generic],
-    codec: SimCC,
-    threshold: float = 0.05,
-) -> tuple[Doubles, float]:
-    """Share of people whose point lies within `threshold` of the label: the released training log's `acc_pose`.
-
-    As there, the distance along x is counted in input heights and along y in input widths.
-
-    Args:
-        logits, labels: x (N, K, X) and y (N, K, Y). mask: (N, K), which points count.
-
-    Returns:
-        (K,) accuracy per keypoint, -1 where nobody has it, and the mean over the others.
-    """
-    found, wanted = codec.decode(*logits)[0], codec.decode(*labels)[0]
-    distance = np.linalg.norm((found - wanted) / codec.input_size[::-1], axis=-1)
-    counts = np.asarray(mask) > 0
-    hits = ((distance < threshold) & counts).sum(axis=0)
-    people = counts.sum(axis=0)
-    per_point = np.where(people > 0, hits / np.maximum(people, 1), -1.0)
-    there = per_point >= 0
-    return per_point, float(per_point[there].mean()) if there.any() else 0.0

@@ -7,7 +7,6 @@ goes on. At the end stand `results.json` (every figure with its interval, what w
 (COCO-WholeBody results, rounded) and `report.html`.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,13 +21,14 @@ import numpy.typing as npt
 from wholebody.arrays import Floats, Image
 from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
+from wholebody.evaluate.journal import fingerprint, journal_line, read_journal
 from wholebody.files import replacing
 from wholebody.images import read_image
 from wholebody.pose.load import onnx_file, open_detector, open_estimator
 from wholebody.pose.topdown import check_boxes
 from wholebody.poses import Poses
 from wholebody.runtime.session import Precision
-from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
+from wholebody.schema import COCO_WHOLEBODY, Schema
 
 # Pictures that are read before their people are estimated together.
 GROUP = 8
@@ -160,7 +160,7 @@ def predict(
         found = _group(estimator, labels, images, boxes, todo[start : start + GROUP], done)
         try:
             with journal.open("a", encoding="utf-8") as file:
-                file.writelines(_line(number, poses) for number, poses in found)
+                file.writelines(journal_line(number, poses) for number, poses in found)
         except OSError as error:
             raise WholebodyError(
                 f"{journal}: cannot write ({error.strerror or error}). Free some space and run it again: it goes on."
@@ -229,53 +229,6 @@ def parts_of(schema: Schema) -> tuple[str, ...]:
     return (*parts, *both, *(["whole"] if names.issuperset(COCO_WHOLEBODY.names) else []))
 
 
-def _line(number: int, poses: Poses) -> str:
-    row = {name: getattr(poses, name).astype(float).tolist() for name in ("keypoints", "scores", "boxes", "box_scores")}
-    return json.dumps({"image_id": number, "schema": poses.schema.name, **row}, separators=(",", ":")) + "\n"
-
-
-def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> dict[int, Poses]:
-    """What an earlier run has finished; starts the file if there is none. A line that was cut off is dropped.
-
-    Raises:
-        WholebodyError: the file is of another model, set or setting, or cannot be read or written.
-    """
-    head = json.dumps({"about": dict(about)}, sort_keys=True) + "\n"
-    try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(head, encoding="utf-8")
-            return {}
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise WholebodyError(f"{path}: cannot be used ({error}). Choose another --output.") from error
-    whole = text[: text.rfind("\n") + 1]
-    first, *lines = whole.splitlines() or [""]
-    if first + "\n" != head:
-        raise WholebodyError(f"{path}: predictions of another model, set or setting. Choose another --output.")
-    found = {}
-    for line in lines:
-        row = json.loads(line)
-        if row["image_id"] in images:
-            schema = schema_named(row["schema"])
-            count, k = len(row["boxes"]), len(schema)
-            shapes = {"keypoints": (count, k, 2), "scores": (count, k), "boxes": (count, 4), "box_scores": (count,)}
-            keypoints, scores, boxes, box_scores = (np.array(row[n], np.float32).reshape(s) for n, s in shapes.items())
-            found[row["image_id"]] = Poses(keypoints, scores, boxes, box_scores, schema)
-    if whole != text:
-        with replacing(path) as partial:
-            partial.write_text(whole, encoding="utf-8")
-    return found
-
-
-def fingerprint(*files: str | Path) -> str:
-    """A short hash of the contents of files: the same predictions can be expected of the same files."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(Path(file).read_bytes())
-    return digest.hexdigest()[:16]
-
-
 @dataclass(frozen=True)
 class Options:
     """What `wholebody evaluate` was asked for."""
@@ -331,9 +284,9 @@ def evaluate_model(options: Options, progress: Progress) -> int:
     """Run the evaluation, print the table, write the files; 1 if a picture could not be used."""
     from rich.console import Console
 
-    from wholebody.evaluate import evaluate, match
+    from wholebody.evaluate.html import write_report
+    from wholebody.evaluate.metric import evaluate, match
     from wholebody.formats.coco import write_coco
-    from wholebody.report import write_report
 
     labels = read_set(options.annotations, options.images, options.mapping)
     model = onnx_file(options.model, "pose")
