@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from networks import K, _save, blue_detector, save_detector, save_pose, tensor
-from wholebody import bench
-from wholebody.bench import OURS, QUIET, RTMLIB, TASKS, Report, bench_image, print_report, tables
 from wholebody.errors import WholebodyError
+from wholebody.evaluate.speed import image, sides
+from wholebody.evaluate.speed.image import bench_image
+from wholebody.evaluate.speed.sides import OURS, QUIET, RTMLIB
+from wholebody.evaluate.speed.tables import TASKS, Report, people_table, plot, print_report, tables
 from wholebody.geometry import iou
 from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import open_session
@@ -76,7 +78,7 @@ def rtmlib(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(package.parent)
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
-    yield bench._rtmlib()
+    yield sides.rtmlib_side()
     # Not with monkeypatch, which would put the stand-in back for the tests that follow.
     for name in [name for name in sys.modules if name.partition(".")[0] == "rtmlib"]:
         del sys.modules[name]
@@ -87,7 +89,7 @@ def files(tmp_path):
     """A pose network and a detector in the released layout, which answer the same to every picture."""
     rng = np.random.default_rng(0)
     x, y = (rng.random((1, K, bins), dtype=np.float32) for bins in (96, 128))
-    found = bench._candidates(bench._boxes(4, (128, 72)), (128, 128))[None]
+    found = image._candidates(image._boxes(4, (128, 72)), (128, 128))[None]
     pose = plain(tmp_path / "pose.onnx", 48, 64, simcc_x=x, simcc_y=y)
     return pose, plain(tmp_path / "detector.onnx", 128, 128, output=found)
 
@@ -105,7 +107,7 @@ def plain(path, w, h, **answers):
 
 
 def test_every_side_is_timed_at_every_task(rtmlib, files, capsys):
-    threads = bench.cv2.getNumThreads()
+    threads = image.cv2.getNumThreads()
     report = bench_image(*files, people=(1, 3), threads=(1,), rounds=2, starts=0)
 
     sides = (RTMLIB, QUIET, OURS)
@@ -121,7 +123,7 @@ def test_every_side_is_timed_at_every_task(rtmlib, files, capsys):
         total, *parts = (report.times[1, n, task, OURS][:, 0] for task in ("pose + skeleton", "pose", "skeleton"))
         assert total == pytest.approx(np.sum(parts, axis=0))
     assert {len(boxes) for boxes in rtmlib.calls} == {1, 3}
-    assert bench.cv2.getNumThreads() == threads
+    assert image.cv2.getNumThreads() == threads
     assert "load" not in capsys.readouterr().out
 
     (table,) = tables(report)
@@ -138,9 +140,9 @@ def test_every_side_is_timed_at_every_task(rtmlib, files, capsys):
 def test_networks_made_here_take_part_fused_too(rtmlib, files, tmp_path, monkeypatch):
     fused = save_pose(tmp_path / "fused.onnx"), save_detector(tmp_path / "fused_detector.onnx", [], [])
     made = {kind: (files[i], fused[i]) for i, kind in enumerate(("pose", "detector"))}
-    monkeypatch.setattr(bench, "_made", lambda size, kind: made[kind])
+    monkeypatch.setattr(image, "_made", lambda size, kind: made[kind])
     report = bench_image("t", "nano", people=(2,), threads=(1,), rounds=1, starts=0)
-    assert {side for _, _, _, side in report.times} == {RTMLIB, QUIET, OURS, bench.FUSED}
+    assert {side for _, _, _, side in report.times} == {RTMLIB, QUIET, OURS, sides.FUSED}
     assert "random weights" in report.networks["pose"]
 
 
@@ -158,8 +160,8 @@ def test_cold_starts(rtmlib, files):
 
 
 def test_a_cold_start_that_fails_says_why(rtmlib, files, monkeypatch):
-    monkeypatch.setattr(bench, "_API", "raise SystemExit('no luck')")
-    monkeypatch.setattr(bench, "_CLI", "pass")
+    monkeypatch.setattr(image, "_API", "raise SystemExit('no luck')")
+    monkeypatch.setattr(image, "_CLI", "pass")
     with pytest.raises(WholebodyError, match=r"cold start of WholeBody.* failed: no luck"):
         bench_image(*files, people=(1,), threads=(1,), rounds=1, starts=1)
 
@@ -205,10 +207,10 @@ def test_the_plot_and_the_table_of_people():
         for side, base in ((RTMLIB, 20.0), (OURS, 10.0))
     }
     report = Report({}, {}, times)
-    table = bench.people_table(report, 1)
+    table = people_table(report, 1)
     assert [column.header for column in table.columns] == ["people", "1", "2", "9"]
     assert next(iter(table.columns[3].cells)) == "180 / 90 (2.00)"
-    root = ElementTree.fromstring(bench.plot(report, 1))
+    root = ElementTree.fromstring(plot(report, 1))
     lines = [each for each in root.iter("{http://www.w3.org/2000/svg}polyline") if each.get("points").count(",") == 3]
     ends = [[float(point.split(",")[1]) for point in line.get("points").split()][-1] for line in lines]
     base = 380 - 46  # where 0 milliseconds are
@@ -217,10 +219,10 @@ def test_the_plot_and_the_table_of_people():
 
 @pytest.mark.parametrize("n", [1, 4, 9])
 def test_people_stand_in_the_picture(n):
-    boxes, poses = bench._people(n)
+    boxes, poses = image._people(n)
     assert len(poses) == n and (poses.scores > 0.5).all()
-    assert (poses.keypoints > 0).all() and (poses.keypoints < bench.PICTURE).all()
-    assert (boxes >= 0).all() and (boxes[:, 2:] <= bench.PICTURE).all()
+    assert (poses.keypoints > 0).all() and (poses.keypoints < image.PICTURE).all()
+    assert (boxes >= 0).all() and (boxes[:, 2:] <= image.PICTURE).all()
     inside = (poses.keypoints >= boxes[:, None, :2]) & (poses.keypoints <= boxes[:, None, 2:])
     assert inside.mean() > 0.95
     assert iou(boxes, boxes).sum() == pytest.approx(n)
@@ -229,15 +231,15 @@ def test_people_stand_in_the_picture(n):
 def test_the_candidates_are_found_once_each(files):
     boxes, scores = YOLOX(open_session(files[1], "cpu"))(np.zeros((72, 128, 3), np.uint8))
     assert len(boxes) == 4 and (scores > 0.5).all()
-    assert iou(boxes, bench._boxes(4, (128, 72))).max(axis=1).min() > 0.95
+    assert iou(boxes, image._boxes(4, (128, 72))).max(axis=1).min() > 0.95
 
 
 def test_a_detector_of_random_weights_finds_people():
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
-        raw = bench._finding("nano").eval()(torch.zeros(1, 3, 416, 416))[0].numpy()
+        raw = image._finding("nano").eval()(torch.zeros(1, 3, 416, 416))[0].numpy()
     boxes, _ = YOLOX(blue_detector((416, 416), classes=80)).decode(raw)
-    assert len(boxes) == 4 and iou(boxes, bench._boxes(4, (416, 234))).max(axis=1).min() > 0.5
+    assert len(boxes) == 4 and iou(boxes, image._boxes(4, (416, 234))).max(axis=1).min() > 0.5
 
 
 def test_settle_waits_for_threads_that_spin():
@@ -248,5 +250,5 @@ def test_settle_waits_for_threads_that_spin():
 
     thread = threading.Thread(target=spin)
     thread.start()
-    bench._settle()
+    sides._settle()
     assert not thread.is_alive()

@@ -3,10 +3,11 @@ import pytest
 
 from networks import save_pose
 from test_runtime import network
-from wholebody import cli, speeds
+from wholebody import cli
 from wholebody.errors import WholebodyError
+from wholebody.evaluate.speed import precision
+from wholebody.evaluate.speed.precision import Speed, fastest, open_all, time_precisions
 from wholebody.runtime.session import int8_file
-from wholebody.speeds import Speed, fastest, open_all, time_precisions
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def test_senseless_requests_are_refused(tmp_path, options):
 
 
 def test_the_command_prints_a_table_for_each_number_of_threads(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(speeds, "CONTESTANTS", speeds.CONTESTANTS[:1])
+    monkeypatch.setattr(precision, "CONTESTANTS", precision.CONTESTANTS[:1])
     path = save_pose(tmp_path / "a.onnx")
     with pytest.raises(SystemExit) as end:
         cli.main(["bench", "precision", "--models", str(path), "--threads", "1", "2", "--rounds", "1"])

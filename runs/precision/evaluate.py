@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "detector"))
 from label import read_boxes
 
 from wholebody.evaluate.oks import part_oks
+from wholebody.evaluate.speed.precision import open_all, time_precisions
 from wholebody.files import replacing
 from wholebody.geometry import iou
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.session import Session, int8_file, notes
-from wholebody.speeds import open_all, time_precisions
 from wholebody.train.pool import read_pool
 from wholebody.weights.lookup import locate
 from wholebody.weights.manifest import MANIFEST

@@ -713,14 +713,14 @@ def bench_image(
         starts: How often a fresh process is timed to its first result.
         plot: An SVG of the time against the number of people, for the last number of threads.
     """
-    from wholebody import bench
+    from wholebody.evaluate.speed import image
     from wholebody.files import replacing
 
-    report = bench.bench_image(pose, detector, people=people, threads=threads, rounds=rounds, starts=starts)
-    bench.print_report(report)
+    report = image.bench_image(pose, detector, people=people, threads=threads, rounds=rounds, starts=starts)
+    image.print_report(report)
     if plot:
         with replacing(plot) as path:
-            path.write_text(bench.plot(report, threads[-1]), encoding="utf-8")
+            path.write_text(image.plot(report, threads[-1]), encoding="utf-8")
     return 0
 
 
@@ -740,8 +740,8 @@ def bench_precision(
     """
     from rich.console import Console
 
+    from wholebody.evaluate.speed.precision import table, time_precisions
     from wholebody.pose.load import onnx_file
-    from wholebody.speeds import table, time_precisions
     from wholebody.weights.manifest import MANIFEST
 
     console = Console()

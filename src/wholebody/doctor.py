@@ -16,11 +16,11 @@ from rich.table import Table
 
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
+from wholebody.evaluate.speed.precision import fastest, table, time_precisions
 from wholebody.files import cache_folder
 from wholebody.images import read_image
 from wholebody.runtime.choose import duplicates, providers
 from wholebody.runtime.session import input_size
-from wholebody.speeds import fastest, table, time_precisions
 from wholebody.weights.lookup import find
 from wholebody.weights.manifest import MANIFEST
 from wholebody.wholebody import DETECTOR, POSE, WholeBody

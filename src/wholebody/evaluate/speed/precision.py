@@ -20,6 +20,7 @@ from wholebody.runtime.session import Precision, Session
 if TYPE_CHECKING:
     from rich.table import Table
 
+
 # Device and precision of every contestant. What is not there does not take part.
 CONTESTANTS: Sequence[tuple[str, Precision]] = (
     ("cpu", "fp32"),

@@ -1,0 +1,1 @@
+"""How fast: one picture beside rtmlib, and one network in every precision and runtime."""
