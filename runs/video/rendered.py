@@ -27,12 +27,13 @@ from scipy.optimize import linear_sum_assignment
 from wholebody import WholeBody, video
 from wholebody.draw import skeleton
 from wholebody.geometry import iou
-from wholebody.synth import poses
+from wholebody.synth import posture, rotations
+from wholebody.synth.assets import load_assets
 from wholebody.synth.body import load_body
-from wholebody.synth.looks import Assets, load_assets
+from wholebody.synth.layers import Assets
 from wholebody.synth.material import open_backgrounds
 from wholebody.synth.people import make_person, photograph, sample_light
-from wholebody.synth.poses import Pose
+from wholebody.synth.posture import Pose
 from wholebody.synth.render import Camera, join, render
 from wholebody.synth.scenes import moved, seen_from, shares
 from wholebody.tracking.pipeline import Follower, follow
@@ -47,7 +48,7 @@ LEAST_SEEN = 0.3
 
 def gait(rng, body) -> list[Pose]:
     """A step of each leg in PHASES poses: from a stride with one leg in front to its mirror image and back."""
-    while (stride := poses.sample_pose(rng, body, body.template, body.heads)).kinds["stance"] != "walk":
+    while (stride := posture.sample_pose(rng, body, body.template, body.heads)).kinds["stance"] != "walk":
         pass
     swap = [body.bone[name[:-1] + {"L": "R", "R": "L"}.get(name[-1], name[-1])] if name[-2:-1] == "." else row
             for name, row in body.bone.items()]  # fmt: skip
@@ -82,7 +83,7 @@ def walk(paths, count: int, seed: int, body, assets: Assets) -> Iterator[tuple[f
             x = (path(n, t) / 1000 - 0.5) * SIZE[0] / CAMERA.focal * depths[n]
             going = abs(ahead - behind) > 1
             person = steps[int(t * cadence[n] * PHASES) % PHASES if going else PHASES // 4]
-            spot = poses.turn((0, 0, 1), yaw), np.array([x, depths[n], 0.0])
+            spot = rotations.turn((0, 0, 1), yaw), np.array([x, depths[n], 0.0])
             placed.append((person, spot))
             meshes.append(moved(person.mesh, *spot, owner=n))
         picture = render(join(meshes), CAMERA, light)

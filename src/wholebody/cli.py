@@ -519,8 +519,8 @@ def synth(
     _need("numba", "synth")
     from wholebody.data.sheet import view
     from wholebody.synth.body import load_body
+    from wholebody.synth.bvh import read_bvh
     from wholebody.synth.material import find_body, open_backgrounds
-    from wholebody.synth.poses import read_bvh
     from wholebody.synth.shards import Recipe, write_shards
 
     if count < 1:

@@ -15,7 +15,7 @@ from wholebody.synth.body import (
     vertex_normals,
     vertex_transforms,
 )
-from wholebody.synth.poses import turn
+from wholebody.synth.rotations import turn
 
 MIRROR = np.diag([-1, 1, 1]).astype(np.float32)
 

@@ -3,7 +3,7 @@ import pytest
 from toy_body import Toys, toy_body
 
 from wholebody.errors import WholebodyError
-from wholebody.synth import bvh, poses
+from wholebody.synth import bvh, posture, rotations
 from wholebody.synth.body import bone_transforms
 from wholebody.synth.people import People
 
@@ -54,7 +54,7 @@ def write(names, parents, heads, rotations, axes=Z_UP):
 
 def some_poses(body, count=3):
     rng = np.random.default_rng(4)
-    return np.array([poses.sample_pose(rng, body, body.template, body.heads).rotations for _ in range(count)])
+    return np.array([posture.sample_pose(rng, body, body.template, body.heads).rotations for _ in range(count)])
 
 
 @pytest.mark.parametrize("axes", [Z_UP, Y_UP], ids=["z up", "y up"])
@@ -63,7 +63,7 @@ def test_poses_come_back_from_a_file(tmp_path, axes):
     wanted = some_poses(body)
     path = tmp_path / "moves.bvh"
     path.write_text(write(body.bones, body.parents, body.heads, wanted, axes))
-    found = poses.read_bvh(path, body)
+    found = bvh.read_bvh(path, body)
     assert len(found) == 3 and found[0].kinds["motion"] == "moves"
     np.testing.assert_allclose([pose.rotations for pose in found], wanted, atol=1e-4)
 
@@ -79,10 +79,10 @@ def test_another_rig_in_a_t_pose_points_its_limbs_alike(tmp_path):
     ]  # fmt: skip
     names, parents, heads = zip(*joints, strict=True)
     rotations = np.tile(np.eye(3), (2, len(names), 1, 1))
-    rotations[1, 10] = poses.turn((0, 0, 1), -90)
+    rotations[1, 10] = rotations.turn((0, 0, 1), -90)
     path = tmp_path / "arm.bvh"
     path.write_text(write(names, parents, np.array(heads), rotations, Y_UP))
-    for pose, fore in zip(poses.read_bvh(path, body), ((1, 0, 0), (0, -1, 0)), strict=True):
+    for pose, fore in zip(bvh.read_bvh(path, body), ((1, 0, 0), (0, -1, 0)), strict=True):
         transforms = bone_transforms(body.parents, body.heads, pose.rotations)
         places = np.einsum("bij,bj->bi", transforms[:, :, :3], body.heads) + transforms[:, :, 3]
         for start, end, direction in (
@@ -96,7 +96,7 @@ def test_another_rig_in_a_t_pose_points_its_limbs_alike(tmp_path):
 
 def test_given_poses_are_used_and_their_still_hands_shaped(tmp_path):
     body = toy_body()
-    still = poses.Pose(np.tile(np.eye(3, dtype=np.float32), (len(body.bones), 1, 1)), {"stance": "bvh"})
+    still = posture.Pose(np.tile(np.eye(3, dtype=np.float32), (len(body.bones), 1, 1)), {"stance": "bvh"})
     people = People(body, size=64, bvh=(still,), bvh_share=1.0)
     persons = [people._person(1, group) for group in range(8)]
     assert all(person.record["stance"] == "bvh" for person in persons)
@@ -118,9 +118,9 @@ def test_what_is_no_motion_of_a_person_is_a_clear_error(tmp_path, text):
     path = tmp_path / "bad.bvh"
     path.write_text(text)
     with pytest.raises(WholebodyError, match=r"bad\.bvh"):
-        poses.read_bvh(path, toy_body())
+        bvh.read_bvh(path, toy_body())
     with pytest.raises(WholebodyError, match="cannot read"):
-        poses.read_bvh(tmp_path / "none.bvh", toy_body())
+        bvh.read_bvh(tmp_path / "none.bvh", toy_body())
 
 
 def test_rotations_multiply_in_the_order_of_the_channels():
@@ -129,8 +129,10 @@ def test_rotations_multiply_in_the_order_of_the_channels():
     MOTION Frames: 1 Frame Time: 0.5 90 90 0 30"""
     motion = bvh.parse(text)
     assert motion.names == ("a", "b") and motion.parents == (-1, 0) and motion.interval == 0.5
-    np.testing.assert_allclose(motion.rotations[0, 0], poses.turn((0, 0, 1), 90) @ poses.turn((1, 0, 0), 90), atol=1e-9)
     np.testing.assert_allclose(
-        motion.global_rotations()[0, 1], motion.rotations[0, 0] @ poses.turn((0, 1, 0), 30), atol=1e-9
+        motion.rotations[0, 0], rotations.turn((0, 0, 1), 90) @ rotations.turn((1, 0, 0), 90), atol=1e-9
+    )
+    np.testing.assert_allclose(
+        motion.global_rotations()[0, 1], motion.rotations[0, 0] @ rotations.turn((0, 1, 0), 30), atol=1e-9
     )
     np.testing.assert_allclose(motion.places()[1] - motion.places()[0], [0, 1, 0])

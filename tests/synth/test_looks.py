@@ -1,6 +1,6 @@
 import numpy as np
 
-from wholebody.synth.looks import recolored
+from wholebody.synth.textures import recolored
 
 
 def test_a_new_colour_keeps_the_holes():

@@ -6,7 +6,7 @@ import pytest
 from toy_body import toy_body
 
 from wholebody.errors import WholebodyError
-from wholebody.synth.looks import Assets, Piece
+from wholebody.synth.layers import Assets, Piece
 from wholebody.synth.material import (
     KEYPOINT_MAP,
     Backgrounds,

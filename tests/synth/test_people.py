@@ -6,10 +6,11 @@ import pytest
 from toy_body import Toys, toy_body
 
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.synth import poses, props
+from wholebody.synth import face, hands, posture, props
 from wholebody.synth.body import bone_transforms
-from wholebody.synth.looks import Assets
+from wholebody.synth.layers import Assets
 from wholebody.synth.people import FRAMINGS, _beside, aim, make_person
+from wholebody.synth.rotations import _angle, turn, twist_of
 
 
 def heads_of(body, rotations):
@@ -27,7 +28,7 @@ def test_poses_are_rotations_within_joint_limits():
     body = toy_body()
     bends = []
     for seed in range(40):
-        pose = poses.sample_pose(np.random.default_rng(seed), body, body.template, body.heads)
+        pose = posture.sample_pose(np.random.default_rng(seed), body, body.template, body.heads)
         product = pose.rotations @ pose.rotations.transpose(0, 2, 1)
         np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-5)
         np.testing.assert_allclose(np.linalg.det(pose.rotations), 1, atol=1e-5)
@@ -42,7 +43,7 @@ def test_poses_are_rotations_within_joint_limits():
 
 def test_limbs_keep_their_lengths():
     body = toy_body()
-    pose = poses.sample_pose(np.random.default_rng(5), body, body.template, body.heads)
+    pose = posture.sample_pose(np.random.default_rng(5), body, body.template, body.heads)
     heads = heads_of(body, pose.rotations)
     for bone, parent in enumerate(body.parents):
         if parent >= 0:
@@ -53,19 +54,19 @@ def test_limbs_keep_their_lengths():
 @pytest.mark.parametrize("target", [(0.3, -0.3, 0.3), (0.1, -0.2, 0.6), (0.5, 0.0, 0.1)])
 def test_an_arm_reaches_its_goal(target):
     shoulder, upper, fore = np.array([0.17, -0.01, 0.52]), 0.3, 0.3
-    u, f = poses._reach(shoulder, np.array(target), np.array([1.0, 0.5, -1]), upper, fore)
+    u, f = posture._reach(shoulder, np.array(target), np.array([1.0, 0.5, -1]), upper, fore)
     np.testing.assert_allclose(shoulder + upper * u + fore * f, target, atol=1e-6)
 
 
 def test_an_arm_stretches_towards_a_goal_too_far():
-    u, f = poses._reach(np.zeros(3), np.array([0, -9.0, 0]), np.array([1.0, 0, 0]), 0.3, 0.2)
+    u, f = posture._reach(np.zeros(3), np.array([0, -9.0, 0]), np.array([1.0, 0, 0]), 0.3, 0.2)
     reached = 0.3 * u + 0.2 * f
     assert reached[1] == pytest.approx(-0.995 * 0.5, abs=1e-6) and abs(reached[0]) < 1e-6
 
 
 def test_seven_in_ten_faces_move():
     body = toy_body()
-    kinds = [poses.sample_expression(np.random.default_rng(i), body)[0] for i in range(400)]
+    kinds = [face.sample_expression(np.random.default_rng(i), body)[0] for i in range(400)]
     assert 0.62 < np.mean([kind != "neutral" for kind in kinds]) < 0.78
 
 
@@ -74,7 +75,7 @@ def test_hands_close_towards_the_palm():
     stretched = {}
     for name in ("flat", "fist"):
         found = {}
-        poses._hand(np.random.default_rng(0), found.__setitem__, body, body.heads, "L", name)
+        posture._hand(np.random.default_rng(0), found.__setitem__, body, body.heads, "L", name)
         rotations = np.tile(np.eye(3, dtype=np.float32), (len(body.bones), 1, 1))
         for bone, rotation in found.items():
             rotations[body.bone[bone]] = rotation
@@ -138,22 +139,22 @@ def hand_angles(name, body, side="L"):
             return np.full(size, float(mean)) if size else float(mean)
 
     found = {}
-    poses._hand(Middle(), found.__setitem__, body, body.heads, side, name)
-    return {bone: poses._angle(rotation) for bone, rotation in found.items()}, found
+    posture._hand(Middle(), found.__setitem__, body, body.heads, side, name)
+    return {bone: _angle(rotation) for bone, rotation in found.items()}, found
 
 
 def test_every_letter_is_a_hand_of_its_own():
     body = toy_body()
-    assert len(poses.LETTERS) == 24 and not {"J", "Z"} & set(poses.LETTERS)
-    shapes = {name: hand_angles(name, body)[1] for name in poses.LETTERS}
+    assert len(hands.LETTERS) == 24 and not {"J", "Z"} & set(hands.LETTERS)
+    shapes = {name: hand_angles(name, body)[1] for name in hands.LETTERS}
     for a in shapes:
         for b in shapes:
             if a < b:
-                apart = max(poses._angle(shapes[a][bone].T @ shapes[b][bone]) for bone in shapes[a])
+                apart = max(_angle(shapes[a][bone].T @ shapes[b][bone]) for bone in shapes[a])
                 assert apart > 8, (a, b)
 
 
-@pytest.mark.parametrize("name", [*poses.HANDS, *poses.GRIPS, *poses.LETTERS])
+@pytest.mark.parametrize("name", [*hands.HANDS, *props.GRIPS, *hands.LETTERS])
 @pytest.mark.parametrize("side", "LR")
 def test_hand_shapes_keep_within_the_limits_of_joints(name, side):
     angles, _ = hand_angles(name, toy_body(), side)
@@ -166,7 +167,7 @@ def test_hand_shapes_keep_within_the_limits_of_joints(name, side):
 
 def test_outer_joints_follow_the_middle_ones():
     body = toy_body()
-    for name in poses.LETTERS:
+    for name in hands.LETTERS:
         angles, _ = hand_angles(name, body)
         for finger in range(2, 6):
             middle, outer = angles[f"finger{finger}-2.L"], angles[f"finger{finger}-3.L"]
@@ -185,7 +186,7 @@ def test_hands_together_meet_palm_to_palm():
                 rotations[body.bone[bone]] = rotation
 
         for side in "LR":
-            poses._arm(rng, put, body, body.heads, side, "together", 1, "stand", np.array([0.5, 0.5, 0.5]))
+            posture._arm(rng, put, body, body.heads, side, "together", 1, "stand", np.array([0.5, 0.5, 0.5]))
         heads = heads_of(body, rotations.astype(np.float32))
         left, right = (heads[body.bone[f"wrist.{side}"]] for side in "LR")
         apart.append(np.linalg.norm(left - right))
@@ -196,11 +197,11 @@ def test_hands_together_meet_palm_to_palm():
 @pytest.mark.parametrize("angle", [0, 30, 120, 178])
 def test_a_rotation_is_its_twist_after_its_swing(angle):
     axis = np.array([0.0, -0.6, 0.8])
-    rotation = poses.turn((1, 0.2, 0), 40) @ poses.turn(axis, angle)
-    twist, swing = poses._twist(rotation, axis)
-    np.testing.assert_allclose(poses.turn(axis, twist) @ swing, rotation, atol=1e-9)
-    limited = poses._limited(rotation, 25)
-    assert poses._angle(limited) == pytest.approx(min(25, poses._angle(rotation)), abs=1e-6)
+    rotation = turn((1, 0.2, 0), 40) @ turn(axis, angle)
+    twist, swing = twist_of(rotation, axis)
+    np.testing.assert_allclose(turn(axis, twist) @ swing, rotation, atol=1e-9)
+    limited = rotations.limited(rotation, 25)
+    assert _angle(limited) == pytest.approx(min(25, _angle(rotation)), abs=1e-6)
 
 
 def test_others_stand_before_and_behind_the_labelled_person():

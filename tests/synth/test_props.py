@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from toy_body import toy_body
 
-from wholebody.synth import props
+from wholebody.synth import props, shapes
 from wholebody.synth.body import bone_transforms, keypoints_of
-from wholebody.synth.looks import Assets, plain
+from wholebody.synth.hands import GRIPS
+from wholebody.synth.layers import Assets
 from wholebody.synth.people import make_person
-from wholebody.synth.poses import GRIPS
 from wholebody.synth.render import Camera, Light, join, render, visibility
+from wholebody.synth.textures import plain
 
 GRAY = plain((128, 128, 128))
 LIGHT = Light(np.array([0, -1.0, 1]), np.ones(3), np.ones(3), np.ones(3))
@@ -27,10 +28,10 @@ def resting(body):
 @pytest.mark.parametrize(
     ("shape", "low", "high"),
     [
-        (props.box((0.2, 0.4, 0.6)), (-0.1, -0.2, -0.3), (0.1, 0.2, 0.3)),
-        (props.rod(0.5, 0.1, -0.1, 16), (-0.1, -0.1, -0.1), (0.1, 0.1, 0.4)),
-        (props.ball(0.3, segments=16), (-0.3, -0.3, -0.3), (0.3, 0.3, 0.3)),
-        (props.tube([(0, 0, 0), (0, 0, 1)], 0.05, 8), (-0.05, -0.05, 0), (0.05, 0.05, 1)),
+        (shapes.box((0.2, 0.4, 0.6)), (-0.1, -0.2, -0.3), (0.1, 0.2, 0.3)),
+        (shapes.rod(0.5, 0.1, -0.1, 16), (-0.1, -0.1, -0.1), (0.1, 0.1, 0.4)),
+        (shapes.ball(0.3, segments=16), (-0.3, -0.3, -0.3), (0.3, 0.3, 0.3)),
+        (shapes.tube([(0, 0, 0), (0, 0, 1)], 0.05, 8), (-0.05, -0.05, 0), (0.05, 0.05, 1)),
     ],
 )
 def test_shapes_have_their_sizes(shape, low, high):
@@ -40,13 +41,13 @@ def test_shapes_have_their_sizes(shape, low, high):
 
 
 def test_the_surface_of_a_box_is_that_of_a_box():
-    corners = props.box((1, 2, 3)).vertices[props.box((1, 2, 3)).faces]
+    corners = shapes.box((1, 2, 3)).vertices[shapes.box((1, 2, 3)).faces]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
     assert areas.sum() == pytest.approx(22)
 
 
 def test_a_thing_hides_what_is_behind_it_and_is_no_one():
-    wall = props.solid(props.box((0.4, 0.02, 0.4)), GRAY)
+    wall = props.solid(shapes.box((0.4, 0.02, 0.4)), GRAY)
     camera = looking_at((0, 0, 0))
     frame = render(wall, camera, LIGHT)
     points = np.array([[0, 0.3, 0], [0, -0.3, 0], [0.5, 0.3, 0]], np.float32)

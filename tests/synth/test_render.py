@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from wholebody.synth.looks import Texture
+from wholebody.synth.layers import Texture
 from wholebody.synth.render import Camera, Light, Mesh, join, render, visibility
 
 SIZE = (40, 30)

@@ -8,7 +8,7 @@ from toy_body import Toys, toy_body
 
 from wholebody.data.shards import read_shards
 from wholebody.synth.clutter import _MAKERS, image_of, make_thing
-from wholebody.synth.looks import Assets
+from wholebody.synth.layers import Assets
 from wholebody.synth.people import make_person
 from wholebody.synth.render import Camera
 from wholebody.synth.scenes import CROWD, Scenes, detector_row, owner_boxes, place, sample_camera, shares

@@ -6,12 +6,20 @@
 Positions of the root are read over, not kept: a generated person stands where the floor is.
 """
 
+import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from wholebody.arrays import Doubles
 from wholebody.errors import WholebodyError
+from wholebody.synth import bvh
+from wholebody.synth.body import Body
+from wholebody.synth.posture import Pose
+from wholebody.synth.rotations import across_of, cross_product, snapped, turn, unit_vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,4 +121,111 @@ def _turns(axis: int, degrees: Doubles) -> Doubles:
     turns[:, i, i] = turns[:, j, j] = np.cos(angle)
     turns[:, j, i] = np.sin(angle)
     turns[:, i, j] = -np.sin(angle)
+    return turns
+
+
+# Names that motion files give to the bones of our rig, "*" a side's prefix. Files of this rig use its own names.
+_BVH_NAMES: dict[str, tuple[str, ...]] = {
+    "root": ("hips", "hip", "pelvis"),
+    "spine05": ("spine", "abdomen", "lowerback"),
+    "spine03": ("spine1", "chest"),
+    "spine01": ("spine2", "spine3", "chest2", "upperchest"),
+    "neck01": ("neck", "neck1"),
+    "head": ("head",),
+    "clavicle.*": ("*shoulder", "*collar"),
+    "upperarm01.*": ("*arm", "*shldr", "*uparm", "*upperarm"),
+    "lowerarm01.*": ("*forearm", "*lowarm", "*lowerarm"),
+    "wrist.*": ("*hand", "*wrist"),
+    "upperleg01.*": ("*upleg", "*thigh", "*upperleg"),
+    "lowerleg01.*": ("*leg", "*shin", "*lowleg", "*lowerleg"),
+    "foot.*": ("*foot", "*ankle"),
+    **{
+        f"finger{i}-{j}.*": (f"*hand{finger}{j}", f"*{finger}{j}")
+        for i, finger in enumerate(("thumb", "index", "middle", "ring", "pinky"), start=1)
+        for j in (1, 2, 3)
+    },
+}
+
+
+# The bone whose place shows where a bone points; the others take over how their parent differs.
+_POINTS_TO = {
+    "clavicle": "upperarm01", "upperarm01": "lowerarm01", "lowerarm01": "wrist", "wrist": "finger3-1",
+    "upperleg01": "lowerleg01", "lowerleg01": "foot",
+    **{f"finger{i}-{j}": f"finger{i}-{j + 1}" for i in range(1, 6) for j in (1, 2)},
+}  # fmt: skip
+
+
+def read_bvh(path: str | os.PathLike[str], body: Body) -> tuple[Pose, ...]:
+    """The poses of a BVH file on this body's rig, one a frame.
+
+    Joints are found by their names: those of this rig (MakeHuman's default), of CMU's and Mixamo's files, and of
+    Poser's. Up and left are read from the skeleton itself; where its rest pose differs (a T-pose), limbs are brought
+    to the same direction first. Bones that the file does not move stay at rest.
+
+    Raises:
+        WholebodyError: the file is missing, is not BVH, or lacks hips, head or legs that we know.
+    """
+    try:
+        motion = bvh.parse(Path(path).read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise WholebodyError(f"{path}: cannot read this file ({error}).") from error
+    except WholebodyError as error:
+        raise WholebodyError(f"{path}: {error}.") from error
+    joints = _bvh_joints(motion.names, body)
+    needed = ("root", "head", "upperleg01.L", "upperleg01.R")
+    if missing := [name for name in needed if name not in joints]:
+        raise WholebodyError(
+            f"{path}: no joint is known as {', '.join(missing)} (found {', '.join(motion.names[:8])})."
+        )
+    places = motion.places()
+    thighs = [places[joints[f"upperleg01.{side}"]] for side in "LR"]
+    up = snapped(places[joints["head"]] - (thighs[0] + thighs[1]) / 2)
+    left = snapped(across_of(thighs[0] - thighs[1], up))
+    axes = np.stack([left, cross_product(up, left), up])  # the file's axes to ours: x to the left, y to the back, z up
+    places = places @ axes.T
+    turned = np.einsum("ij,tnjk,lk->tnil", axes, motion.global_rotations(), axes)
+    corrections = _corrections(body, joints, places)
+    frames = np.tile(np.eye(3), (len(turned), len(body.bones), 1, 1))
+    globals_ = frames.copy()
+    for row, name in enumerate(body.bones):
+        parent = int(body.parents[row])
+        above = globals_[:, parent] if parent >= 0 else np.eye(3)
+        if name in joints:
+            globals_[:, row] = turned[:, joints[name]] @ corrections[row]
+            frames[:, row] = np.swapaxes(above, -1, -2) @ globals_[:, row]
+        else:
+            globals_[:, row] = above
+    kinds = {"stance": "bvh", "motion": Path(path).stem, "left_arm": "bvh", "right_arm": "bvh"}
+    return tuple(Pose(frame.astype(np.float32), kinds) for frame in frames)
+
+
+def _bvh_joints(names: Sequence[str], body: Body) -> dict[str, int]:
+    """Our bones -> rows of a motion file's joints."""
+    plain = [re.sub(r"[^a-z0-9]", "", name.split(":")[-1].lower()) for name in names]
+    found = {name: row for row, name in enumerate(names) if name in body.bone}
+    if len(found) > len(names) / 2:
+        return found
+    found = {}
+    for bone, others in _BVH_NAMES.items():
+        for side, prefixes in (("L", ("left", "l")), ("R", ("right", "r"))) if "*" in bone else (("", ("",)),):
+            wanted = [other.replace("*", prefix) for prefix in prefixes for other in others]
+            row = next((plain.index(name) for name in wanted if name in plain), None)
+            if row is not None and bone.replace("*", side) in body.bone:
+                found[bone.replace("*", side)] = row
+    return found
+
+
+def _corrections(body: Body, joints: Mapping[str, int], places: Doubles) -> Doubles:
+    """(J, 3, 3) turns of our rest pose's bones to where the motion's rest pose has them."""
+    turns = np.tile(np.eye(3), (len(body.bones), 1, 1))
+    for row, name in enumerate(body.bones):
+        base, _, side = name.partition(".")
+        target = f"{_POINTS_TO.get(base, '')}.{side}"
+        if name in joints and target in joints:
+            ours = unit_vector((body.heads[body.bone[target]] - body.heads[row]).astype(np.float64))
+            theirs = unit_vector(places[joints[target]] - places[joints[name]])
+            cross = cross_product(ours, theirs)
+            turns[row] = turn(cross, float(np.rad2deg(np.arctan2(np.linalg.norm(cross), ours @ theirs))))
+        elif body.parents[row] >= 0 and (name not in joints or base.startswith(("finger", "wrist"))):
+            turns[row] = turns[body.parents[row]]
     return turns

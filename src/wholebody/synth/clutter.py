@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from wholebody.arrays import Doubles, Floats, Image, Ints32
 from wholebody.synth.body import Body, rest_shape, used_vertices, vertex_normals
-from wholebody.synth.looks import Texture, fabric, recolored
+from wholebody.synth.layers import Texture
 from wholebody.synth.render import Mesh, join
+from wholebody.synth.textures import fabric, recolored
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
 from wholebody.images import READ_SUFFIXES, find_images, image_size
-from wholebody.synth.looks import Assets
+from wholebody.synth.layers import Assets
 
 KEYPOINT_MAP = Path(__file__).with_name("keypoints_133.json")
 # One share in RESERVE is held out.

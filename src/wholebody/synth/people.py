@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image, Ints32
-from wholebody.synth import jaw, poses, props
+from wholebody.synth import face, jaw, posture, props, rotations
 from wholebody.synth.body import (
     Body,
     bone_transforms,
@@ -24,7 +24,8 @@ from wholebody.synth.body import (
     vertex_normals,
     vertex_transforms,
 )
-from wholebody.synth.looks import Assets, dress
+from wholebody.synth.layers import Assets
+from wholebody.synth.looks import dress
 from wholebody.synth.material import shape_held_out
 from wholebody.synth.render import SUPERSAMPLING, Camera, Frame, Light, Mesh, assemble, join, render, visibility
 
@@ -82,7 +83,7 @@ class People:
         quality: JPEG quality of the stored picture; the sampled camera's own JPEG comes before it.
         views: pictures of the same person.
         held_out: show the body shapes reserved for held-out sets, otherwise all others; see `material`.
-        bvh: poses of motion files (`poses.read_bvh`), taken for a share `bvh_share` of the people.
+        bvh: poses of motion files (`bvh.read_bvh`), taken for a share `bvh_share` of the people.
     """
 
     body: Body
@@ -91,7 +92,7 @@ class People:
     quality: int = 92
     views: int = VIEWS
     held_out: bool = False
-    bvh: tuple[poses.Pose, ...] = ()
+    bvh: tuple[posture.Pose, ...] = ()
     bvh_share: float = 0.3
 
     def __call__(self, seed: int, index: int) -> Sample:
@@ -162,7 +163,7 @@ def make_person(
     body: Body,
     assets: Assets,
     *,
-    bvh: Sequence[poses.Pose] = (),
+    bvh: Sequence[posture.Pose] = (),
     bvh_share: float = 0.3,
     held_out: bool = False,
 ) -> Person:
@@ -170,8 +171,8 @@ def make_person(
     phenotype = sample_phenotype(rng)
     while shape_held_out(phenotype) != held_out:
         phenotype = sample_phenotype(rng)
-    expression, changes = poses.sample_expression(rng, body)
-    for name, weight in poses.sample_gaze(rng).items():
+    expression, changes = face.sample_expression(rng, body)
+    for name, weight in face.sample_gaze(rng).items():
         if name in body.shape_row:
             changes[name] = max(changes.get(name, 0.0), weight)
     for name, weight in face_changes(rng, body).items():
@@ -180,7 +181,7 @@ def make_person(
     plan = props.sample_plan(rng)
     grips = tuple(props.GRIPS.get(kind, "") for kind in plan.held)
     given = bvh[int(rng.integers(len(bvh)))] if bvh and rng.random() < bvh_share else None
-    pose = poses.sample_pose(rng, body, rest, heads, grips=(grips[0], grips[1]), given=given)
+    pose = posture.sample_pose(rng, body, rest, heads, grips=(grips[0], grips[1]), given=given)
     transforms = bone_transforms(body.parents, heads, pose.rotations)
     matrices = vertex_transforms(transforms, body.skin_bones, body.skin_weights)
     posed = transform(matrices, rest)
@@ -306,9 +307,9 @@ def aim(rng: np.random.Generator, person: Person, framing: str, size: int) -> tu
     # From a phone's wide lens at arm's length to a tele lens; the window then decides the focal length.
     nearest = 0.8 if framing in ("full", "random", "knees") else 1.05
     distance = extent * float(np.exp(rng.uniform(np.log(nearest), np.log(7.0))))
-    rotation = poses.turn((0, 0, 1), yaw) @ poses.turn((1, 0, 0), -pitch)
+    rotation = rotations.turn((0, 0, 1), yaw) @ rotations.turn((1, 0, 0), -pitch)
     forward = rotation @ np.array([0, 1.0, 0])
-    up = poses.turn(forward, roll) @ (rotation @ np.array([0, 0, 1.0]))
+    up = rotations.turn(forward, roll) @ (rotation @ np.array([0, 0, 1.0]))
     right = np.cross(forward, up)
     matrix = np.stack([right, -up, forward])
     eye = target - distance * forward
@@ -345,7 +346,7 @@ def aim(rng: np.random.Generator, person: Person, framing: str, size: int) -> tu
 
 def _beside(rng: np.random.Generator, mesh: Mesh, camera: Camera, size: float) -> Mesh:
     """Another person's mesh, moved to one side of the camera's view, in front of or behind the first, and turned."""
-    rotation = poses.turn((0, 0, 1), rng.uniform(-180, 180)).astype(np.float32)
+    rotation = rotations.turn((0, 0, 1), rng.uniform(-180, 180)).astype(np.float32)
     right, forward = camera.matrix[0, :3].copy(), camera.matrix[2, :3].copy()
     right[2] = forward[2] = 0
     right, forward = right / (np.linalg.norm(right) + 1e-6), forward / (np.linalg.norm(forward) + 1e-6)

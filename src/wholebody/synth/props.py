@@ -5,18 +5,18 @@ built on the person at rest (metres, z up, facing -y) and moved by one bone; str
 clothes; furniture stands in the world. Things belong to no one (owner -1): they hide points but do not widen boxes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from wholebody.arrays import Doubles, Floats, Ints32
 from wholebody.synth.body import Body, outermost, vertex_normals
 from wholebody.synth.jaw import jaw_paths
-from wholebody.synth.looks import Layer, Texture, any_color, fabric, plain
+from wholebody.synth.layers import Layer, Texture
 from wholebody.synth.render import Mesh, join
+from wholebody.synth.shapes import Shape, ball, box, grid, lathe, merge, rod, tube
+from wholebody.synth.textures import any_color, fabric, plain
 
 NO_ONE = -1
 
@@ -25,103 +25,11 @@ HELD = {
     "phone": 0.22, "cup": 0.12, "bottle": 0.1, "ball": 0.14, "stick": 0.14, "racket": 0.08, "book": 0.08,
     "handbag": 0.08, "microphone": 0.04,
 }  # fmt: skip
+
 GRIPS = {
     "phone": "hold", "cup": "wrap", "bottle": "wrap", "ball": "bowl", "stick": "rod", "racket": "rod", "book": "clamp",
     "handbag": "hook", "microphone": "rod",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Shape:
-    """n vertices (n, 3), m faces (m, 3) and their texture coordinates (m, 3, 2)."""
-
-    vertices: Floats
-    faces: Ints32
-    uvs: Floats
-
-    def at(self, origin: npt.ArrayLike, axes: npt.ArrayLike | None = None) -> "Shape":
-        """Moved to an origin (3,), with x, y, z along the rows of `axes` (3, 3)."""
-        turned = self.vertices if axes is None else self.vertices @ np.asarray(axes, np.float32)
-        return Shape((turned + np.asarray(origin, np.float32)).astype(np.float32), self.faces, self.uvs)
-
-
-# --- shapes ------------------------------------------------------------
-
-
-def grid(points: npt.ArrayLike) -> Shape:
-    """The surface through a grid of points (R, C, 3); u runs along columns, v along rows, 0 to 1."""
-    vertices = np.asarray(points, np.float32)
-    faces, uvs = _quads(*vertices.shape[:2])
-    return Shape(vertices.reshape(-1, 3), faces, uvs)
-
-
-@lru_cache(maxsize=64)
-def _quads(rows: int, columns: int) -> tuple[Ints32, Floats]:
-    """Faces of a grid, two a cell, and their texture coordinates."""
-    at = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
-    a, b, c, d = at[:-1, :-1].ravel(), at[:-1, 1:].ravel(), at[1:, 1:].ravel(), at[1:, :-1].ravel()
-    faces = np.concatenate([np.column_stack([a, b, c]), np.column_stack([a, c, d])])
-    v, u = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
-    uv = np.stack([u.ravel(), v.ravel()], axis=1).astype(np.float32)
-    return faces, uv[faces]
-
-
-def merge(shapes: Sequence[Shape]) -> Shape:
-    """Several shapes as one."""
-    starts = np.cumsum([0, *(len(shape.vertices) for shape in shapes)])
-    faces = [shape.faces + start for shape, start in zip(shapes, starts[:-1], strict=True)]
-    return Shape(
-        np.concatenate([shape.vertices for shape in shapes]),
-        np.concatenate(faces).astype(np.int32),
-        np.concatenate([shape.uvs for shape in shapes]),
-    )
-
-
-def lathe(profile: npt.ArrayLike, segments: int = 16) -> Shape:
-    """A profile of radii and heights (P, 2) turned about the z axis."""
-    radius, height = np.asarray(profile, float).T
-    angle = np.linspace(0, 2 * np.pi, segments + 1)
-    round_ = np.stack([np.outer(radius, np.cos(angle)), np.outer(radius, np.sin(angle))], axis=-1)
-    return grid(np.dstack([round_, np.repeat(height[:, None], segments + 1, 1)]))
-
-
-def ball(radius: float, low: float = -90, segments: int = 16) -> Shape:
-    """A sphere about the origin, or the cap of it above the latitude `low` (degrees)."""
-    latitude = np.deg2rad(np.linspace(low, 90, 10))
-    return lathe(radius * np.column_stack([np.cos(latitude), np.sin(latitude)]), segments)
-
-
-def rod(length: float, radius: float, start: float = 0.0, segments: int = 10) -> Shape:
-    """A closed cylinder about the z axis from z = start."""
-    end = start + length
-    return lathe([(0, start), (radius, start), (radius, end), (0, end)], segments)
-
-
-def tube(path: npt.ArrayLike, radius: float, sides: int = 6) -> Shape:
-    """A round tube along a path (P, 3)."""
-    line = np.asarray(path, float)
-    along = np.gradient(line, axis=0)
-    along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-12
-    # The axis that the path follows least keeps the rings from twisting.
-    reference = np.eye(3)[np.abs(along).sum(axis=0).argmin()]
-    first = np.cross(along, reference)
-    first /= np.linalg.norm(first, axis=1, keepdims=True) + 1e-12
-    second = np.cross(along, first)
-    angle = np.linspace(0, 2 * np.pi, sides + 1)[:, None]
-    return grid(line[:, None] + radius * (np.cos(angle) * first[:, None] + np.sin(angle) * second[:, None]))
-
-
-def box(size: npt.ArrayLike) -> Shape:
-    """A box about the origin with sharp edges; `size` (3,) are its full lengths."""
-    cube = _cube()
-    return Shape((cube.vertices * np.asarray(size, np.float32)).astype(np.float32), cube.faces, cube.uvs)
-
-
-@lru_cache(maxsize=1)
-def _cube() -> Shape:
-    square = np.array([[[-1, -1, 1], [1, -1, 1]], [[-1, 1, 1], [1, 1, 1]]]) / 2
-    orders = ([0, 1, 2], [2, 0, 1], [1, 2, 0])
-    return merge([grid((square * [1, 1, sign])[..., order]) for order in orders for sign in (1, -1)])
 
 
 def solid(shape: Shape, texture: Texture, transform: Floats | None = None) -> Mesh:
@@ -139,9 +47,6 @@ def solid(shape: Shape, texture: Texture, transform: Floats | None = None) -> Me
         owners=np.full(count, NO_ONE, np.int32),
         textures=(texture,),
     )
-
-
-# --- held in a hand ------------------------------------------------------------
 
 
 def sample_held(rng: np.random.Generator) -> tuple[str, str]:
@@ -260,9 +165,6 @@ def _net() -> Texture:
     return Texture(image, cut=True)
 
 
-# --- worn on the head ------------------------------------------------------------
-
-
 def headwear(
     rng: np.random.Generator, kind: str, body: Body, rest: Floats, transforms: Floats, points: Floats
 ) -> list[Mesh]:
@@ -358,9 +260,6 @@ def _skull(body: Body) -> Ints32:
     return np.asarray(upper if len(upper) >= 4 else head)
 
 
-# --- hung on the skin ------------------------------------------------------------
-
-
 def mask(rng: np.random.Generator, body: Body, rest: Floats, normals: Floats) -> Layer:
     """A cloth over nose, mouth and chin; `normals` (V, 3) of the skin at rest."""
     vertices, weights = jaw_paths(body)
@@ -441,9 +340,6 @@ def carried(rng: np.random.Generator, kind: str, body: Body, rest: Floats, trans
     hip = hip[np.abs(hip[:, 0]) < 0.25 * size]
     place = np.array([hip[:, 0].max() + wide / 2, rng.normal(0, 0.04), hip[:, 2].mean()])
     return solid(box((wide, deep, tall)).at(place), texture, transforms[body.bone["root"]])
-
-
-# --- standing on the floor ------------------------------------------------------------
 
 
 @lru_cache(maxsize=2)
@@ -531,9 +427,6 @@ def table(rng: np.random.Generator, body: Body, posed: Floats, size: float, sits
         legs = [box((wide, 0.03, level)).at((0, -deep / 2 + 0.02, level / 2))]
     texture = plain(any_color(rng), 0.2) if rng.random() < 0.6 else fabric(rng)[1]
     return solid(merge([top, *legs]).at((x, near - deep / 2, 0)), texture)
-
-
-# --- one person's things ------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image, Ints32
 from wholebody.synth.body import vertex_normals
-from wholebody.synth.looks import Layer, Texture
+from wholebody.synth.layers import Layer, Texture
 
 SUPERSAMPLING = 2
 NEAR = 0.05

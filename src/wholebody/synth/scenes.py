@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Doubles, Floats
-from wholebody.synth import poses
+from wholebody.synth import rotations
 from wholebody.synth.clutter import image_of, make_thing, sheet
-from wholebody.synth.looks import fabric
 from wholebody.synth.people import People, Person, Sample, make_person, occluders, photograph, sample_light
 from wholebody.synth.render import SUPERSAMPLING, Camera, Frame, Mesh, join, render, visibility
+from wholebody.synth.textures import fabric
 
 Mask = npt.NDArray[np.bool_]
 
@@ -157,9 +157,9 @@ def sample_camera(rng: np.random.Generator, size: int) -> Camera:
     high = rng.random() < 0.22
     height = rng.uniform(2.5, 8) if high else float(np.clip(rng.normal(1.45, 0.35), 0.3, 2.3))
     pitch = rng.uniform(8, 50) if high else rng.normal(2, 6)
-    rotation = poses.turn((1, 0, 0), -float(pitch))
+    rotation = rotations.turn((1, 0, 0), -float(pitch))
     forward = rotation @ np.array([0, 1.0, 0])
-    up = poses.turn(forward, float(rng.normal(0, 3))) @ (rotation @ np.array([0, 0, 1.0]))
+    up = rotations.turn(forward, float(rng.normal(0, 3))) @ (rotation @ np.array([0, 0, 1.0]))
     matrix = np.stack([np.cross(forward, up), -up, forward])
     matrix = np.column_stack([matrix, -matrix @ np.array([0, 0, height])]).astype(np.float32)
     return Camera(matrix, float(focal), ((w - 1) / 2, (h - 1) / 2), (w, h))
@@ -186,7 +186,7 @@ def place(rng: np.random.Generator, camera: Camera, meshes: Sequence[Mesh]) -> l
         low, high = mesh.vertices.min(axis=0).astype(float), mesh.vertices.max(axis=0).astype(float)
         extent, middle = float(max((high - low).max(), 0.3)), (low + high) / 2
         yaw = rng.normal(0, 45) if rng.random() < 0.6 else rng.uniform(-180, 180)
-        turn = poses.turn((0, 0, 1), float(yaw))
+        turn = rotations.turn((0, 0, 1), float(yaw))
         for _ in range(12):
             pixels = np.exp(
                 rng.uniform(least, most) if alike is None else np.clip(rng.normal(alike, spread), least, most)

@@ -79,11 +79,12 @@ class Recipe:
     bvh: tuple[str, ...] = ()
 
     def __call__(self) -> Maker:
+        from wholebody.synth.assets import load_assets
         from wholebody.synth.body import load_body
-        from wholebody.synth.looks import Assets, load_assets
+        from wholebody.synth.bvh import read_bvh
+        from wholebody.synth.layers import Assets
         from wholebody.synth.material import open_backgrounds, split
         from wholebody.synth.people import VIEWS, People
-        from wholebody.synth.poses import read_bvh
         from wholebody.synth.scenes import Scenes
 
         cv2.setNumThreads(1)
