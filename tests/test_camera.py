@@ -12,9 +12,9 @@ import pytest
 
 from walkers import model, picture
 from wholebody import video
-from wholebody.camera import Board, served, watch
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
+from wholebody.serve.camera import Board, served, watch
 from wholebody.tracking.pipeline import Follower
 from wholebody.video.frame import Frame
 

@@ -151,8 +151,8 @@ def camera(
     """
     from rich.console import Console
 
-    from wholebody.camera import watch
     from wholebody.jobs import Look
+    from wholebody.serve.camera import watch
     from wholebody.tracking.pipeline import Follower
     from wholebody.tracking.smooth import STRENGTHS, Smoother
     from wholebody.wholebody import WholeBody

@@ -27,6 +27,7 @@ from wholebody.video.frame import Frame
 _PAGE = b"""<!doctype html><title>wholebody camera</title>
 <style>body{margin:0;background:#111;display:grid;place-items:center;height:100vh}img{max-width:100%;max-height:100vh}</style>
 <img src="stream" alt="what the camera sees, with skeletons">"""
+
 _BOUNDARY = "frame"
 
 

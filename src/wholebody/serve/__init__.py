@@ -1,0 +1,1 @@
+"""Poses for others: the camera page."""
