@@ -1,4 +1,4 @@
-"""Videos through `jobs.predict`: what is written, what survives a stop, what is said of bad files."""
+"""Videos through `run_job`: what is written, what survives a stop, what is said of bad files."""
 
 import signal
 from contextlib import contextmanager
@@ -13,8 +13,13 @@ import pytest
 
 from test_video import clip, loudest
 from walkers import model, picture
-from wholebody import formats, jobs, parts, video
-from wholebody.jobs import Job, Look, Pace
+from wholebody import formats, video
+from wholebody.errors import WholebodyError
+from wholebody.predict import clip as one_clip
+from wholebody.predict import resume
+from wholebody.predict.job import Job, Look, Pace
+from wholebody.predict.names import result_names
+from wholebody.predict.run import run_job
 from wholebody.video.frame import Frame
 
 LOOK = Look("skeleton", ("body", "hands", "face"), 0.3, False)
@@ -39,10 +44,10 @@ def movie(path, count=40, sound=None):
 @pytest.fixture
 def run(tmp_path, capsys, monkeypatch):
     """Run a job over inputs; gives status, stdout, stderr. Parts are of ten frames."""
-    monkeypatch.setattr(jobs, "PART_FRAMES", 10)
+    monkeypatch.setattr(one_clip, "PART_FRAMES", 10)
 
     def run(*inputs, output=None, kinds=(), look=LOOK, people=None, **pace):
-        status = jobs.predict(inputs, output, model, Job(look, kinds, people, Pace(**pace)))
+        status = run_job(inputs, output, model, Job(look, kinds, people, Pace(**pace)))
         printed = capsys.readouterr()
         return status, printed.out, printed.err.strip()
 
@@ -139,7 +144,7 @@ def stopping(monkeypatch, after):
                 raise Stop
             yield frame
 
-    monkeypatch.setattr(jobs.video, "read", read)
+    monkeypatch.setattr(one_clip.video, "read", read)
 
 
 @pytest.mark.parametrize("two_pass", [False, True])
@@ -164,7 +169,7 @@ def refusing(real, path):
 
     def write(target, *arguments):
         if target == path:
-            raise jobs.WholebodyError(f"{target}: cannot write (No space left on device). Free some space.")
+            raise WholebodyError(f"{target}: cannot write (No space left on device). Free some space.")
         real(target, *arguments)
 
     return write
@@ -212,7 +217,7 @@ def encoding(monkeypatch, after, then):
 
             yield write
 
-    monkeypatch.setattr(jobs.video, "encoder", encoder)
+    monkeypatch.setattr(one_clip.video, "encoder", encoder)
 
 
 def test_a_key_press_waits_until_a_frame_is_in_the_picture_and_in_the_list(run, tmp_path, monkeypatch):
@@ -254,7 +259,7 @@ def test_a_part_with_a_picture_too_many_is_joined(run, tmp_path, monkeypatch):
 
 def test_a_second_pass_that_was_stopped_goes_on(run, tmp_path, monkeypatch):
     path = movie(tmp_path / "clip.mp4")
-    real, calls = jobs.same_times, []
+    real, calls = one_clip.same_times, []
 
     def failing(*arguments):
         for n, pair in enumerate(real(*arguments)):
@@ -264,7 +269,7 @@ def test_a_second_pass_that_was_stopped_goes_on(run, tmp_path, monkeypatch):
             yield pair
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "same_times", failing)
+        patch.setattr(one_clip, "same_times", failing)
         with pytest.raises(Stop):
             run(path, two_pass=True)
     assert len(list((tmp_path / "clip_pose.parts").glob("*.mp4"))) == 1
@@ -325,7 +330,7 @@ def test_what_fails_in_one_video_costs_neither_its_poses_nor_the_other_videos(ru
         real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs.video, "join", failing)
+        patch.setattr(one_clip.video, "join", failing)
         status, out, errors = run(tmp_path)
     assert status == 1 and "1 video, 2 people, 1 failed" in out
     assert len(errors.splitlines()) == 1 and "first.mp4: failed (KeyError" in errors and "test_jobs.py, line" in errors
@@ -406,7 +411,7 @@ def test_a_folder_of_results_alone_says_so(run, tmp_path):
 def test_many_files_get_their_names_at_once(tmp_path):
     files = [tmp_path / f"{n}.png" for n in range(5000)]
     began = process_time()
-    places = jobs._result_names([*files, tmp_path / "0.jpg"], None)
+    places = result_names([*files, tmp_path / "0.jpg"], None)
     assert process_time() - began < 2
     assert len(set(places.values())) == 5001 and places[files[0]] == tmp_path / "0_png_pose"
 
@@ -414,7 +419,7 @@ def test_many_files_get_their_names_at_once(tmp_path):
 def test_a_place_that_cannot_be_written_is_named_at_once(run, tmp_path):
     movie(tmp_path / "clip.mp4", count=3)
     (tmp_path / "file").write_text("")
-    with pytest.raises(jobs.WholebodyError, match=r"file/out: cannot be written .* --output"):
+    with pytest.raises(WholebodyError, match=r"file/out: cannot be written .* --output"):
         run(tmp_path / "clip.mp4", output=tmp_path / "file" / "out")
 
 
@@ -436,7 +441,7 @@ def test_two_passes_leave_out_who_flashes_up_and_shake_less(run, tmp_path):
 
 def test_pictures_do_not_take_formats_of_videos(run, tmp_path):
     cv2.imwrite(str(tmp_path / "photo.png"), picture(boxes(0)))
-    with pytest.raises(jobs.WholebodyError, match="are for videos"):
+    with pytest.raises(WholebodyError, match="are for videos"):
         run(tmp_path / "photo.png", kinds=("trc",))
 
 
@@ -447,7 +452,7 @@ def test_a_full_disk_keeps_the_parts_before(run, tmp_path, monkeypatch):
     def full(target, frames):
         count.append(target)
         if len(count) == 3:
-            raise jobs.WholebodyError(f"{target}: cannot write (No space left on device). Free some space.")
+            raise WholebodyError(f"{target}: cannot write (No space left on device). Free some space.")
         real(target, frames)
 
     with monkeypatch.context() as patch:
@@ -464,7 +469,7 @@ def test_parts_of_nobody_are_fine(run, tmp_path):
     status, out, _ = run(tmp_path / "clip.mp4", kinds=("npz", "csv", "coco"))
     assert status == 0 and "0 people" in out
     assert all(len(poses) == 0 for _, poses in formats.read_npz_video(tmp_path / "clip_pose.npz"))
-    assert parts.ids_of(formats.read_csv_video(tmp_path / "clip_pose.csv")[0][1]) == []
+    assert resume.ids_of(formats.read_csv_video(tmp_path / "clip_pose.csv")[0][1]) == []
 
 
 def shrinking(path):

@@ -23,7 +23,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 import walkers
-from wholebody import draw, jobs, read_image, video
+from wholebody import draw, read_image, video
+from wholebody.predict.job import Job, Look
+from wholebody.predict.run import run_job
 from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 
@@ -77,9 +79,9 @@ def main():
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
         started = time.perf_counter()
-        look = jobs.Look("skeleton", ("body", "hands", "face"), 0.3, False)
+        look = Look("skeleton", ("body", "hands", "face"), 0.3, False)
         made = (lambda: WholeBody(threads=1, precision=options.precision)) if real else walkers.model
-        status = jobs.predict([clip], Path(folder) / "out", made, jobs.Job(look, ("npz",)))
+        status = run_job([clip], Path(folder) / "out", made, Job(look, ("npz",)))
         took = time.perf_counter() - started
         stop.set()
         thread.join()

@@ -96,11 +96,12 @@ def predict(
         precision: On a processor: fp32 as the model cards were measured, bf16 (OpenVINO), int8, or the fastest here.
         threads: CPU threads; all cores by default.
     """
-    from wholebody import jobs
+    from wholebody.predict.job import Job, Look, Pace
+    from wholebody.predict.run import run_job
     from wholebody.wholebody import WholeBody
 
-    look = jobs.Look(draw, parts, draw_threshold, xinsir)
-    pace = jobs.Pace(fps, start, end, every, latency, smooth, two_pass, resume)
+    look = Look(draw, parts, draw_threshold, xinsir)
+    pace = Pace(fps, start, end, every, latency, smooth, two_pass, resume)
 
     def model() -> WholeBody:
         return WholeBody(
@@ -108,7 +109,7 @@ def predict(
         )
 
     networks = (pose, detector, f"{threshold}", "flip" if flip else "", precision)
-    return jobs.predict(inputs, output, model, jobs.Job(look, formats, people, pace, networks))
+    return run_job(inputs, output, model, Job(look, formats, people, pace, networks))
 
 
 def camera(
@@ -151,7 +152,7 @@ def camera(
     """
     from rich.console import Console
 
-    from wholebody.jobs import Look
+    from wholebody.predict.job import Look
     from wholebody.serve.camera import watch
     from wholebody.tracking.pipeline import Follower
     from wholebody.tracking.smooth import STRENGTHS, Smoother

@@ -9,23 +9,6 @@ from pathlib import Path
 
 from wholebody.errors import WholebodyError
 
-# The results of a file are named after it and this.
-RESULT = "_pose"
-
-_BESIDE = (".json", "_coco.json", "_openpose.json", "_comfy.json", ".npz", ".csv", ".parquet")
-
-
-def about(place: Path) -> Path:
-    """The hidden file that says what the results of a video at `place` (without suffix) were made with."""
-    return place.with_name(f".{place.name}.json")
-
-
-def is_result(file: Path) -> bool:
-    """Whether an earlier run wrote this picture or video: then it is not read again."""
-    if not file.stem.endswith(RESULT):
-        return False
-    return about(file.with_name(file.stem)).exists() or any(file.with_name(file.stem + end).exists() for end in _BESIDE)
-
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from wholebody.synth import face, hands, posture, props
 from wholebody.synth.body import bone_transforms
 from wholebody.synth.layers import Assets
 from wholebody.synth.people import FRAMINGS, _beside, aim, make_person
-from wholebody.synth.rotations import _angle, turn, twist_of
+from wholebody.synth.rotations import _angle, limited, turn, twist_of
 
 
 def heads_of(body, rotations):
@@ -200,8 +200,8 @@ def test_a_rotation_is_its_twist_after_its_swing(angle):
     rotation = turn((1, 0.2, 0), 40) @ turn(axis, angle)
     twist, swing = twist_of(rotation, axis)
     np.testing.assert_allclose(turn(axis, twist) @ swing, rotation, atol=1e-9)
-    limited = rotations.limited(rotation, 25)
-    assert _angle(limited) == pytest.approx(min(25, _angle(rotation)), abs=1e-6)
+    bounded = limited(rotation, 25)
+    assert _angle(bounded) == pytest.approx(min(25, _angle(rotation)), abs=1e-6)
 
 
 def test_others_stand_before_and_behind_the_labelled_person():

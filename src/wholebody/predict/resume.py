@@ -24,6 +24,7 @@ from wholebody.video.frame import Frame
 
 # A part begins with a key frame, so that it is also how far apart those are.
 PART_FRAMES = 60
+
 # Who is seen for less than this many seconds of a longer video is a mistake of the detector.
 _FLASH = 0.25
 

@@ -1,0 +1,1 @@
+"""`wholebody predict`: pictures and videos in, drawings and files of poses out."""

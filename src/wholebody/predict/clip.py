@@ -1,0 +1,316 @@
+"""One video: found, drawn and written part by part, so that a kill costs the last part."""
+
+import json
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wholebody import formats, video
+from wholebody.arrays import Image
+from wholebody.console import progress
+from wholebody.errors import WholebodyError
+from wholebody.files import replace_folder, replacing
+from wholebody.formats.kinds import Format, place_of
+from wholebody.images import write_image
+from wholebody.poses import Poses
+from wholebody.predict.job import Done, Job
+from wholebody.predict.names import about, result_name
+from wholebody.predict.resume import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
+from wholebody.tracking.ahead import ahead, depth_for
+from wholebody.tracking.pipeline import Follower, follow
+from wholebody.tracking.smooth import STRENGTHS, Smoother
+from wholebody.tracking.track import Tracker
+from wholebody.video.frame import Frame
+from wholebody.wholebody import WholeBody
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One video on its way."""
+
+    model: WholeBody
+    file: Path
+    place: Path
+    job: Job
+    notes: list[str]
+
+    @property
+    def kinds(self) -> Sequence[Format]:
+        """The formats asked for, or what a video gets unasked."""
+        return self.job.kinds or ("npz",)
+
+    @property
+    def folder(self) -> Path:
+        return self.place.with_name(f"{self.place.name}.parts")
+
+    @property
+    def drawn(self) -> bool:
+        return self.job.look.picture != "none"
+
+    def run(self) -> Done:
+        started = time.perf_counter()
+        pace = self.job.pace
+        source = video.info(self.file)
+        fps = pace.fps or source.fps
+        if pace.resume and not self.folder.exists() and (finished := self._finished()):
+            return finished
+        begin(self.folder, self._settings(), pace.resume)
+        length = None if source.duration is None else min(source.duration, pace.end or np.inf) - pace.start
+        total = None if length is None else max(round(length * fps), 1)
+        before = sum(len(formats.read_npz_video(part)) for part in parts_in(self.folder))
+        with progress(f"{self.file.name}: people", total, "frames", before) as advance:
+            self._find_people(fps, pace.two_pass, advance)
+        size = size_in(self.folder) or source.size
+        stored = Stored(self.folder, STRENGTHS[pace.smooth], pace.two_pass)
+        if not stored.times:
+            raise WholebodyError(f"{self.file}: no frame from {pace.start:g} s on. Choose an earlier start.")
+        if pace.two_pass and (self.drawn or "png" in self.job.kinds):
+            with progress(f"{self.file.name}: drawing", len(stored.times), "frames") as advance:
+                self._draw(stored, size, fps, advance)
+        written = self._finish(stored, size, fps)
+        seconds = time.perf_counter() - started
+        done = Done(self.file, len(stored.ids), written, seconds, len(stored.times))
+        self._keep(done)
+        shutil.rmtree(self.folder)
+        return done
+
+    def _finished(self) -> Done | None:
+        """What an earlier run has done with the same options, if it came to its end."""
+        try:
+            kept = json.loads(about(self.place).read_text())
+            same = kept["options"] == self._options()
+            written = [self.place.with_name(name) for name in kept["written"]]
+            done = Done(self.file, kept["people"], written, 0.0, kept["frames"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not same:
+            self.notes.append(f"{self.file}: was done with other options, or was another file; done again.")
+        return done if same and all(path.exists() for path in written) else None
+
+    def _keep(self, done: Done) -> None:
+        """Note what is done, for `_finished`."""
+        names = [path.name for path in done.written]
+        kept = {"options": self._options(), "people": done.people, "frames": done.frames, "written": names}
+        with replacing(about(self.place)) as partial:
+            partial.write_text(json.dumps(kept))
+
+    def _mp4(self) -> Path:
+        return self.place.with_name(f"{self.place.name}.mp4")
+
+    def _kind_path(self, kind: Format) -> Path:
+        if kind == "png" or kind == "openpose":
+            return self.place.with_name(f"{self.place.name}_{kind}")
+        return place_of(self.place, kind, self.job.kinds)
+
+    def _settings(self) -> dict[str, Any]:
+        """What parts are made with."""
+        settings = {
+            **{name: value for name, value in asdict(self.job.pace).items() if name != "resume"},
+            "look": asdict(self.job.look),
+            "people": self.job.people,
+            "networks": list(self.job.networks),
+            "pictures": "png" in self.job.kinds,
+            "bytes": None if self.file.is_dir() else self.file.stat().st_size,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(settings))
+        return plain
+
+    def _options(self) -> dict[str, Any]:
+        """What results are made with."""
+        return {**self._settings(), "formats": sorted(set(self.kinds))}
+
+    def _find_people(self, fps: float, hidden: bool, advance: Callable[[], None]) -> None:
+        """The people of all frames that are not yet there; drawn at once unless that is for a second pass."""
+        pace, done = self.job.pace, parts_in(self.folder)
+        tracker, smoother = Tracker(), Smoother(STRENGTHS[pace.smooth])
+        start, number = pace.start, 0
+        for part in done:
+            frames = formats.read_npz_video(part)
+            number += len(frames)
+            start = frames[-1][0] + (1 / pace.fps if pace.fps else 1e-3)
+            tracker.next_id = max(tracker.next_id, *(int(key) + 1 for _, poses in frames for key in ids_of(poses)), 1)
+            if part in done[-3:]:
+                for at, poses in frames:
+                    tracker.follow(poses, at)
+                    smoother(poses, at)
+        if pace.end is not None and start >= pace.end:
+            return
+        follower = Follower(self.model, pace.every, self.job.people, pace.latency, tracker)
+        # A video may change its size: all frames are fitted into that of the first, whichever run read it.
+        size = size_in(self.folder)
+        frames_in = video.read(self.file, start=start, end=pace.end, fps=pace.fps, size=size, notice=self.notes.append)
+        if number:
+            frames_in = _nothing_left(frames_in)
+
+        def drawn() -> Generator[tuple[Frame, Poses]]:
+            with closing(follow(frames_in, follower)) as followed:
+                for frame, poses in followed:
+                    shown = frame.image if hidden else self.job.look(frame.image, smoother(poses, frame.time))
+                    yield Frame(frame.time, shown), poses
+
+        first = next(frames_in, None)
+        if first is None:
+            return
+        if size is None:
+            note_size(self.folder, (first.image.shape[1], first.image.shape[0]))
+        frames_in = chain([first], frames_in)
+        with closing(ahead(drawn(), depth_for(first.image))) as found:
+            while self._part(found, number, fps, hidden, advance):
+                number += PART_FRAMES
+
+    def _part(
+        self, found: Iterator[tuple[Frame, Poses]], number: int, fps: float, hidden: bool, advance: Callable[[], None]
+    ) -> bool:
+        """Write the next part; whether there was one. What is done when an error comes is kept."""
+        head = next(found, None)
+        if head is None:
+            return False
+        failure: BaseException | None = None
+        people: list[formats.Timed] = []
+        with ExitStack() as opened:
+            write = opened.enter_context(self._writer(number, head[0].image, fps, hidden))
+            try:
+                for frame, poses in chain([head], islice(found, PART_FRAMES - 1)):
+                    with _undivided():
+                        write(frame)
+                        people.append((frame.time, poses))
+                    advance()
+            except BaseException as error:
+                if not people:
+                    raise
+                failure = error
+            with _undivided():
+                opened.close()
+                formats.write_npz_video(self.folder / f"{number:08d}.npz", people)
+        if failure is not None:
+            raise failure
+        return True
+
+    @contextmanager
+    def _writer(self, number: int, image: Image, fps: float, hidden: bool) -> Iterator[Callable[[Frame], None]]:
+        """A function that takes the next drawn frame, from `number` on."""
+        counted = iter(range(number, sys.maxsize))
+        with ExitStack() as stack:
+            append = None
+            if self.drawn and not hidden:
+                path, size = self.folder / f"{number:08d}.mp4", (image.shape[1], image.shape[0])
+                append = stack.enter_context(video.encoder(path, size, fps))
+
+            def write(frame: Frame) -> None:
+                # The picture first: one too many is written over, one too many in the film stays.
+                if "png" in self.job.kinds and not hidden:
+                    write_image(self.folder / "png" / f"{next(counted):06d}.png", frame.image)
+                if append is not None:
+                    append(frame)
+
+            yield write
+
+    def _draw(self, stored: Stored, size: tuple[int, int], fps: float, advance: Callable[[], None]) -> None:
+        """The second pass: decode again and draw the smoothed people, from the first part that has no drawing."""
+        parts = [part for part in stored.parts if self.drawn and not part.with_suffix(".mp4").exists()]
+        if not parts and self.drawn:
+            return
+        first = stored.parts.index(parts[0]) if parts else 0
+        counts = [len(formats.read_npz_video(part)) for part in stored.parts]
+        for _ in range(sum(counts[:first])):
+            advance()
+        people = stored.frames(first)
+        head = next(people)
+        pace = self.job.pace
+        frames = video.read(self.file, start=max(head[0] - 2e-4, 0), end=pace.end, fps=pace.fps, size=size)
+
+        def drawn() -> Generator[tuple[Frame, Poses]]:
+            for frame, poses in same_times(frames, chain([head], people)):
+                yield Frame(frame.time, self.job.look(frame.image, poses)), poses
+
+        with closing(ahead(drawn(), 2)) as found:
+            for n in range(first, len(stored.parts)):
+                some = next(found, None)
+                if some is None:
+                    return
+                with self._writer(sum(counts[:n]), some[0].image, fps, False) as write:
+                    for frame, _ in chain([some], islice(found, counts[n] - 1)):
+                        write(frame)
+                        advance()
+
+    def _finish(self, stored: Stored, size: tuple[int, int], fps: float) -> list[Path]:
+        """Write the files of poses and join the drawings; the paths written."""
+        about(self.place).unlink(missing_ok=True)
+        written: list[Path] = []
+        for kind in dict.fromkeys(self.kinds):
+            path = self._kind_path(kind)
+            match kind:
+                case "coco":
+                    formats.write_coco(path, ((n, poses) for n, (_, poses) in enumerate(stored)))
+                case "openpose":
+                    fresh = self.folder / "openpose"
+                    for n, (_, poses) in enumerate(stored):
+                        formats.write_openpose(fresh / formats.openpose_name(result_name(self.file), n), poses)
+                    replace_folder(path, fresh)
+                case "comfy":
+                    formats.write_comfy(path, (poses for _, poses in stored), size)
+                case "npz":
+                    formats.write_npz_video(path, stored)
+                case "csv":
+                    formats.write_csv_video(path, stored)
+                case "parquet":
+                    formats.write_parquet(path, stored)
+                case "trc":
+                    each = {person: path.with_name(f"{self.place.name}_{person}.trc") for person in stored.ids}
+                    formats.write_trcs(each, stored, size[1])
+                    written += each.values()
+                    name = re.compile(re.escape(self.place.name) + r"_\d+\.trc")
+                    for left in set(path.parent.glob("*.trc")) - set(each.values()):
+                        if name.fullmatch(left.name):
+                            left.unlink()  # of somebody whom an earlier run had
+                    continue
+                case "png":
+                    # None where an earlier run, stopped since, has put them there.
+                    if (self.folder / "png").exists():
+                        replace_folder(path, self.folder / "png")
+            written.append(path)
+        # Last: sound that cannot be joined costs no poses.
+        if self.drawn:
+            parts = [(part.with_suffix(".mp4"), at) for part, at in zip(stored.parts, stored.starts, strict=True)]
+            parts = [(path, at) for path, at in parts if path.exists()]
+            end = stored.times[-1] + 1 / fps
+            video.join(self._mp4(), parts, audio=self.file, end=end, notice=self.notes.append)
+            written.insert(0, self._mp4())
+        return written
+
+
+@contextmanager
+def _undivided() -> Iterator[None]:
+    """Ctrl-C waits for the end of this: what belongs together is written together or not at all."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield  # no key press comes here
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _nothing_left(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The frames after those of an earlier run: that there are none is no error then."""
+    try:
+        yield from frames
+    except WholebodyError as error:
+        if "ends before" not in str(error):
+            raise

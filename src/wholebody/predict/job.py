@@ -1,0 +1,115 @@
+"""What a run of `wholebody predict` is asked for, and what it has done."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from wholebody import draw
+from wholebody.arrays import Image
+from wholebody.errors import WholebodyError
+from wholebody.formats.kinds import Format
+from wholebody.poses import Poses
+from wholebody.tracking.pipeline import Latency
+
+Picture = Literal["skeleton", "openpose", "none"]
+
+Part = Literal["body", "hands", "face", "feet"]
+
+Smooth = Literal["off", "light", "strong"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How results are drawn."""
+
+    picture: Picture
+    parts: Sequence[Part]
+    threshold: float
+    xinsir: bool
+
+    def __call__(self, image: Image, poses: Poses) -> Image:
+        if self.picture == "none":
+            return image
+        if self.picture == "skeleton":
+            return draw.skeleton(image, poses, self.threshold)
+        shown = {part: part in self.parts for part in ("body", "hands", "face", "feet")}
+        scale: Literal["official", "xinsir"] = "xinsir" if self.xinsir else "official"
+        canvas = np.zeros_like(image)
+        try:
+            return draw.openpose(canvas, poses, **shown, stick_scale=scale, threshold=self.threshold)
+        except ValueError as error:  # a network of the body alone
+            raise WholebodyError(f"{error}. Choose another picture, such as the skeleton.") from error
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What of a video is done, and how.
+
+    Attributes:
+        fps: steady rate; None keeps the video's own times. start, end: seconds.
+        every: the detector runs on every `every`-th frame at least.
+        latency: as for `pipeline.Follower`.
+        smooth: how much keypoints are smoothed.
+        two_pass: smooth with a look both ways, after everybody is found, and leave out who flashes up.
+        resume: go on with a run that was stopped.
+
+    Raises:
+        WholebodyError: a number makes no sense.
+    """
+
+    fps: float | None = None
+    start: float = 0.0
+    end: float | None = None
+    every: int = 8
+    latency: Latency = "high"
+    smooth: Smooth = "light"
+    two_pass: bool = False
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise WholebodyError(f"fps is {self.fps:g}: give 1 to 1000, or leave it out.")
+        if not 0 <= self.start < math.inf:
+            raise WholebodyError(f"start is {self.start:g}: give seconds from the beginning, 0 or more.")
+        if self.end is not None and not self.end > self.start:
+            raise WholebodyError(f"end is {self.end:g}: give a second after the start, {self.start:g}.")
+        if self.every < 1:
+            raise WholebodyError(f"every is {self.every}: give 1 or more.")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be made of each file.
+
+    Attributes:
+        look: what is drawn. kinds: files of poses; empty for the usual ones. people: most people, the largest first.
+        networks: what they are called and how they run, in a word each: a stopped run goes on with the same ones.
+
+    Raises:
+        WholebodyError: people is below 1.
+    """
+
+    look: Look
+    kinds: Sequence[Format]
+    people: int | None = None
+    pace: Pace = field(default_factory=Pace)
+    networks: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.people is not None and self.people < 1:
+            raise WholebodyError(f"people is {self.people}: give 1 or more, or leave it out.")
+
+
+@dataclass(frozen=True)
+class Done:
+    """One finished file: how many people it has, what was written, how long it took; of a video how many frames."""
+
+    file: Path
+    people: int
+    written: Sequence[Path]
+    seconds: float
+    frames: int | None = None

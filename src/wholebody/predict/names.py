@@ -1,0 +1,71 @@
+"""Which files a run takes, and the names of what it writes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from wholebody import video
+from wholebody.errors import WholebodyError
+from wholebody.images import find_images
+
+
+def find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path]]:
+    """Pictures and videos, each once."""
+    pictures: dict[Path, None] = {}
+    videos: dict[Path, None] = {}
+    for path in inputs:
+        if path.is_dir():
+            files = (file for file in sorted(path.iterdir()) if file.name[0] != "." and file.is_file())
+            inside = dict.fromkeys(file for file in files if video.is_video(file))
+            own = [file for file in inside if not is_result(file)]
+            if sequences and not own:
+                # What is made of the folder one is in needs its name.
+                videos[path.resolve() if path.name in ("", "..") else path] = None
+                continue
+            videos.update(dict.fromkeys(own))
+            try:
+                pictures.update(dict.fromkeys(file for file in find_images([path]) if file not in inside))
+            except WholebodyError:
+                if not inside:
+                    raise
+        elif video.is_video(path):
+            videos[path] = None
+        else:
+            pictures[path] = None
+    return [file for file in pictures if file.is_symlink() or not is_result(file)], list(videos)
+
+
+def result_name(file: Path) -> str:
+    """What results are named after: a folder's name has no suffix."""
+    return file.name if file.is_dir() else file.stem
+
+
+def result_names(files: Sequence[Path], output: Path | None) -> dict[Path, Path]:
+    """Where each file's results go, without suffix; files that share a name get their own suffix into it."""
+    places = {file: (output or file.parent) / f"{result_name(file)}{RESULT}" for file in files}
+    count = Counter(places.values())
+    taken = Counter[Path]()
+    for file, place in places.items():
+        if count[place] > 1 and not file.is_dir():
+            place = place.with_name(f"{file.stem}_{file.suffix.lstrip('.').lower()}{RESULT}")
+        taken[place] += 1
+        places[file] = place if taken[place] == 1 else place.with_name(f"{place.name}{taken[place]}")
+    return places
+
+
+# The results of a file are named after it and this.
+RESULT = "_pose"
+
+_BESIDE = (".json", "_coco.json", "_openpose.json", "_comfy.json", ".npz", ".csv", ".parquet")
+
+
+def about(place: Path) -> Path:
+    """The hidden file that says what the results of a video at `place` (without suffix) were made with."""
+    return place.with_name(f".{place.name}.json")
+
+
+def is_result(file: Path) -> bool:
+    """Whether an earlier run wrote this picture or video: then it is not read again."""
+    if not file.stem.endswith(RESULT):
+        return False
+    return about(file.with_name(file.stem)).exists() or any(file.with_name(file.stem + end).exists() for end in _BESIDE)

@@ -1,0 +1,105 @@
+"""Pictures: people of several share batches, then drawings and files of poses."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wholebody import formats
+from wholebody.arrays import Image
+from wholebody.console import progress
+from wholebody.errors import WholebodyError
+from wholebody.formats.kinds import place_of
+from wholebody.geometry import box_areas
+from wholebody.images import WRITE_SUFFIXES, read_image, write_image
+from wholebody.poses import Poses
+from wholebody.predict.job import Done, Job
+from wholebody.wholebody import WholeBody
+
+# Pictures are read and estimated in small groups: people of a group share batches, and memory stays bounded.
+GROUP_PIXELS = 2**23
+
+GROUP_PICTURES = 8
+
+
+def done_pictures(
+    model: WholeBody, files: Sequence[Path], places: Mapping[Path, Path], job: Job, failed: list[str]
+) -> Iterator[Done]:
+    with progress("people", len(files)) as advance:
+        for group in _groups(files, failed, advance):
+            started = time.perf_counter()
+            for (file, image), poses in zip(group, _estimate(model, group, failed), strict=True):
+                if poses is not None:
+                    poses = _largest(poses, job.people)
+                    try:
+                        written = _write_picture(places[file], file, image, poses, job)
+                        yield Done(file, len(poses), written, (time.perf_counter() - started) / len(group))
+                    except WholebodyError as error:
+                        failed.append(str(error))
+                advance()
+
+
+def _groups(
+    files: Iterable[Path], failed: list[str], advance: Callable[[], None]
+) -> Iterator[list[tuple[Path, Image]]]:
+    """Pictures in groups of bounded size; those that cannot be read are noted instead."""
+    group: list[tuple[Path, Image]] = []
+    for file in files:
+        try:
+            group.append((file, read_image(file)))
+        except WholebodyError as error:
+            failed.append(str(error))
+            advance()
+        pixels = sum(image.shape[0] * image.shape[1] for _, image in group)
+        if len(group) == GROUP_PICTURES or pixels > GROUP_PIXELS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _estimate(model: WholeBody, group: Sequence[tuple[Path, Image]], failed: list[str]) -> Iterator[Poses | None]:
+    """Poses of each picture, None where it failed: one that fails does not take the group with it."""
+    try:
+        yield from model.images([image for _, image in group])
+    except WholebodyError:
+        for file, image in group:
+            try:
+                yield model(image)
+            except WholebodyError as error:
+                failed.append(f"{file}: {error}")
+                yield None
+
+
+def _largest(poses: Poses, people: int | None) -> Poses:
+    if people is None or len(poses) <= people:
+        return poses
+    return poses[np.sort(box_areas(poses.boxes).argsort(kind="stable")[::-1][:people])]
+
+
+def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job) -> list[Path]:
+    """Write the picture and the files of one image; the paths written."""
+    written = []
+    size = (image.shape[1], image.shape[0])
+    if job.look.picture != "none":
+        # A map is read by machines: no JPEG noise. A photo keeps its kind where that can be written.
+        kept = job.look.picture == "skeleton" and file.suffix.lower() in WRITE_SUFFIXES
+        written.append(place.with_name(place.name + (file.suffix.lower() if kept else ".png")))
+        write_image(written[-1], job.look(image, poses))
+    kinds = job.kinds or ("coco",)
+    for kind in dict.fromkeys(kinds):
+        path = place_of(place, kind, kinds)
+        match kind:
+            case "coco":
+                formats.write_coco(path, {file.name: poses})
+            case "openpose":
+                formats.write_openpose(path, poses)
+            case "comfy":
+                formats.write_comfy(path, poses, size)
+            case "npz":
+                formats.write_npz(path, poses)
+            case "csv":
+                formats.write_csv(path, {file.name: poses})
+        written.append(path)
+    return written
