@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from wholebody.export.convert import export_detector
-from wholebody.train.detector import load
+from wholebody.train.detector.fit import load
 
 # What the inference uses unless told otherwise: from the table of `evaluate.py`.
 THRESHOLD = 0.3

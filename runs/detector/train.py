@@ -8,7 +8,8 @@ import argparse
 import cv2
 import torch
 
-from wholebody.train.detector import Recipe, fit
+from wholebody.train.detector.fit import fit
+from wholebody.train.detector.recipe import Recipe
 
 
 def main() -> None:

@@ -18,8 +18,9 @@ from torch import nn
 
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import simcc
-from wholebody.train.loop import Batches, average, build, build_lesson, load_data, parameter_groups
-from wholebody.train.parallel import keep_memory
+from wholebody.train.engine.optim import average, parameter_groups
+from wholebody.train.engine.parallel import keep_memory
+from wholebody.train.loop import Batches, build, build_lesson, load_data
 from wholebody.train.recipes import Distill, Source, TrainConfig
 from wholebody.train.teachers import from_file
 from wholebody.train.views import write_views

@@ -14,8 +14,8 @@ import torch
 from rich.progress import Progress
 
 from wholebody.networks.rtmpose import simcc
+from wholebody.train.engine.parallel import keep_memory
 from wholebody.train.loop import load_data
-from wholebody.train.parallel import keep_memory
 from wholebody.train.recipes import DISTILLATIONS, RECIPES, parse_source
 from wholebody.train.teachers import from_file
 from wholebody.train.views import write_views

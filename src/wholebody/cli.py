@@ -235,7 +235,7 @@ def distill(words: Sequence[str]) -> int:
     recipe, rest = _recipe("distill", words, DISTILLATIONS)
     _need("torch", "train")
     run = _configured("distill", recipe, rest, DISTILLATIONS[recipe](), DISTILL_HELP)
-    from wholebody.train.parallel import is_first
+    from wholebody.train.engine.parallel import is_first
     from wholebody.train.stages import distil
 
     result = distil(run.recipe, run.out, run.stages)

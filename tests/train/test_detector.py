@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 
 from wholebody.errors import WholebodyError
 from wholebody.networks.yolox import yolox
-from wholebody.train import detector
-from wholebody.train.detector import Example, Recipe, assign, cut, decode, draw, encode, fit, losses, maps
+from wholebody.train.detector import fit as fitting
+from wholebody.train.detector import losses as loss
+from wholebody.train.detector import scenes
+from wholebody.train.detector.fit import fit
+from wholebody.train.detector.losses import assign, decode, encode, losses, maps
+from wholebody.train.detector.recipe import Recipe
+from wholebody.train.detector.scenes import Example, cut, draw
 
 TINY = Recipe(labels=(), samples=6, batch=2, sizes=((0.0, 64), (0.5, 96)), minutes=1e9, warmup=2)
 
@@ -151,8 +156,8 @@ def test_boxes_stay_on_their_people(seed, plain):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 4, 9]))
 def test_composed_boxes_show_the_colour_of_their_people(seed, cells):
     rng = np.random.default_rng(seed)
-    canvas = detector.compose([example(rng) for _ in range(cells)], 192, rng, (0.7, 1.5))
-    canvas = detector.flip(canvas)
+    canvas = scenes.compose([example(rng) for _ in range(cells)], 192, rng, (0.7, 1.5))
+    canvas = scenes.flip(canvas)
     for x0, y0, x1, y1 in canvas.boxes:
         inside = canvas.image[int(np.ceil(y0)) : int(y1), int(np.ceil(x0)) : int(x1)]
         assert inside[..., 0].mean() > 200
@@ -164,7 +169,7 @@ def test_composed_boxes_show_the_colour_of_their_people(seed, cells):
 
 def test_a_pasted_person_is_under_its_box():
     rng = np.random.default_rng(3)
-    canvas = detector.paste(example(rng, [], size=(128, 128)), example(rng), rng)
+    canvas = scenes.paste(example(rng, [], size=(128, 128)), example(rng), rng)
     (x0, y0, x1, y1), *rest = canvas.boxes.round().astype(int)
     assert not rest
     assert canvas.image[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2, 0].mean() > 180
@@ -188,14 +193,14 @@ def test_cut(box, kept, ignored):
 
 
 def test_a_sample_depends_on_its_number_only(labels):
-    pool = detector.read_examples(labels, 64)
+    pool = scenes.read_examples(labels, 64)
     first, again = (draw(pool, 64, np.random.default_rng([0, 5])) for _ in range(2))
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.boxes, again.boxes)
 
 
 def test_large_pictures_shrink_with_their_boxes(labels):
-    whole, shrunk = (detector.read_examples(labels, longest)[0] for longest in (640, 60))
+    whole, shrunk = (scenes.read_examples(labels, longest)[0] for longest in (640, 60))
     assert whole.image.shape == (100, 120, 3) and shrunk.image.shape == (50, 60, 3)
     np.testing.assert_allclose(shrunk.boxes, whole.boxes / 2)
     np.testing.assert_allclose(shrunk.ignore, whole.ignore / 2)
@@ -217,7 +222,7 @@ def test_bad_labels_are_one_line(tmp_path, labels, content):
     if content is not None:
         path.write_text(content)
     with pytest.raises(WholebodyError) as error:
-        detector.read_examples(path, 640)
+        scenes.read_examples(path, 640)
     assert "\n" not in str(error.value)
 
 
@@ -230,7 +235,7 @@ def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkey
     whole = fit(recipe, tmp_path / "whole")
 
     # The second run saves after every step and dies in its third.
-    step, calls = detector._step, []
+    step, calls = fitting._step, []
 
     def dying(*args):
         calls.append(1)
@@ -238,15 +243,15 @@ def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkey
             raise KeyboardInterrupt
         return step(*args)
 
-    monkeypatch.setattr(detector, "_step", dying)
+    monkeypatch.setattr(fitting, "_step", dying)
     with pytest.raises(KeyboardInterrupt):
         fit(replace(recipe, minutes=0), tmp_path / "stopped")
-    monkeypatch.setattr(detector, "_step", step)
+    monkeypatch.setattr(fitting, "_step", step)
     resumed = fit(recipe, tmp_path / "stopped")
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value)
 
-    loaded = detector.load(tmp_path / "stopped" / "model.safetensors")
+    loaded = fitting.load(tmp_path / "stopped" / "model.safetensors")
     images = torch.rand(1, 3, 64, 64) * 255
     with torch.inference_mode():
         torch.testing.assert_close(loaded(images), whole(images))
@@ -261,16 +266,16 @@ def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkey
 
 def test_a_few_steps_lower_the_loss(labels):
     torch.manual_seed(0)
-    pool = detector.read_examples(labels, 96)
+    pool = scenes.read_examples(labels, 96)
     model = yolox("nano", 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     batch = [draw(pool, 64, np.random.default_rng([1, n]), plain=True) for n in range(4)]
-    first, *_, last = (sum(detector._step(model, optimizer, batch, TINY, True)) for _ in range(20))
+    first, *_, last = (sum(fitting._step(model, optimizer, batch, TINY, True)) for _ in range(20))
     assert last < 0.85 * first
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(tmp_path, labels, monkeypatch):
-    monkeypatch.setattr(detector, "losses", lambda *_: detector.Losses(*[torch.tensor(float("nan"))] * 4))
+    monkeypatch.setattr(fitting, "losses", lambda *_: loss.Losses(*[torch.tensor(float("nan"))] * 4))
     with pytest.raises(WholebodyError, match="not finite at step 0"):
         fit(replace(TINY, labels=(labels,)), tmp_path / "run")
     assert not (tmp_path / "run" / "state.pt").exists()
@@ -285,13 +290,13 @@ def test_a_state_of_another_network_is_refused(tmp_path, labels):
 
 def test_the_schedule_grows_the_canvas_and_ends_with_whole_pictures():
     recipe = Recipe(labels=())
-    assert [detector.at_share(recipe, share) for share in (0, 0.49, 0.5, 0.84, 0.9)] == [
+    assert [fitting.at_share(recipe, share) for share in (0, 0.49, 0.5, 0.84, 0.9)] == [
         (256, False),
         (256, False),
         (320, False),
         (416, False),
         (416, True),
     ]
-    rates = [detector.learning_rate(recipe, step, step / 1000) for step in range(1001)]
+    rates = [fitting.learning_rate(recipe, step, step / 1000) for step in range(1001)]
     assert rates[0] < 1e-5 and max(rates) == max(rates[: recipe.warmup + 1])
     assert rates[-1] == pytest.approx(recipe.lr_end)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wholebody.errors import WholebodyError
-from wholebody.train import state
+from wholebody.train.engine import state
 
 
 def test_what_was_saved_is_loaded(tmp_path):

@@ -18,25 +18,21 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from wholebody.codec import SimCC
 from wholebody.data.check import mirrored_heads
 from wholebody.data.ubody import read_ubody
-from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.oks import part_oks
 from wholebody.files import replacing
@@ -45,29 +41,26 @@ from wholebody.networks.checkpoints import load_backbone, load_pose, read_weight
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 from wholebody.networks.thunder import Bodies, Thunder
 from wholebody.networks.two_scale import TwoScale, TwoScaleHead
-from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train import augment as aug
-from wholebody.train import state
 from wholebody.train.data import NOWHERE, Mixture, People, Person, Photographs, Shards, people_of, read_coco_wholebody
 from wholebody.train.distill import Batch, Labels, Lesson, StageOne, StageTwo, WarmStart
-from wholebody.train.parallel import Process, distributed, mean_of, this_process
+from wholebody.train.engine import state
+from wholebody.train.engine.log import figures, save_picture
+from wholebody.train.engine.optim import average, learning_rate, parameter_groups
+from wholebody.train.engine.parallel import Process, distributed, mean_of, this_process
 from wholebody.train.pool import read_pool
-from wholebody.train.recipes import Optim, Source, TrainConfig
+from wholebody.train.recipes import Source, TrainConfig
 from wholebody.train.teachers import from_files
 from wholebody.train.views import Views
 
 # A teacher's confidence below this says nothing about where the point is.
 LEAST_CONFIDENCE = 0.2
+
 # Pixels beside the crop where a keypoint is surely not in it.
 _BESIDE = 6
-# What a row of figures says beside the terms of the loss.
-_NO_TERMS = ("step", "lr", "norm", "images_per_second")
 # The body's five points of the head, and the face.
 HEAD = [*range(5), *range(23, 91)]
-
-
-# --- the data ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -211,9 +204,6 @@ def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
     return Crops(mixture, codec, part_factors(config), config.absent, early, late, late_from), steps
 
 
-# --- the network ------------------------------------------------------------------------------------------------------
-
-
 def build(config: TrainConfig) -> RTMPose:
     """The recipe's network with its starting weights."""
     torch.manual_seed(config.seed)
@@ -294,49 +284,6 @@ def build_lesson(config: TrainConfig, data: Crops | Views) -> Lesson:
     return StageOne(student, teacher, distill, channels, config.epochs)
 
 
-def learning_rate(step: int, steps: int, optim: Optim) -> float:
-    """Linear warm-up, flat, then a cosine to `lr_end`."""
-    start = max(optim.warmup, int(optim.flat * steps))
-    phase = min(1.0, max(0.0, (step - start) / max(1, steps - start)))
-    rate = optim.lr_end + (optim.lr - optim.lr_end) * 0.5 * (1 + math.cos(math.pi * phase))
-    warm = min(1.0, step / max(1, optim.warmup - 1)) if optim.warmup else 1.0
-    return rate * (1e-5 + (1 - 1e-5) * warm)
-
-
-def parameter_groups(lesson: nn.Module, optim: Optim, batch: int = 0) -> list[dict[str, Any]]:
-    """Backbone and the rest at their own rates; no weight decay on norms, biases and other vectors."""
-    backbone = cast(Any, lesson.network).backbone
-    frozen = list(backbone.blocks[: optim.freeze]) if optim.freeze else []
-    if frozen:
-        frozen.append(backbone.stem)
-    if optim.backbone == 0:
-        frozen = [backbone]
-    for module in frozen:
-        module.requires_grad_(False)
-    of_backbone = {id(p) for p in backbone.parameters()}
-    grown = batch / optim.lr_batch if batch and optim.lr_batch else 1.0
-    groups: list[dict[str, Any]] = []
-    for mine, factor in ((True, optim.backbone), (False, 1.0)):
-        parameters = [p for p in lesson.parameters() if p.requires_grad and (id(p) in of_backbone) == mine]
-        for decays in (True, False):
-            chosen = [p for p in parameters if (p.ndim > 1) == decays]
-            decay = optim.weight_decay if decays else 0.0
-            if chosen:
-                groups.append({"params": chosen, "factor": factor * grown, "weight_decay": decay})
-    return groups
-
-
-@torch.no_grad()
-def average(ema: nn.Module, network: nn.Module, step: int, optim: Optim) -> None:
-    """Move the averaged weights and buffers towards the network's; the first step copies them."""
-    momentum = optim.ema_momentum + (1 - optim.ema_momentum) * math.exp(-(step + 1) / optim.ema_gamma)
-    for kept, now in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.dtype.is_floating_point and step:
-            kept.lerp_(now, momentum)
-        else:
-            kept.copy_(now)
-
-
 @torch.no_grad()
 def predict(network: RTMPose, people: list[Person], batch: int = 16) -> list[npt.NDArray[np.float32]]:
     """Keypoints (K, 2) of each person in image pixels, from the labelled boxes, without flip test."""
@@ -351,9 +298,6 @@ def predict(network: RTMPose, people: list[Person], batch: int = 16) -> list[npt
         keypoints, _ = network.codec.decode(x.float().cpu().numpy(), y.float().cpu().numpy())
         found += [crop.to_image(points).astype(np.float32) for crop, points in zip(crops, keypoints, strict=True)]
     return found
-
-
-# --- the run ----------------------------------------------------------------------------------------------------------
 
 
 def fit(config: TrainConfig, out: str | os.PathLike[str]) -> RTMPose:
@@ -459,61 +403,6 @@ def _read(item: Batch | str, folder: Path) -> Batch:
     return Batch(*item)
 
 
-@contextmanager
-def figures(
-    folder: Path, config: TrainConfig, first: int, steps: int, process: Process
-) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that notes a row: in metrics.jsonl, for TensorBoard, and on a bar with the time left."""
-    if not process.first:
-        yield lambda row: None
-        return
-    from torch.utils.tensorboard import SummaryWriter
-
-    path = folder / "metrics.jsonl"
-    if path.exists():
-        # Steps that a killed run took after its last state are taken again.
-        rows = [line for line in path.read_text().splitlines() if _step(line) < first]
-        with replacing(path) as partial:
-            partial.write_text("".join(f"{line}\n" for line in rows))
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(),
-    )
-    writer = SummaryWriter(str(folder), purge_step=first)
-    with Progress(*columns, console=Console(stderr=True)) as bar, path.open("a", buffering=1) as log:
-        task = bar.add_task(config.name, total=steps, completed=first, figures="")
-        if first == 0 and (picture := cv2.imread(str(folder / "first_batch.jpg"))) is not None:
-            writer.add_image("first_batch", picture[..., ::-1].copy(), 0, dataformats="HWC")
-
-        def note(row: Mapping[str, Any]) -> None:
-            log.write(json.dumps(row) + "\n")
-            step = row["step"]
-            for name, value in (row.get("validation") or row).items():
-                if isinstance(value, float) and (step % 10 == 0 or "validation" in row):
-                    prefix = "validation/" if "validation" in row else ""
-                    writer.add_scalar(prefix + name, value, step)
-            if "validation" not in row:
-                shown = [f"{name} {value:.4g}" for name, value in row.items() if name not in _NO_TERMS]
-                speed = f"{row['images_per_second']:.1f} images/s"
-                bar.update(task, completed=step + 1, figures="  ".join([*shown, speed]))
-
-        try:
-            yield note
-        finally:
-            writer.close()
-
-
-def _step(line: str) -> int:
-    """The step of a row; a row cut short by a kill counts as after all."""
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return 1 << 62
-
-
 def _worker(_: int) -> None:
     """A process that prepares crops: OpenCV has one thread there, and it ends when the training is killed, of which
     nobody else tells a process of a fork server."""
@@ -557,18 +446,3 @@ def resume(path: Path, config: TrainConfig, lesson: nn.Module, ema: nn.Module, o
     ema.load_state_dict(found["ema"])
     optimizer.load_state_dict(found["optimizer"])
     return int(found["step"])
-
-
-def save_picture(path: Path, batch: Batch, columns: int = 8) -> None:
-    """The first crops of a batch with the labels they are trained on."""
-    tiles = []
-    for image, points, weight in zip(batch.images[:32], batch.keypoints, batch.weight, strict=False):
-        crop = image.numpy()
-        h, w = crop.shape[:2]
-        scores = (weight > 0).numpy().astype(np.float32)
-        poses = Poses(points.numpy()[None], scores[None], np.array([[0, 0, w, h]], np.float32), np.ones(1, np.float32))
-        tiles.append(skeleton(crop, poses))
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    with replacing(path) as partial:
-        cv2.imwrite(str(partial), np.vstack(rows))

@@ -31,8 +31,8 @@ from wholebody.networks.thunder import Thunder
 from wholebody.networks.two_scale import TwoScale
 from wholebody.pose.load import open_detector
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.engine.parallel import is_first
 from wholebody.train.loop import fit
-from wholebody.train.parallel import is_first
 from wholebody.train.recipes import Augment, Distill, Network, Optim, Source, TrainConfig, TwoStages, second_stage
 
 K = len(COCO_WHOLEBODY)

@@ -1,0 +1,1 @@
+"""Training a YOLOX to find people."""

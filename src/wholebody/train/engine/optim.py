@@ -1,0 +1,52 @@
+"""Learning rate, parameter groups, the running average of weights."""
+
+import math
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from wholebody.train.recipes import Optim
+
+
+def learning_rate(step: int, steps: int, optim: Optim) -> float:
+    """Linear warm-up, flat, then a cosine to `lr_end`."""
+    start = max(optim.warmup, int(optim.flat * steps))
+    phase = min(1.0, max(0.0, (step - start) / max(1, steps - start)))
+    rate = optim.lr_end + (optim.lr - optim.lr_end) * 0.5 * (1 + math.cos(math.pi * phase))
+    warm = min(1.0, step / max(1, optim.warmup - 1)) if optim.warmup else 1.0
+    return rate * (1e-5 + (1 - 1e-5) * warm)
+
+
+def parameter_groups(lesson: nn.Module, optim: Optim, batch: int = 0) -> list[dict[str, Any]]:
+    """Backbone and the rest at their own rates; no weight decay on norms, biases and other vectors."""
+    backbone = cast(Any, lesson.network).backbone
+    frozen = list(backbone.blocks[: optim.freeze]) if optim.freeze else []
+    if frozen:
+        frozen.append(backbone.stem)
+    if optim.backbone == 0:
+        frozen = [backbone]
+    for module in frozen:
+        module.requires_grad_(False)
+    of_backbone = {id(p) for p in backbone.parameters()}
+    grown = batch / optim.lr_batch if batch and optim.lr_batch else 1.0
+    groups: list[dict[str, Any]] = []
+    for mine, factor in ((True, optim.backbone), (False, 1.0)):
+        parameters = [p for p in lesson.parameters() if p.requires_grad and (id(p) in of_backbone) == mine]
+        for decays in (True, False):
+            chosen = [p for p in parameters if (p.ndim > 1) == decays]
+            decay = optim.weight_decay if decays else 0.0
+            if chosen:
+                groups.append({"params": chosen, "factor": factor * grown, "weight_decay": decay})
+    return groups
+
+
+@torch.no_grad()
+def average(ema: nn.Module, network: nn.Module, step: int, optim: Optim) -> None:
+    """Move the averaged weights and buffers towards the network's; the first step copies them."""
+    momentum = optim.ema_momentum + (1 - optim.ema_momentum) * math.exp(-(step + 1) / optim.ema_gamma)
+    for kept, now in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.dtype.is_floating_point and step:
+            kept.lerp_(now, momentum)
+        else:
+            kept.copy_(now)
