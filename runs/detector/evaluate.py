@@ -17,13 +17,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from label import Floats, read_boxes, teacher
+from label import read_boxes, teacher
 
-from wholebody.arrays import Image
+from wholebody.arrays import Floats, Image
 from wholebody.geometry import box_areas, iou
 from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import open_session
-from wholebody.train.pool import read_pool
+from wholebody.train.data.pool import read_pool
 
 THRESHOLDS = (0.2, 0.3, 0.38, 0.5, 0.6)
 LARGE = 96 * 96

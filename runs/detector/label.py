@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.geometry import iou
-from wholebody.train.pool import Photo, read_pool
+from wholebody.train.data.pool import Photo, read_pool
 
 SURE, MAYBE = 0.3, 0.15
 # The few varied photos stand in the list more often than the many of one person in a room.

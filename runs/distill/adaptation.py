@@ -19,9 +19,9 @@ from wholebody import video
 from wholebody.geometry import Crop, oks
 from wholebody.networks.checkpoints import load_pose
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.data import read_coco_wholebody
+from wholebody.train.adapt import Footage, adapt, find_people
+from wholebody.train.data.people import read_coco_wholebody
 from wholebody.train.loop import predict
-from wholebody.train.stages import Footage, adapt, find_people
 
 sys.path.insert(0, str(Path(__file__).parent))
 from table import interval

@@ -21,11 +21,12 @@ from wholebody.evaluate.oks import part_oks
 from wholebody.files import replacing
 from wholebody.networks.checkpoints import load_pose
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.config import Distill, Optim, Source, TrainConfig
 from wholebody.train.loop import fit, predict
-from wholebody.train.recipes import PARTS, Distill, Optim, Source, TrainConfig, second_stage
+from wholebody.train.recipes import PARTS, second_stage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "pose"))
-from evaluate import people_of  # the held-out people of every table
+from wholebody.train.data.held_out import people_of
 
 STEPS, BATCH = 300, 32
 # The first people of the synthetic benchmark; all of it would take as long to measure as a run to train.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from wholebody.train.views import halve
+from wholebody.train.data.views import halve
 
 
 def main() -> None:

@@ -18,12 +18,13 @@ from torch import nn
 
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import simcc
+from wholebody.train.build import build, build_lesson
+from wholebody.train.config import Distill, Source, TrainConfig
+from wholebody.train.data.crops import Batches, load_data
+from wholebody.train.data.views import write_views
 from wholebody.train.engine.optim import average, parameter_groups
 from wholebody.train.engine.parallel import keep_memory
-from wholebody.train.loop import Batches, build, build_lesson, load_data
-from wholebody.train.recipes import Distill, Source, TrainConfig
 from wholebody.train.teachers import from_file
-from wholebody.train.views import write_views
 
 BATCH, VIEWS = 32, 256
 

@@ -14,11 +14,12 @@ import torch
 from rich.progress import Progress
 
 from wholebody.networks.rtmpose import simcc
+from wholebody.train.config import parse_source
+from wholebody.train.data.crops import load_data
+from wholebody.train.data.views import write_views
 from wholebody.train.engine.parallel import keep_memory
-from wholebody.train.loop import load_data
-from wholebody.train.recipes import DISTILLATIONS, RECIPES, parse_source
+from wholebody.train.recipes import DISTILLATIONS, RECIPES
 from wholebody.train.teachers import from_file
-from wholebody.train.views import write_views
 
 
 def main() -> None:

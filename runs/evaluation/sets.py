@@ -17,7 +17,7 @@ from wholebody.data.coco import read_labels, write_labels
 from wholebody.data.labels import Labels, Picture
 from wholebody.data.shards import read_shards
 from wholebody.geometry import box_areas
-from wholebody.train.pool import read_pool
+from wholebody.train.data.pool import read_pool
 
 SYNTHETIC = 200
 

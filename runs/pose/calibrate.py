@@ -16,7 +16,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from evaluate import people_of
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +25,7 @@ from wholebody.geometry import Crop
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.data.held_out import people_of
 
 FOUND = 0.5
 # A teacher less sure than this is no witness.

@@ -19,31 +19,11 @@ from rich.table import Table
 from wholebody.evaluate.oks import part_oks
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
-from wholebody.train.data import Person, Shards, read_coco_wholebody
-from wholebody.train.loop import pool_people
-from wholebody.train.pool import read_pool
+from wholebody.train.data.held_out import people_of
+from wholebody.train.data.people import Person
 from wholebody.weights.lookup import find
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "all")
-
-
-def held_out_coco(pool: Path) -> list[Person]:
-    held = {photo.file for photo in read_pool(pool) if photo.held_out}
-    people = read_coco_wholebody(pool / "labels_coco.json", pool, lambda image: image["file_name"] in held)
-    return [person for person in people if (person.visible > 0).sum() >= 5]
-
-
-def people_of(pool: Path, synthetic: Path) -> dict[str, list[tuple[Person, np.ndarray]]]:
-    """The three kinds of people, each with its picture."""
-    coco = held_out_coco(pool)
-    teachers = [person for group in pool_people(pool, held_out=True).values() for person in group]
-    sets = {name: [(p, p.load().image) for p in people] for name, people in (("COCO", coco), ("teachers", teachers))}
-    sets["synthetic"], shards = [], Shards(synthetic)
-    for sample in map(shards.__getitem__, range(len(shards))):
-        area = float(np.prod(sample.box[2:] - sample.box[:2]))
-        person = Person(Path(sample.source), sample.keypoints, sample.visible, sample.box, area)
-        sets["synthetic"].append((person, sample.image))
-    return sets
 
 
 def thunder(path: str, people: Sequence[Person], images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from wholebody.export.convert import export_pose
 from wholebody.export.narrow import low_rank
 from wholebody.networks.checkpoints import load_pose
-from wholebody.train.stages import size_of
+from wholebody.train.adapt import size_of
 
 
 class Stored(NamedTuple):

@@ -27,7 +27,7 @@ from wholebody.geometry import iou
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.session import Session, int8_file, notes
-from wholebody.train.pool import read_pool
+from wholebody.train.data.pool import read_pool
 from wholebody.weights.lookup import locate
 from wholebody.weights.manifest import MANIFEST
 

@@ -9,8 +9,8 @@ import numpy as np
 from wholebody.arrays import Image
 from wholebody.geometry import Crop
 from wholebody.pose.detect import letterbox
-from wholebody.train.loop import pool_people
-from wholebody.train.pool import read_pool
+from wholebody.train.data.crops import pool_people
+from wholebody.train.data.pool import read_pool
 
 
 def crops(pool: Path, size: tuple[int, int], count: int) -> Iterator[Image]:

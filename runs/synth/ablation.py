@@ -19,16 +19,19 @@ import torch
 
 from wholebody.files import replacing
 from wholebody.networks.rtmpose import simcc
-from wholebody.train.loop import fit, load_data
-from wholebody.train.recipes import PARTS, POOL, SYNTHETIC, Optim, Source, TrainConfig, warm_start
-from wholebody.train.views import write_views
+from wholebody.train.config import Optim, Source, TrainConfig
+from wholebody.train.data.crops import load_data
+from wholebody.train.data.views import write_views
+from wholebody.train.loop import fit
+from wholebody.train.recipes import PARTS, POOL, SYNTHETIC, warm_start
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "pose"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "distill"))
-from evaluate import people_of
 from grid import SYNTHETIC as FIRST_PEOPLE
 from grid import measure
 from table import interval
+
+from wholebody.train.data.held_out import people_of
 
 SIZE, VIEWS, STEPS, BATCH = (96, 128), 6_000, 500, 32
 SHOWN = (

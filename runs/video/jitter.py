@@ -70,7 +70,7 @@ def walk(seed):
 
 def rendered(folder, network, count):
     """The same of synthetic people in moving pictures; points that are hidden or outside are left out of the truth."""
-    from wholebody.train.data import Shards
+    from wholebody.train.data.people import Shards
 
     shards = Shards(folder)
     for number in range(0, len(shards), max(len(shards) // count, 1)):

@@ -284,7 +284,7 @@ def _adapt(
         threshold: Lowest score of a person.
         precision: bf16 only where the processor computes in it.
     """
-    from wholebody.train.stages import Footage, adapt
+    from wholebody.train.adapt import Footage, adapt
 
     footage = Footage(images, detector, every, threshold)
     result = adapt(footage, teacher, student, out, steps, batch, lr, precision, _progress)
@@ -313,7 +313,7 @@ def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text
     """A recipe with single fields overridden: `out`, `recipe` and, of a distillation, `stages`."""
     from dataclasses import make_dataclass, replace
 
-    from wholebody.train.recipes import TwoStages, parse_source
+    from wholebody.train.config import TwoStages, parse_source
 
     fields: list[Any] = [
         ("out", Annotated[Path, tyro.conf.arg(help="Folder for weights, state and figures.")]),

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import oracle as formulas
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train import augment as aug
-from wholebody.train.data import Sample
+from wholebody.train.data import augment as aug
+from wholebody.train.data.people import Sample
 
 SIZE = (192, 256)
 PLAIN = aug.Augmentation(flip=0, half_body=0, scale=(1, 1), rotation=0, shift=0, hsv=(0, 0, 0), blur=0, cutout=0)

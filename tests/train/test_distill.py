@@ -10,10 +10,15 @@ import oracle as reference
 from wholebody.errors import WholebodyError
 from wholebody.networks.rtmpose import rtmpose
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train import build as building
 from wholebody.train import distill, loop
-from wholebody.train.distill import Batch, StageOne, StageTwo, WarmStart, unexplained
-from wholebody.train.recipes import DISTILLATIONS, RECIPES, Distill, Optim, Source, TrainConfig
+from wholebody.train.config import Distill, Optim, Source, TrainConfig
+from wholebody.train.distill import StageOne, StageTwo
+from wholebody.train.engine.optim import average, learning_rate
+from wholebody.train.lesson import Batch
+from wholebody.train.recipes import DISTILLATIONS, RECIPES
 from wholebody.train.teachers import Network
+from wholebody.train.warm import WarmStart, unexplained
 
 # Run of the golden file: sizes of teacher and student, stage, feature channels.
 RUNS = {"s1_l_to_t": ("l", "t", 1), "s1_x_to_l_small_batch": ("x", "l", 1), "s2_t_t": ("t", "t", 2)}
@@ -108,7 +113,7 @@ def test_schedules_golden(oracle):
         epochs, per_epoch = int(key.split("_")[1]), int(key.rpartition("L")[2])
         optim = (published.first if key.startswith("s1") else published.second).optim
         for step, rate in rates.items():
-            found = loop.learning_rate(int(step), epochs * per_epoch, optim)
+            found = learning_rate(int(step), epochs * per_epoch, optim)
             assert found == pytest.approx(rate, rel=1e-6), (key, step)
 
 
@@ -121,7 +126,7 @@ def test_average_golden(oracle):
         with torch.no_grad():
             source.weight.copy_(torch.from_numpy(draws.standard_normal(2)).float())
             source.running_mean.copy_(2 * source.weight)
-        loop.average(kept, source, step, Optim())
+        average(kept, source, step, Optim())
         if step in records:
             np.testing.assert_allclose(kept.weight.detach(), records[step]["param"], atol=2e-6)
             np.testing.assert_allclose(kept.running_mean, records[step]["running_mean"], atol=4e-6)
@@ -246,7 +251,7 @@ def test_stage_two_keeps_the_backbone_unless_faithful(faithful):
 
 def test_a_warm_start_explains_the_maps_of_every_stride():
     torch.manual_seed(2)
-    teacher, student = loop.build(THUNDER), rtmpose("t", SIZE)
+    teacher, student = building.build(THUNDER), rtmpose("t", SIZE)
     head = {name: value.clone() for name, value in student.head.state_dict().items()}
     lesson = WarmStart(student, teacher)
     optimizer = torch.optim.AdamW([p for p in lesson.parameters() if p.requires_grad], 3e-3)

@@ -16,10 +16,15 @@ from safetensors.torch import load_file
 
 from people import shards_of_people
 from wholebody.errors import WholebodyError
-from wholebody.train import distill, loop
-from wholebody.train.augment import Augmentation
-from wholebody.train.data import Mixture, Sample, Shards, read_coco_wholebody
-from wholebody.train.recipes import Optim, Source, TrainConfig, debug
+from wholebody.train import loop
+from wholebody.train.build import build
+from wholebody.train.config import Optim, Source, TrainConfig
+from wholebody.train.data.augment import Augmentation
+from wholebody.train.data.crops import Crops, pool_people
+from wholebody.train.data.people import Mixture, Sample, Shards, read_coco_wholebody
+from wholebody.train.engine.optim import learning_rate, parameter_groups
+from wholebody.train.labels import Labels
+from wholebody.train.recipes import debug
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +83,7 @@ def test_pseudo_labels_of_a_mirrored_head_are_dropped(tmp_path, mirrored):
     (tmp_path / "index.json").write_text(json.dumps([photo]))
     image = {"id": 1, "file_name": "a.jpg", "width": 200, "height": 200}
     (tmp_path / "pseudo_mediapipe.json").write_text(json.dumps({"images": [image], "annotations": [row]}))
-    (person,) = loop.pool_people(tmp_path, held_out=False)["g"]
+    (person,) = pool_people(tmp_path, held_out=False)["g"]
     assert (person.visible[:5] > 0).any() == (not mirrored)
     assert (person.visible[5:17] > 0).all()
 
@@ -181,10 +186,10 @@ def test_a_picture_that_cannot_be_read_stops_in_one_line(config, shards, tmp_pat
 def test_a_network_for_another_size_gives_its_backbone(config, tmp_path):
     from wholebody.networks.checkpoints import save_pose
 
-    trained = loop.build(replace(config, seed=5))
+    trained = build(replace(config, seed=5))
     save_pose(trained, tmp_path / "small.safetensors")
     start = replace(config, init=str(tmp_path / "small.safetensors"))
-    same, larger = loop.build(start), loop.build(replace(start, input_size=(96, 128)))
+    same, larger = build(start), build(replace(start, input_size=(96, 128)))
     for network, whole in ((same, True), (larger, False)):
         mine, theirs = network.state_dict(), trained.state_dict()
         assert all(torch.equal(mine[name], theirs[name]) for name in mine if whole or name.startswith("backbone."))
@@ -194,7 +199,7 @@ def test_a_network_for_another_size_gives_its_backbone(config, tmp_path):
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(config, tmp_path, monkeypatch):
     loop.fit(replace(config, steps=2), tmp_path)
     before = (tmp_path / "state.pt").read_bytes()
-    monkeypatch.setattr(distill, "label_loss", lambda x, *_: x.sum() * float("nan"))
+    monkeypatch.setattr(labels, "label_loss", lambda x, *_: x.sum() * float("nan"))
     with pytest.raises(WholebodyError, match="not finite at step 2"):
         loop.fit(config, tmp_path)
     assert (tmp_path / "state.pt").read_bytes() == before
@@ -217,15 +222,15 @@ def test_draws_depend_on_seed_and_number_alone(shards):
 
 def test_learning_rate_rises_stays_and_falls():
     optim = Optim(lr=1.0, lr_end=0.1, warmup=10, flat=0.5)
-    rates = [loop.learning_rate(step, 100, optim) for step in range(101)]
+    rates = [learning_rate(step, 100, optim) for step in range(101)]
     assert rates[0] < 1e-4 and rates[9] == rates[50] == 1.0
     assert np.all(np.diff(rates[:10]) > 0) and np.all(np.diff(rates[50:]) < 0)
     assert rates[100] == pytest.approx(0.1)
 
 
 def test_no_weight_decay_on_norms_and_biases():
-    network = loop.build(TrainConfig("x", "t", (Source("shards", ""),), input_size=(64, 64)))
-    groups = loop.parameter_groups(distill.Labels(network), Optim(backbone=0.5))
+    network = build(TrainConfig("x", "t", (Source("shards", ""),), input_size=(64, 64)))
+    groups = parameter_groups(Labels(network), Optim(backbone=0.5))
     decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     for name, p in network.named_parameters():
         assert (decays[id(p)] > 0) == (p.ndim > 1), name
@@ -274,7 +279,7 @@ def test_what_is_not_in_the_crop_gets_a_flat_label(config):
         flip=0, half_body=0, scale=(1, 1), rotation=0, shift=0, hsv=(0, 0, 0), blur=0, cutout=0, shrink=0
     )
     for absent in (0.0, 0.25):
-        crops = loop.Crops(Mixture([(One(), 1.0)]), codec, np.full(133, 2, np.float32), absent, still, still, 10)
+        crops = Crops(Mixture([(One(), 1.0)]), codec, np.full(133, 2, np.float32), absent, still, still, 10)
         batch = crops.draw(range(1))
         weight, x, y = batch.weight[0], batch.x[0], batch.y[0]
         assert weight[0] == 2 * absent and weight[1] == 0

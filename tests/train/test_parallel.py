@@ -16,18 +16,18 @@ from people import shards_of_people
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import rtmpose
 from wholebody.train import loop
-from wholebody.train.recipes import Augment, Distill, Optim, Source, TrainConfig
+from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig
 
 RUN = """
 import json, sys, torch
 from wholebody.train import loop, recipes
 torch.set_num_threads(1)
 d = json.loads(sys.argv[1])
-for name, kind in (("optim", recipes.Optim), ("augment", recipes.Augment), ("distill", recipes.Distill)):
+for name, kind in (("optim", Optim), ("augment", Augment), ("distill", Distill)):
     d[name] = d[name] and kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in d[name].items()})
-d["sources"] = tuple(recipes.Source(**each) for each in d["sources"])
+d["sources"] = tuple(Source(**each) for each in d["sources"])
 d["input_size"] = tuple(d["input_size"])
-loop.fit(recipes.TrainConfig(**d), sys.argv[2])
+loop.fit(TrainConfig(**d), sys.argv[2])
 """
 
 

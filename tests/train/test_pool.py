@@ -3,7 +3,7 @@ import json
 import pytest
 
 from wholebody.errors import WholebodyError
-from wholebody.train.pool import is_free, read_pool
+from wholebody.train.data.pool import is_free, read_pool
 
 
 def row(file, licence="CC BY 4.0", group="hagrid", **more):

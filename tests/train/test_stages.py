@@ -18,7 +18,9 @@ from wholebody.networks.rtmpose import rtmpose
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.train import recipes, stages
-from wholebody.train.recipes import Distill, Optim, Source, TrainConfig, TwoStages, second_stage
+from wholebody.train.adapt import Footage, _pictures, adapt, find_people, size_of
+from wholebody.train.config import Distill, Optim, Source, TrainConfig, TwoStages, parse_source
+from wholebody.train.recipes import second_stage
 
 SIZE = (64, 64)
 
@@ -101,7 +103,7 @@ def test_slips_on_the_command_line_are_one_line(words, said, capsys, tmp_path, m
     ],
 )
 def test_data_on_the_command_line(text, source):
-    assert recipes.parse_source(text) == source
+    assert parse_source(text) == source
 
 
 def test_adapting_without_labels(folder, tmp_path):
@@ -112,9 +114,9 @@ def test_adapting_without_labels(folder, tmp_path):
         picture = np.random.default_rng(i).integers(0, 256, (130, 110, 3), dtype=np.uint8)
         cv2.imwrite(str(photos / f"{i}.png"), picture)
     (photos / "broken.jpg").write_bytes(b"no picture")
-    footage = stages.Footage((photos,), str(detector))
+    footage = Footage((photos,), str(detector))
     student, teacher = str(folder / "student.safetensors"), str(folder / "teacher.safetensors")
-    result = stages.adapt(footage, (teacher,), student, tmp_path / "out", steps=3, batch=2, lr=1e-3)
+    result = adapt(footage, (teacher,), student, tmp_path / "out", steps=3, batch=2, lr=1e-3)
     labels = read_labels(tmp_path / "out" / "people" / "labels.json")
     assert len(labels) == 3 and len(labels.images) == 3
     rows = [json.loads(line) for line in (tmp_path / "out" / "stage1" / "metrics.jsonl").read_text().splitlines()]
@@ -127,16 +129,16 @@ def test_adapting_without_labels(folder, tmp_path):
 def test_adapting_to_nobody_says_so(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(WholebodyError, match="nobody was found"):
-        stages.find_people(stages.Footage((tmp_path / "empty",), "none"), tmp_path / "people")
+        find_people(Footage((tmp_path / "empty",), "none"), tmp_path / "people")
 
 
 def test_a_video_gives_every_so_many_frames(tmp_path):
     frames = (video.Frame(i / 25, np.full((64, 64, 3), 20 * i, np.uint8)) for i in range(10))
     video.write(tmp_path / "clip.mp4", frames, 25)
-    names = [name for name, _ in stages._pictures(tmp_path / "clip.mp4", 4)]
+    names = [name for name, _ in _pictures(tmp_path / "clip.mp4", 4)]
     assert names == ["clip_000000", "clip_000004", "clip_000008"]
 
 
 def test_the_size_of_a_student(folder):
-    assert stages.size_of(load_pose(folder / "student.safetensors")) == "t"
-    assert stages.size_of(load_pose(folder / "teacher.safetensors")) == "s"
+    assert size_of(load_pose(folder / "student.safetensors")) == "t"
+    assert size_of(load_pose(folder / "teacher.safetensors")) == "s"

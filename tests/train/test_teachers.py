@@ -10,11 +10,8 @@ from wholebody.networks.rtmpose import rtmpose, simcc
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.landmarks import BLAZEPOSE_33, FACE_MESH_468, HALPE, MOVENET_17, to_wholebody
 from wholebody.train.teachers import (
-    BLAZEPOSE_33,
-    FACE_MESH_468,
-    HALPE,
-    MOVENET_17,
     Average,
     Network,
     Onnx,
@@ -25,7 +22,6 @@ from wholebody.train.teachers import (
     rebinned,
     resized,
     spread,
-    to_wholebody,
 )
 
 CODEC = simcc((64, 64))

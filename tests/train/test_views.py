@@ -6,10 +6,10 @@ import torch
 
 from wholebody.errors import WholebodyError
 from wholebody.networks.rtmpose import simcc
-from wholebody.train.data import NOWHERE
-from wholebody.train.distill import Batch
+from wholebody.train.data.people import NOWHERE
+from wholebody.train.data.views import Views, halve, write_views
+from wholebody.train.lesson import Batch
 from wholebody.train.teachers import Taught
-from wholebody.train.views import Views, halve, write_views
 
 CODEC = simcc((64, 64))
 

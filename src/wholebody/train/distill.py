@@ -11,106 +11,19 @@ nothing else: a teacher is a callable beside it, frozen and never saved. The let
 """
 
 import math
-from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from wholebody.errors import WholebodyError
-from wholebody.networks.cspnext import CSPNeXt
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
-from wholebody.networks.thunder import Pyramid, Thunder
-from wholebody.networks.two_scale import TwoScale
-from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.losses import axes_loss, decay, feature_loss, heatmap_loss, label_loss, logit_loss
-from wholebody.train.recipes import Distill
+from wholebody.train.config import Distill
+from wholebody.train.lesson import Batch
+from wholebody.train.losses import decay, feature_loss, label_loss, logit_loss
 from wholebody.train.teachers import Taught, Teacher
 
 # The released balance of the terms is that of this many people in a process: its label loss is a sum over them, the
 # others are means.
 RELEASED_PEOPLE = 64
-
-
-class Batch(NamedTuple):
-    """Crops and labels of N people; `images` are uint8 BGR (N, h, w, 3), each network normalises them itself.
-
-    The last three are what a teacher said of these crops beforehand, where somebody asked it; see `Taught`.
-    """
-
-    images: Tensor
-    keypoints: Tensor  # (N, K, 2) input pixels
-    x: Tensor  # (N, K, X)
-    y: Tensor  # (N, K, Y)
-    weight: Tensor  # (N, K) visibility or confidence, times the factor of the point's part
-    teacher_x: Tensor | None = None
-    teacher_y: Tensor | None = None
-    teacher_feature: Tensor | None = None
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same on another device."""
-        moved = {name: each.to(device, non_blocking=True) for name, each in self._asdict().items() if each is not None}
-        return Batch(**moved)
-
-
-class Lesson(Protocol):
-    """What `loop.fit` trains.
-
-    Attributes:
-        network: what is evaluated, averaged and saved.
-    """
-
-    network: RTMPose
-
-    def __call__(self, batch: Batch, done: float) -> dict[str, Tensor]:
-        """The terms of a batch, after the share `done` of the run: 0 at first, below 1 at last."""
-        ...
-
-
-class HasPyramid(Protocol):
-    """A backbone with finer maps than its feature."""
-
-    def pyramid(self, images: Tensor) -> Pyramid: ...
-
-
-class HeatmapHead(nn.Module):
-    """A map of stride 8 to one heat map per keypoint. Used in training only."""
-
-    def __init__(self, channels: int, keypoints: int, hidden: int = 64) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(channels, hidden, 3, padding=1)
-        self.out = nn.Conv2d(hidden, keypoints, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.out(nn.functional.relu(self.mix(x)))
-        return out
-
-
-class Labels(nn.Module):
-    """Labels alone: L_ori, and a heat-map loss where there are finer maps. Independent of the batch size."""
-
-    def __init__(self, network: RTMPose, heatmap: float = 0.0) -> None:
-        super().__init__()
-        self.network = network
-        self.factor = heatmap
-        own = isinstance(network, TwoScale)
-        self.heatmap = HeatmapHead(24, len(COCO_WHOLEBODY)) if heatmap and not own else None
-
-    def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
-        network, images, n = self.network, self.network.normalise(batch.images), len(batch.images)
-        heat = None
-        if isinstance(network, TwoScale):
-            x, y, axes = network.both(images)
-            heat = axes_loss(axes.x, axes.y, batch.keypoints, batch.weight, network.stride)
-        elif self.heatmap is None:
-            x, y = network(images)
-        else:
-            maps = cast(HasPyramid, network.backbone).pyramid(images)
-            x, y = network.head(maps.stride32)
-            heat = heatmap_loss(self.heatmap(maps.stride8).float(), batch.keypoints, batch.weight, stride=8)
-        terms = {"ori": label_loss(x.float(), y.float(), batch.x, batch.y, batch.weight) / n}
-        if heat is not None and self.factor:
-            terms["heatmap"] = self.factor * heat / n
-        return terms
 
 
 class StageOne(nn.Module):
@@ -176,48 +89,6 @@ class StageOne(nn.Module):
             # The first step of an epoch must not fall into the one before by a rounding error.
             done = math.floor(done * self.epochs + 1e-9) / self.epochs
         return decay(1 + done, 1.0)
-
-
-class WarmStart(nn.Module):
-    """Before stage 1: a backbone with random weights learns what a pretrained one sees, at every stride.
-
-    The published students start from backbones pretrained on bodies. One that starts from random numbers stays for
-    tens of thousands of crops at the mean pose, whether it follows SimCC's labels or a teacher's last feature: both
-    say little to its first layers. So here each of its stages answers for the teacher's map of the same stride,
-    through a 1x1 convolution that is thrown away.
-
-    Args:
-        student: its backbone learns; the head stays as it is.
-        teacher: its backbone is a `Thunder`.
-    """
-
-    def __init__(self, student: RTMPose, teacher: RTMPose) -> None:
-        super().__init__()
-        if not isinstance(student.backbone, CSPNeXt) or not isinstance(teacher.backbone, Thunder):
-            raise WholebodyError("a warm start is for RTMPose's sizes, from a network with Thunder's encoder.")
-        self.network = student
-        student.head.requires_grad_(False)
-        own = (student.backbone.channels // 8, student.backbone.channels // 4, student.backbone.channels // 2)
-        pairs = zip((*own, student.backbone.channels), (*teacher.backbone.stage_channels, 1280), strict=True)
-        self.aligns = nn.ModuleList(nn.Conv2d(mine, theirs, 1) for mine, theirs in pairs)
-        self._teacher = (teacher.requires_grad_(False).eval(),)
-
-    def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
-        """Terms "stride4" to "stride32": the share of the map's variance that is not explained, 1 at first."""
-        teacher = self._teacher[0].to(batch.images.device)
-        with torch.no_grad():
-            seen = cast(Thunder, teacher.backbone).stages(teacher.normalise(batch.images))
-        maps = cast(CSPNeXt, self.network.backbone).stages(self.network.normalise(batch.images))
-        return {
-            f"stride{4 << i}": unexplained(align(mine).float(), theirs.float())
-            for i, (align, mine, theirs) in enumerate(zip(self.aligns, maps, seen, strict=True))
-        }
-
-
-def unexplained(prediction: Tensor, target: Tensor) -> Tensor:
-    """The squared error of maps (N, C, h, w) over the variance of their channels: 1 for the mean, 0 for the target."""
-    spread = (target - target.mean(dim=(0, 2, 3), keepdim=True)).square().mean()
-    return (prediction - target).square().mean() / spread.clamp(min=1e-6)
 
 
 class StageTwo(nn.Module):

@@ -8,40 +8,16 @@ and `model.onnx`. Whatever was finished is not done again.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
 
-import numpy as np
-import numpy.typing as npt
-
-from wholebody import video
-from wholebody.data.coco import write_labels
-from wholebody.data.labels import Labels, Picture
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.geometry import box_areas
-from wholebody.images import READ_SUFFIXES, read_image, write_image
 from wholebody.networks.checkpoints import load_pose
-from wholebody.networks.cspnext import CSPNeXt
-from wholebody.networks.rtmpose import SIZES, RTMPose
-from wholebody.networks.thunder import Thunder
-from wholebody.networks.two_scale import TwoScale
-from wholebody.pose.load import open_detector
-from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.config import TwoStages
 from wholebody.train.engine.parallel import is_first
 from wholebody.train.loop import fit
-from wholebody.train.recipes import Augment, Distill, Network, Optim, Source, TrainConfig, TwoStages, second_stage
-
-K = len(COCO_WHOLEBODY)
-# (name, total) -> a context with the function that moves a bar on.
-Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-
-
-def _silent(name: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-    return nullcontext(lambda: None)
 
 
 def distil(recipe: TwoStages, out: Path, stages: Sequence[int] = (1, 2)) -> Path:
@@ -69,156 +45,3 @@ def distil(recipe: TwoStages, out: Path, stages: Sequence[int] = (1, 2)) -> Path
             shutil.copyfile(result, path)
         export_pose(load_pose(result), out / "model.onnx", storage="float16")
     return out / "model.onnx"
-
-
-# --- without labels ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Footage:
-    """Somebody's own pictures.
-
-    Attributes:
-        inputs: pictures, videos, or folders of them.
-        detector: finds the people; "none" takes each picture as one person.
-        every: frames of a video from one that is used to the next.
-        threshold: lowest score of a person; the detector's own if None.
-    """
-
-    inputs: tuple[Path, ...]
-    detector: str = "person"
-    every: int = 5
-    threshold: float | None = None
-
-
-def adapt(
-    footage: Footage,
-    teachers: Sequence[str],
-    student: str,
-    out: Path,
-    steps: int,
-    batch: int,
-    lr: float,
-    precision: Literal["fp32", "bf16"] = "fp32",
-    progress: Progress = _silent,
-) -> Path:
-    """Label-free distillation: a student follows a teacher's logits on the people of some footage.
-
-    The paper's ablation has a teacher's logits alone ahead of labels alone; here there are no labels at all. The
-    weight does not decay, as nothing else is followed.
-
-    Args:
-        teachers: files or names of networks; several are averaged.
-        student: a checkpoint, or a size for random weights.
-
-    Returns:
-        the exported ONNX file.
-
-    Raises:
-        WholebodyError: nobody was found, a file cannot be read, or one of `loop.fit`'s reasons.
-    """
-    people = out / "people"
-    if not (people / "labels.json").exists():
-        find_people(footage, people, progress)
-    start = None if student in SIZES else load_pose(student)
-    size: Network = cast(Network, student) if start is None else size_of(start)
-    config = TrainConfig(
-        name="adapt",
-        network=size,
-        init="" if start is None else student,
-        input_size=(192, 256) if start is None else start.codec.input_size,
-        sources=(Source("coco", str(people / "labels.json"), str(people)),),
-        steps=steps,
-        batch=batch,
-        optim=Optim(lr=lr, lr_end=lr / 50, flat=0.2, warmup=min(100, steps // 10), ema_momentum=2e-3, ema_gamma=100),
-        augment=Augment(scale=(0.75, 1.25), rotation=40, cutout=0.3, late=1.0),
-        distill=Distill(teachers=tuple(teachers), ori=0.0, alpha=0.0, beta=1.0, decay=False),
-        precision=precision,
-    )
-    fit(config, out / "stage1")
-    return distil(TwoStages(config, second_stage(config, 0.2)), out, stages=())
-
-
-def size_of(network: RTMPose) -> Network:
-    """What a recipe calls a network.
-
-    Raises:
-        WholebodyError: it is of no size that recipes know.
-    """
-    if isinstance(network.backbone, Thunder):
-        return "thunder-fine" if isinstance(network, TwoScale) else "thunder"
-    widths: dict[int, Network] = {CSPNeXt(*factors).channels: letter for letter, factors in SIZES.items()}
-    channels = int(network.backbone.channels)  # type: ignore[arg-type]
-    if channels not in widths:
-        raise WholebodyError("the student is none of RTMPose's sizes. Choose another checkpoint.")
-    return widths[channels]
-
-
-def find_people(footage: Footage, folder: Path, progress: Progress = _silent) -> None:
-    """Write the pictures that show people, and the people's boxes, in COCO-WholeBody's layout.
-
-    A box's middle stands in as its one labelled point: a run without labels never looks at it.
-
-    Raises:
-        WholebodyError: nobody was found, or nothing can be read.
-    """
-    people: list[tuple[int, npt.NDArray[np.float32]]] = []
-    files: list[Picture] = []
-    failed: list[str] = []
-    detector = _detector(footage)
-    with progress("pictures", len(footage.inputs)) as advance:
-        for source in footage.inputs:
-            try:
-                for name, image in _pictures(source, footage.every):
-                    found = detector(image)
-                    if not len(found):
-                        continue
-                    file = f"{len(files):06d}_{name}.jpg"
-                    write_image(folder / file, image)
-                    people += [(len(files) + 1, box) for box in found]
-                    files.append(Picture(file, image.shape[1], image.shape[0]))
-            except WholebodyError as error:
-                failed.append(str(error))
-            advance()
-    if not people:
-        raise WholebodyError(f"nobody was found to learn from. {' '.join(failed) or 'Lower --threshold.'}")
-    boxes = np.array([box for _, box in people], np.float64)
-    m = len(people)
-    keypoints, visible = np.zeros((m, K, 2)), np.zeros((m, K), np.float32)
-    keypoints[:, 0], visible[:, 0] = (boxes[:, :2] + boxes[:, 2:]) / 2, 1
-    write_labels(
-        folder / "labels.json",
-        Labels(
-            ids=np.arange(1, m + 1),
-            image_ids=np.array([number for number, _ in people]),
-            keypoints=keypoints,
-            visible=visible,
-            boxes=boxes,
-            areas=box_areas(boxes),
-            iscrowd=np.zeros(m, bool),
-            valid=np.ones((m, 4), bool),
-            images=dict(enumerate(files, 1)),
-        ),
-    )
-
-
-def _detector(footage: Footage) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
-    """Picture -> boxes (N, 4) of its people."""
-    if footage.detector == "none":
-        return lambda image: np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
-    yolox = open_detector(footage.detector, threshold=footage.threshold)
-    return lambda image: yolox(image)[0]
-
-
-def _pictures(source: Path, every: int) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    """Name and picture of a file, of the files of a folder, or of every so-many-th frame of a video."""
-    if source.is_dir():
-        for file in sorted(source.iterdir()):
-            if file.suffix.lower() in (*READ_SUFFIXES, *video.VIDEO_SUFFIXES):
-                yield from _pictures(file, every)
-    elif source.suffix.lower() in video.VIDEO_SUFFIXES:
-        for number, frame in enumerate(video.read(source)):
-            if number % every == 0:
-                yield f"{source.stem}_{number:06d}", frame.image
-    else:
-        yield source.stem, read_image(source)

@@ -11,10 +11,9 @@ that teachers wrote to a file, with confidences, are not a teacher but a data se
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -25,14 +24,11 @@ from torch.nn import functional as F
 
 from wholebody.arrays import Floats
 from wholebody.codec import SimCC
-from wholebody.data.labels import HALPE_136
 from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.rtmpose import RTMPose
 from wholebody.pose.load import open_estimator
 from wholebody.pose.topdown import TopDown
-from wholebody.schema import COCO_WHOLEBODY
-
-K = len(COCO_WHOLEBODY)
+from wholebody.train.landmarks import K, Landmarks, to_wholebody
 
 
 class Taught(NamedTuple):
@@ -55,61 +51,6 @@ class Teacher(Protocol):
     def channels(self) -> int: ...
 
     def __call__(self, images: Tensor) -> Taught: ...
-
-
-# --- other landmarks --------------------------------------------------------------------------------------------------
-
-# For each of the 133 keypoints the landmarks of another network whose mean it is; keypoints not named it does not know.
-Landmarks = Mapping[int, tuple[int, ...]]
-
-MOVENET_17: Landmarks = MappingProxyType({i: (i,) for i in range(17)})
-# MediaPipe Pose. Its eyes are the middle ones of three; its foot index is near the big toe, and there is no small one.
-_BLAZEPOSE = (0, 2, 5, 7, 8, *range(11, 17), *range(23, 29), 31, -1, 29, 32, -1, 30)
-BLAZEPOSE_33: Landmarks = MappingProxyType({i: (row,) for i, row in enumerate(_BLAZEPOSE) if row >= 0})
-# MediaPipe Face Mesh: the jaw is that of a mesh, which does not follow the visible contour of a turned head.
-_JAW = (127, 234, 93, (132, 58), (58, 172), 136, 150, 176, 152, 400, 379, 365, (397, 288), 361, 323, 454, 356)
-_BROWS = (
-    (70, 46),
-    (63, 53),
-    (105, 52),
-    (66, 65),
-    (107, 55),
-    (336, 285),
-    (296, 295),
-    (334, 282),
-    (293, 283),
-    (300, 276),
-)
-_NOSE = ((168, 6), (197, 195), 5, 4, 75, 97, 2, 326, 305)
-_EYES = (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)
-_MOUTH = (61, 39, 37, 0, 267, 269, 291, 321, 314, 17, 84, 91, 78, 82, 13, 312, 308, 317, 14, 87)
-FACE_MESH_468: Landmarks = MappingProxyType(
-    {
-        23 + i: rows if isinstance(rows, tuple) else (rows,)
-        for i, rows in enumerate((*_JAW, *_BROWS, *_NOSE, *_EYES, *_MOUTH))
-    }
-)
-HALPE: Landmarks = MappingProxyType({int(row): (i,) for i, row in enumerate(HALPE_136) if row >= 0})
-
-
-def to_wholebody(points: Floats, scores: Floats, landmarks: Landmarks) -> tuple[Floats, Floats]:
-    """Landmarks of another network as the 133 keypoints.
-
-    Args:
-        points: (N, L, 2); scores: (N, L).
-
-    Returns:
-        keypoints (N, 133, 2) and scores (N, 133), 0 where the network knows no such keypoint.
-    """
-    n = len(points)
-    keypoints, known = np.zeros((n, K, 2), np.float32), np.zeros((n, K), np.float32)
-    for row, chosen in landmarks.items():
-        keypoints[:, row] = points[:, list(chosen)].mean(axis=1)
-        known[:, row] = scores[:, list(chosen)].min(axis=1)
-    return keypoints, known
-
-
-# --- teachers ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

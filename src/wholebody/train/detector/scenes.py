@@ -15,7 +15,7 @@ from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import box_areas, iou
-from wholebody.train.augment import compressed
+from wholebody.train.data.augment import compressed
 
 GREY = 114
 

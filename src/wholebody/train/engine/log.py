@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from wholebody.draw import skeleton
 from wholebody.files import replacing
 from wholebody.poses import Poses
-from wholebody.train.distill import Batch
+from wholebody.train.config import TrainConfig
 from wholebody.train.engine.parallel import Process
-from wholebody.train.recipes import TrainConfig
+from wholebody.train.lesson import Batch
 
 # What a row of figures says beside the terms of the loss.
 _NO_TERMS = ("step", "lr", "norm", "images_per_second")

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from wholebody.train.recipes import Optim
+from wholebody.train.config import Optim
 
 
 def learning_rate(step: int, steps: int, optim: Optim) -> float:

@@ -16,6 +16,7 @@ from wholebody.errors import WholebodyError
 # Whole people, not frames: all clips of one signer, one athlete, one juggler. A hash of the clip's name would put the
 # same person on both sides.
 HELD_OUT_CLIPS = frozenset({"juggle", "parkour", "asl_book", "asl_learn", "asl_school", "asl_walk"})
+
 HELD_OUT_PERCENT = {"hagrid": 10, "coco_train2017": 15}
 
 

@@ -2,7 +2,7 @@
 
 A run on views costs neither warping nor a teacher, so that many runs can be compared on the same pictures, and steps
 are as fast as the student alone. What it gives up is fresh augmentation: a view is always the same crop, though
-clothes, light and camera may change (`wholebody.train.augment.other_look`) while the teacher's word stays.
+clothes, light and camera may change (`wholebody.train.data.augment.other_look`) while the teacher's word stays.
 
 `halve` makes views for a network of half the size from those of a larger one.
 
@@ -30,12 +30,13 @@ from torch.utils.data import Dataset
 
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
-from wholebody.train.augment import other_look
-from wholebody.train.data import NOWHERE
-from wholebody.train.distill import Batch
+from wholebody.train.data.augment import other_look
+from wholebody.train.data.people import NOWHERE
+from wholebody.train.lesson import Batch
 from wholebody.train.teachers import Teacher
 
 _LABELS = ("images", "keypoints", "weights")
+
 _TAUGHT = ("x", "y", "feature")
 Rows = Mapping[str, npt.NDArray[Any]]
 

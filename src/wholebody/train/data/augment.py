@@ -14,7 +14,73 @@ import numpy.typing as npt
 from wholebody.arrays import Doubles, Image
 from wholebody.geometry import Crop, center_scale, crop_matrix
 from wholebody.schema import COCO_WHOLEBODY, Schema
-from wholebody.train.data import Sample
+from wholebody.train.data.people import Sample
+
+
+def close_up(
+    keypoints: Doubles, visible: npt.NDArray[np.float32], center: Doubles, scale: Doubles, rng: np.random.Generator
+) -> tuple[Doubles, Doubles]:
+    """Centre and scale of the head or of a hand, as in portraits, if enough of one is labelled; else unchanged."""
+    shown = [rows[visible[rows] > 0] for rows in _CLOSE_UPS]
+    chosen = [rows for rows in shown if len(rows) >= _LEAST_POINTS]
+    if not chosen:
+        return center, scale
+    points = keypoints[chosen[rng.integers(len(chosen))]]
+    low, high = points.min(axis=0), points.max(axis=0)
+    extent = float((high - low).max())
+    if extent < _LEAST_EXTENT:
+        return center, scale
+    # From the bare part to a portrait with shoulders.
+    return (low + high) / 2, np.full(2, extent * np.exp(rng.uniform(np.log(1.2), np.log(3.5))))
+
+
+def cutout(image: Image, rng: np.random.Generator) -> Image:
+    """Blacken one rectangle of 0.2 to 0.4 of each side."""
+    h, w = image.shape[:2]
+    ch, cw = int(h * rng.uniform(0.2, 0.4)), int(w * rng.uniform(0.2, 0.4))
+    top, left = int(rng.integers(h - ch + 1)), int(rng.integers(w - cw + 1))
+    image = image.copy()
+    image[top : top + ch, left : left + cw] = 0
+    return image
+
+
+def flip(sample: Sample, schema: Schema = COCO_WHOLEBODY) -> Sample:
+    """The mirror image: pixel x becomes w - 1 - x, and left becomes right."""
+    width = sample.image.shape[1]
+    keypoints = sample.keypoints[schema.flip].copy()
+    keypoints[:, 0] = width - 1 - keypoints[:, 0]
+    x0, y0, x1, y1 = sample.box
+    return Sample(
+        np.ascontiguousarray(sample.image[:, ::-1]),
+        keypoints,
+        sample.visible[schema.flip],
+        np.array([width - 1 - x1, y0, width - 1 - x0, y1]),
+        sample.source,
+    )
+
+
+def half_body(
+    keypoints: Doubles, visible: npt.NDArray[np.float32], center: Doubles, scale: Doubles, rng: np.random.Generator
+) -> tuple[Doubles, Doubles]:
+    """Centre and scale of the upper (more often) or lower half, if enough of it is labelled; else unchanged."""
+    upper, lower = (rows[visible[rows] > 0] for rows in (np.arange(11), np.arange(11, 23)))
+    if (visible > 0).sum() < 9:
+        return center, scale
+    rows = upper if rng.random() < 0.7 else lower
+    if len(rows) < (2 if rows is upper else 3):
+        rows = lower if rows is upper else upper
+    if len(rows) < (2 if rows is upper else 3):
+        return center, scale
+    new_center, new_scale = half_body_box(keypoints, rows)
+    return (new_center, new_scale) if new_scale.min() > 1 else (center, scale)
+
+
+def hsv(image: Image, change: tuple[int, int, int]) -> Image:
+    """Add to hue (modulo 180), saturation and value (clipped) of a BGR picture."""
+    h, s, v = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(np.int16))
+    h = (h + change[0]) % 180
+    s, v = np.clip(s + change[1], 0, 255), np.clip(v + change[2], 0, 255)
+    return cv2.cvtColor(cv2.merge([h, s, v]).astype(np.uint8), cv2.COLOR_HSV2BGR).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -76,21 +142,6 @@ def augment(
     return image, crop.to_input(sample.keypoints), sample.visible
 
 
-def flip(sample: Sample, schema: Schema = COCO_WHOLEBODY) -> Sample:
-    """The mirror image: pixel x becomes w - 1 - x, and left becomes right."""
-    width = sample.image.shape[1]
-    keypoints = sample.keypoints[schema.flip].copy()
-    keypoints[:, 0] = width - 1 - keypoints[:, 0]
-    x0, y0, x1, y1 = sample.box
-    return Sample(
-        np.ascontiguousarray(sample.image[:, ::-1]),
-        keypoints,
-        sample.visible[schema.flip],
-        np.array([width - 1 - x1, y0, width - 1 - x0, y1]),
-        sample.source,
-    )
-
-
 def half_body_box(
     keypoints: npt.NDArray[np.floating], rows: npt.NDArray[np.integer], padding: float = 1.5
 ) -> tuple[Doubles, Doubles]:
@@ -99,48 +150,17 @@ def half_body_box(
     return chosen.mean(axis=0), (chosen.max(axis=0) - chosen.min(axis=0)) * padding
 
 
-def half_body(
-    keypoints: Doubles, visible: npt.NDArray[np.float32], center: Doubles, scale: Doubles, rng: np.random.Generator
-) -> tuple[Doubles, Doubles]:
-    """Centre and scale of the upper (more often) or lower half, if enough of it is labelled; else unchanged."""
-    upper, lower = (rows[visible[rows] > 0] for rows in (np.arange(11), np.arange(11, 23)))
-    if (visible > 0).sum() < 9:
-        return center, scale
-    rows = upper if rng.random() < 0.7 else lower
-    if len(rows) < (2 if rows is upper else 3):
-        rows = lower if rows is upper else upper
-    if len(rows) < (2 if rows is upper else 3):
-        return center, scale
-    new_center, new_scale = half_body_box(keypoints, rows)
-    return (new_center, new_scale) if new_scale.min() > 1 else (center, scale)
-
-
 # What close-ups show: the head, and each hand with its wrist; points that a close-up needs at least.
 _CLOSE_UPS = (
     np.r_[0:5, COCO_WHOLEBODY.parts["face"]],
     np.r_[9, COCO_WHOLEBODY.parts["left_hand"]],
     np.r_[10, COCO_WHOLEBODY.parts["right_hand"]],
 )
+
+
 _LEAST_POINTS = 4
 # Shorter than this in pixels, a head or a hand is only a blur when it fills the input.
 _LEAST_EXTENT = 24
-
-
-def close_up(
-    keypoints: Doubles, visible: npt.NDArray[np.float32], center: Doubles, scale: Doubles, rng: np.random.Generator
-) -> tuple[Doubles, Doubles]:
-    """Centre and scale of the head or of a hand, as in portraits, if enough of one is labelled; else unchanged."""
-    shown = [rows[visible[rows] > 0] for rows in _CLOSE_UPS]
-    chosen = [rows for rows in shown if len(rows) >= _LEAST_POINTS]
-    if not chosen:
-        return center, scale
-    points = keypoints[chosen[rng.integers(len(chosen))]]
-    low, high = points.min(axis=0), points.max(axis=0)
-    extent = float((high - low).max())
-    if extent < _LEAST_EXTENT:
-        return center, scale
-    # From the bare part to a portrait with shoulders.
-    return (low + high) / 2, np.full(2, extent * np.exp(rng.uniform(np.log(1.2), np.log(3.5))))
 
 
 def jitter(
@@ -168,14 +188,6 @@ def shrunk_cut(image: Image, crop: Crop, rng: np.random.Generator) -> Image:
     small = (max(16, round(crop.size[0] * factor)), max(16, round(crop.size[1] * factor)))
     matrix = np.diag([small[0] / crop.size[0], small[1] / crop.size[1]]) @ crop.matrix
     return cv2.resize(Crop(matrix, small).cut(image), crop.size, interpolation=cv2.INTER_LINEAR).astype(np.uint8)
-
-
-def hsv(image: Image, change: tuple[int, int, int]) -> Image:
-    """Add to hue (modulo 180), saturation and value (clipped) of a BGR picture."""
-    h, s, v = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(np.int16))
-    h = (h + change[0]) % 180
-    s, v = np.clip(s + change[1], 0, 255), np.clip(v + change[2], 0, 255)
-    return cv2.cvtColor(cv2.merge([h, s, v]).astype(np.uint8), cv2.COLOR_HSV2BGR).astype(np.uint8)
 
 
 def random_hsv(image: Image, strength: tuple[int, int, int], rng: np.random.Generator) -> Image:
@@ -262,13 +274,3 @@ def compressed(image: Image, quality: int) -> Image:
     """The picture after JPEG of a quality from 0 to 100."""
     packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
-
-
-def cutout(image: Image, rng: np.random.Generator) -> Image:
-    """Blacken one rectangle of 0.2 to 0.4 of each side."""
-    h, w = image.shape[:2]
-    ch, cw = int(h * rng.uniform(0.2, 0.4)), int(w * rng.uniform(0.2, 0.4))
-    top, left = int(rng.integers(h - ch + 1)), int(rng.integers(w - cw + 1))
-    image = image.copy()
-    image[top : top + ch, left : left + cw] = 0
-    return image

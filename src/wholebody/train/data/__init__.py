@@ -1,0 +1,1 @@
+"""People to train on, from files to batches."""

@@ -1,0 +1,183 @@
+"""From a recipe's sources to batches of crops."""
+
+import dataclasses
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from wholebody.codec import SimCC
+from wholebody.data.check import mirrored_heads
+from wholebody.data.ubody import read_ubody
+from wholebody.errors import WholebodyError
+from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.config import Source, TrainConfig
+from wholebody.train.data import augment as aug
+from wholebody.train.data.people import (
+    NOWHERE,
+    Mixture,
+    People,
+    Person,
+    Photographs,
+    Shards,
+    people_of,
+    read_coco_wholebody,
+)
+from wholebody.train.data.pool import read_pool
+from wholebody.train.data.views import Views
+from wholebody.train.lesson import Batch
+
+# A teacher's confidence below this says nothing about where the point is.
+LEAST_CONFIDENCE = 0.2
+
+# Pixels beside the crop where a keypoint is surely not in it.
+_BESIDE = 6
+
+# The body's five points of the head, and the face.
+HEAD = [*range(5), *range(23, 91)]
+
+
+@dataclass(frozen=True)
+class Crops(Dataset[Batch]):
+    """Fresh crops from people: draws of a mixture, augmented and encoded.
+
+    Keypoints that are known not to be in the crop have the weight `absent` and a label of zeros.
+    """
+
+    mixture: Mixture
+    codec: SimCC
+    part_weights: npt.NDArray[np.float32]
+    absent: float
+    early: aug.Augmentation
+    late: aug.Augmentation
+    late_from: int
+
+    def draw(self, numbers: range) -> Batch:
+        """The batch of some draws."""
+        images, keypoints, labels = [], [], []
+        for n in numbers:
+            sample, rng = self.mixture.draw(n)
+            config = self.early if n < self.late_from else self.late
+            crop, points, visible = aug.augment(sample, self.codec.input_size, config, rng)
+            outside = (points < -_BESIDE) | (points > np.array(self.codec.input_size) - 1 + _BESIDE)
+            absent = (visible < 0) | ((visible > 0) & outside.any(axis=1))
+            x, y, weight = self.codec.encode(points, (visible > 0) & ~absent)
+            weight = np.where(absent, np.float32(self.absent), weight * visible)
+            images.append(crop)
+            keypoints.append(np.where(absent[:, None], NOWHERE, points).astype(np.float32))
+            labels.append((x, y, weight * self.part_weights))
+        columns = [images, keypoints, *zip(*labels, strict=True)]
+        return Batch(*(torch.from_numpy(np.stack(column)) for column in columns))
+
+
+@dataclass(frozen=True)
+class Batches(Dataset[Batch | str]):
+    """What one process draws: item i is part i % accumulate of its share of step i // accumulate.
+
+    All processes' shares of a step together are draws step * batch to (step + 1) * batch, however many there are. An
+    item that cannot be read is its error's message, which a worker process can hand over in one line.
+    """
+
+    data: Crops | Views
+    batch: int
+    accumulate: int = 1
+    rank: int = 0
+    world: int = 1
+
+    def __getitem__(self, item: int) -> Batch | str:
+        step, part = divmod(item, self.accumulate)
+        size = self.batch // (self.world * self.accumulate)
+        first = step * self.batch + (self.rank * self.accumulate + part) * size
+        try:
+            return self.data.draw(range(first, first + size))
+        except WholebodyError as error:
+            return str(error)
+
+
+def load_mixture(config: TrainConfig) -> Mixture:
+    """The recipe's data sets with their shares."""
+    sets: list[tuple[People, float]] = []
+    for source in config.sources:
+        found = people(source)
+        weights = {group: len(each) * source.groups.get(group, 1.0) for group, each in found.items()}
+        total = sum(weights.values())
+        for group, each in found.items():
+            sets.append((each, source.share * weights[group] / total if source.share else weights[group]))
+    if len({bool(source.share) for source in config.sources}) > 1:
+        raise WholebodyError(f"recipe {config.name}: give all sources a share of the draws, or none.")
+    return Mixture(sets, config.seed)
+
+
+def people(source: Source, held_out: bool = False) -> dict[str, People]:
+    """The people of a source, by group; of a pool those of one side of its split."""
+    if source.kind == "shards":
+        return {"": Shards(source.path)}
+    if source.kind == "pool":
+        return {group: Photographs(each) for group, each in pool_people(source.path, held_out).items()}
+    if source.kind == "ubody":
+        folder = source.images or Path(source.path) / "images"
+        return {"": Photographs(people_of(read_ubody(source.path, split="train"), folder))}
+    return {"": Photographs(read_coco_wholebody(source.path, source.images))}
+
+
+def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, list[Person]]:
+    """Pseudo-labelled people of one side of a pool's split, by group. Points a teacher was unsure of are unlabelled,
+    and so is a head whose left and right a teacher has exchanged, as it does with the backs of heads."""
+    photos = {photo.file: photo for photo in read_pool(folder) if photo.held_out == held_out}
+    groups: dict[str, list[Person]] = {}
+    for person in read_coco_wholebody(
+        Path(folder) / "pseudo_mediapipe.json", folder, lambda image: image["file_name"] in photos
+    ):
+        visible = np.where(person.visible < LEAST_CONFIDENCE, 0, person.visible).astype(np.float32)
+        if is_mirrored(dataclasses.replace(person, visible=visible)):
+            visible[HEAD] = 0
+        group = photos[person.file.relative_to(folder).as_posix()].group
+        groups.setdefault(group, []).append(dataclasses.replace(person, visible=visible))
+    return groups
+
+
+def is_mirrored(person: Person) -> bool:
+    """Whether the head's left and right are exchanged."""
+    least = max(4.0, 0.02 * float(max(person.box[2:] - person.box[:2])))
+    found = mirrored_heads(person.keypoints[None], person.visible[None] > 0, np.array([least]))
+    return any(bool(wrong[0]) for _, _, wrong in found)
+
+
+def validation_people(config: TrainConfig) -> list[Person]:
+    """The labelled people that the recipe is evaluated on."""
+    groups = [each for source in config.validation for each in people(source, held_out=True).values()]
+    return [person for group in groups if isinstance(group, Photographs) for person in group.people]
+
+
+def part_factors(config: TrainConfig) -> npt.NDArray[np.float32]:
+    """(K,) the recipe's factors on keypoints."""
+    weights = np.ones(len(COCO_WHOLEBODY), dtype=np.float32)
+    for part, factor in config.parts.items():
+        weights[COCO_WHOLEBODY.parts[part]] = factor
+    return weights
+
+
+def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
+    """The recipe's data and the number of its steps."""
+    if config.sources[0].kind == "views":
+        views = Views(Path(config.sources[0].path), codec, config.seed, config.augment.camera)
+        return views, config.epochs * len(views) // config.batch or config.steps
+    mixture = load_mixture(config)
+    steps = config.epochs * sum(len(each) for each, _ in mixture.sets) // config.batch or config.steps
+    strengths = config.augment
+    early = aug.Augmentation(
+        close_up=strengths.close_up,
+        scale=strengths.scale,
+        rotation=strengths.rotation,
+        cutout=strengths.cutout,
+        shrink=strengths.shrink,
+        camera=strengths.camera,
+    )
+    late = dataclasses.replace(early, shift=0.0, scale=(0.75, 1.25), rotation=60.0, cutout=0.5)
+    late_from = math.ceil(strengths.late * steps) * config.batch
+    return Crops(mixture, codec, part_factors(config), config.absent, early, late, late_from), steps

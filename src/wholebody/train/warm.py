@@ -1,0 +1,54 @@
+"""A warm start: the student's backbone learns to see what the teacher's sees."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from wholebody.errors import WholebodyError
+from wholebody.networks.cspnext import CSPNeXt
+from wholebody.networks.rtmpose import RTMPose
+from wholebody.networks.thunder import Thunder
+from wholebody.train.lesson import Batch
+
+
+class WarmStart(nn.Module):
+    """Before stage 1: a backbone with random weights learns what a pretrained one sees, at every stride.
+
+    The published students start from backbones pretrained on bodies. One that starts from random numbers stays for
+    tens of thousands of crops at the mean pose, whether it follows SimCC's labels or a teacher's last feature: both
+    say little to its first layers. So here each of its stages answers for the teacher's map of the same stride,
+    through a 1x1 convolution that is thrown away.
+
+    Args:
+        student: its backbone learns; the head stays as it is.
+        teacher: its backbone is a `Thunder`.
+    """
+
+    def __init__(self, student: RTMPose, teacher: RTMPose) -> None:
+        super().__init__()
+        if not isinstance(student.backbone, CSPNeXt) or not isinstance(teacher.backbone, Thunder):
+            raise WholebodyError("a warm start is for RTMPose's sizes, from a network with Thunder's encoder.")
+        self.network = student
+        student.head.requires_grad_(False)
+        own = (student.backbone.channels // 8, student.backbone.channels // 4, student.backbone.channels // 2)
+        pairs = zip((*own, student.backbone.channels), (*teacher.backbone.stage_channels, 1280), strict=True)
+        self.aligns = nn.ModuleList(nn.Conv2d(mine, theirs, 1) for mine, theirs in pairs)
+        self._teacher = (teacher.requires_grad_(False).eval(),)
+
+    def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
+        """Terms "stride4" to "stride32": the share of the map's variance that is not explained, 1 at first."""
+        teacher = self._teacher[0].to(batch.images.device)
+        with torch.no_grad():
+            seen = cast(Thunder, teacher.backbone).stages(teacher.normalise(batch.images))
+        maps = cast(CSPNeXt, self.network.backbone).stages(self.network.normalise(batch.images))
+        return {
+            f"stride{4 << i}": unexplained(align(mine).float(), theirs.float())
+            for i, (align, mine, theirs) in enumerate(zip(self.aligns, maps, seen, strict=True))
+        }
+
+
+def unexplained(prediction: Tensor, target: Tensor) -> Tensor:
+    """The squared error of maps (N, C, h, w) over the variance of their channels: 1 for the mean, 0 for the target."""
+    spread = (target - target.mean(dim=(0, 2, 3), keepdim=True)).square().mean()
+    return (prediction - target).square().mean() / spread.clamp(min=1e-6)
