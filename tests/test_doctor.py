@@ -1,7 +1,7 @@
 import pytest
 
 from networks import save_detector, save_pose
-from wholebody import doctor
+from wholebody.commands import doctor
 from wholebody.wholebody import WholeBody
 
 

@@ -137,7 +137,7 @@ def machine(monkeypatch):
     def can(*words):
         monkeypatch.setattr(choose, "int8_is_fast", lambda: "int8" in words)
         monkeypatch.setattr(choose, "_computes_bf16", lambda: "bf16" in words)
-        monkeypatch.setattr(choose, "_no_openvino", lambda: None if "openvino" in words else "needs an extra")
+        monkeypatch.setattr(choose, "no_openvino", lambda: None if "openvino" in words else "needs an extra")
 
     return can
 

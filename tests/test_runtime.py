@@ -12,8 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from wholebody import runtime
+from wholebody.commands import doctor
+from wholebody.commands.doctor import duplicates, providers
 from wholebody.errors import WholebodyError
-from wholebody.runtime import choose
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Tensor, notice
 
@@ -227,12 +228,12 @@ def test_auto_is_quiet_where_nothing_was_promised(tmp_path, monkeypatch, caplog)
 @pytest.mark.filterwarnings("ignore:Specified provider")
 def test_providers(tmp_path, monkeypatch):
     pretend(monkeypatch, "DmlExecutionProvider")
-    monkeypatch.setattr(choose, "_no_openvino", lambda: "needs an extra")
-    listed = {provider.device: provider for provider in runtime.providers()}
+    monkeypatch.setattr(doctor, "no_openvino", lambda: "needs an extra")
+    listed = {provider.device: provider for provider in providers()}
     assert list(listed) == [*runtime.PROVIDERS, "openvino"]
     assert [device for device, provider in listed.items() if provider.available] == ["directml", "cpu"]
     assert "onnxruntime-gpu" in listed["cuda"].reason and listed["cpu"].reason == ""
-    tried = {provider.device: provider for provider in runtime.providers(network(tmp_path / "a.onnx"))}
+    tried = {provider.device: provider for provider in providers(network(tmp_path / "a.onnx"))}
     assert [device for device, provider in tried.items() if provider.available] == ["cpu"]
     assert "did not load" in tried["directml"].reason
 
@@ -260,7 +261,7 @@ def test_duplicates(tmp_path, monkeypatch, installed, expected):
     monkeypatch.setattr(
         importlib.metadata, "distributions", lambda: importlib.metadata.Distribution.discover(path=[str(tmp_path)])
     )
-    assert runtime.duplicates() == expected
+    assert duplicates() == expected
 
 
 @dataclass(frozen=True)

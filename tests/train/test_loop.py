@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from people import shards_of_people
 from wholebody.errors import WholebodyError
-from wholebody.train import loop
+from wholebody.train import labels, loop
 from wholebody.train.build import build
 from wholebody.train.config import Optim, Source, TrainConfig
 from wholebody.train.data.augment import Augmentation

@@ -1,6 +1,6 @@
 """Running a network: a `Session` takes one batch and gives arrays back, whatever runs underneath."""
 
-from wholebody.runtime.choose import Provider, duplicates, int8_is_fast, open_session, providers
+from wholebody.runtime.choose import int8_is_fast, open_session
 from wholebody.runtime.ort import AUTO, DEVICES, PROVIDERS, OrtSession
 from wholebody.runtime.session import PRECISIONS, Precision, Session, Tensor, float_file, input_size, int8_file, notes
 
@@ -11,15 +11,12 @@ __all__ = [
     "PROVIDERS",
     "OrtSession",
     "Precision",
-    "Provider",
     "Session",
     "Tensor",
-    "duplicates",
     "float_file",
     "input_size",
     "int8_file",
     "int8_is_fast",
     "notes",
     "open_session",
-    "providers",
 ]

@@ -11,15 +11,13 @@ in; bf16, which only OpenVINO has; and int8, for which there has to be a file of
 import difflib
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from wholebody.errors import WholebodyError
-from wholebody.runtime.ort import AUTO, DEVICES, PROVIDERS, absent, described, open_ort
+from wholebody.runtime.ort import AUTO, DEVICES, absent, described, open_ort
 from wholebody.runtime.session import PRECISIONS, Precision, Session, float_file, int8_file, notes, notice
 
 # Devices that are the processor: only there is there a choice of precision.
@@ -52,7 +50,7 @@ def open_session(
         raise WholebodyError(f"device {device!r} is unknown.{_closest(device)} Choose one of {', '.join(DEVICES)}.")
     if precision not in PRECISIONS:
         raise WholebodyError(f"precision {precision!r} is unknown. Choose one of {', '.join(PRECISIONS)}.")
-    if device == "openvino" and (why := _no_openvino()):
+    if device == "openvino" and (why := no_openvino()):
         raise WholebodyError(f"device 'openvino' {why}, or choose another device.")
     if precision in ("bf16", "int8") and device not in _PROCESSOR:
         raise WholebodyError(f"precision {precision} is for processors: choose fp32, or device cpu.")
@@ -87,12 +85,12 @@ def _on_processor(path: Path, device: str, threads: int | None, precision: Preci
     small = int8_file(path)
     chosen = precision
     if precision == "auto":
-        bf16 = device != "cpu" and _no_openvino() is None and _computes_bf16()
+        bf16 = device != "cpu" and no_openvino() is None and _computes_bf16()
         chosen = "int8" if small.is_file() and int8_is_fast() else "bf16" if bf16 else "fp32"
     if chosen == "bf16":
         if device == "cpu":
             raise WholebodyError("ONNX Runtime has no bf16 on a processor: choose device openvino.")
-        if why := _no_openvino():
+        if why := no_openvino():
             raise WholebodyError(f"precision bf16 {why}, or choose another precision.")
     if chosen == "int8":
         if not small.is_file():
@@ -139,7 +137,7 @@ def _computes_bf16() -> bool:
     return computes_bf16()
 
 
-def _no_openvino() -> str | None:
+def no_openvino() -> str | None:
     """What is missing for OpenVINO; None if it is there."""
     if importlib.util.find_spec("openvino") is None:
         return "needs an extra: pip install 'wholebody[openvino]'"
@@ -170,43 +168,3 @@ def _check_file(path: Path) -> None:
 def _closest(word: str) -> str:
     close = difflib.get_close_matches(word.lower(), DEVICES, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
-
-
-@dataclass(frozen=True)
-class Provider:
-    """A line of `wholebody doctor`: a device, whether it works, and if not, why not."""
-
-    device: str
-    name: str
-    available: bool
-    reason: str
-
-
-def providers(model: str | os.PathLike[str] | None = None) -> list[Provider]:
-    """What each device would run on. With a model's path, every device present is tried on it, which may take long."""
-    found = []
-    for device, (name, _) in PROVIDERS.items():
-        why = absent(device)
-        if why is None and model is not None:
-            opened = open_ort(Path(model), device, None)
-            why = opened if isinstance(opened, str) else None
-        found.append(Provider(device, name, why is None, why or ""))
-    why = _no_openvino()
-    if why is None and model is not None:
-        try:
-            open_session(model, "openvino")
-        except WholebodyError as error:
-            why = str(error)
-    found.append(Provider("openvino", "OpenVINO", why is None, why or ""))
-    return found
-
-
-def duplicates() -> dict[str, tuple[str, ...]]:
-    """Import names that several installed packages fight over: they overwrite each other's files.
-
-    Returns:
-        For instance {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}; empty when all is well.
-    """
-    owners = importlib.metadata.packages_distributions()
-    names = {module: tuple(sorted(set(owners.get(module, ())))) for module in ("onnxruntime", "cv2")}
-    return {module: packages for module, packages in names.items() if len(packages) > 1}

@@ -1,10 +1,12 @@
 """`wholebody doctor`: what this machine runs, what it does not and why, and where the time goes."""
 
+import importlib.metadata
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,15 @@ from wholebody.errors import WholebodyError
 from wholebody.evaluate.speed.precision import fastest, table, time_precisions
 from wholebody.files import cache_folder
 from wholebody.images import read_image
-from wholebody.runtime.choose import duplicates, providers
+from wholebody.runtime.choose import no_openvino, open_session
+from wholebody.runtime.ort import PROVIDERS, absent, open_ort
 from wholebody.runtime.session import input_size
 from wholebody.weights.lookup import find
 from wholebody.weights.manifest import MANIFEST
 from wholebody.wholebody import DETECTOR, POSE, WholeBody
 
-SAMPLE = Path(__file__).parent / "sample.jpg"
+SAMPLE = Path(__file__).parents[1] / "sample.jpg"
+
 PACKAGES = ("wholebody", "numpy", "opencv-python-headless", "onnxruntime", "av", "openvino", "torch")
 
 
@@ -125,3 +129,43 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A line of `wholebody doctor`: a device, whether it works, and if not, why not."""
+
+    device: str
+    name: str
+    available: bool
+    reason: str
+
+
+def providers(model: str | os.PathLike[str] | None = None) -> list[Provider]:
+    """What each device would run on. With a model's path, every device present is tried on it, which may take long."""
+    found = []
+    for device, (name, _) in PROVIDERS.items():
+        why = absent(device)
+        if why is None and model is not None:
+            opened = open_ort(Path(model), device, None)
+            why = opened if isinstance(opened, str) else None
+        found.append(Provider(device, name, why is None, why or ""))
+    why = no_openvino()
+    if why is None and model is not None:
+        try:
+            open_session(model, "openvino")
+        except WholebodyError as error:
+            why = str(error)
+    found.append(Provider("openvino", "OpenVINO", why is None, why or ""))
+    return found
+
+
+def duplicates() -> dict[str, tuple[str, ...]]:
+    """Import names that several installed packages fight over: they overwrite each other's files.
+
+    Returns:
+        For instance {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}; empty when all is well.
+    """
+    owners = importlib.metadata.packages_distributions()
+    names = {module: tuple(sorted(set(owners.get(module, ())))) for module in ("onnxruntime", "cv2")}
+    return {module: packages for module, packages in names.items() if len(packages) > 1}

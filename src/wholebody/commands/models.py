@@ -1,0 +1,86 @@
+"""`wholebody models`, `wholebody doctor` and `wholebody export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from wholebody.errors import WholebodyError
+
+
+def models() -> int:
+    """List the networks: bundled ones, and released ones that are downloaded when first used.
+
+    WHOLEBODY_OFFLINE=1 forbids every download; WHOLEBODY_CACHE names the folder they go to.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from wholebody.files import cache_folder
+    from wholebody.weights.lookup import rows
+
+    found = rows()
+    licences = list(dict.fromkeys(row["licence"] for row in found))
+    columns = ("name", "kind", "input", "size", "here", "about")
+    table = Table(*columns, "licence", box=None, pad_edge=False)
+    for row in found:
+        table.add_row(*(row[column] for column in columns), f"({licences.index(row['licence']) + 1})")
+    console = Console()
+    console.print(table)
+    for number, licence in enumerate(licences, 1):
+        console.print(f"({number}) {licence}", highlight=False)
+    console.print(f"Downloads go to {cache_folder()}. Any .onnx file works too: --pose FILE, --detector FILE.")
+    return 0
+
+
+def doctor() -> int:
+    """Say what this machine runs: versions, providers and why others are not used, clashes, the time of each stage."""
+    from wholebody.commands.doctor import report
+
+    return report()
+
+
+def export(
+    weights: Annotated[Path, tyro.conf.Positional],
+    target: Annotated[Path, tyro.conf.Positional],
+    /,
+    plain: bool = False,
+    half: bool = False,
+) -> int:
+    """Turn a pose checkpoint (.pth, .safetensors) into an ONNX file (needs the train extra).
+
+    "wholebody export wholebody-133 plain.onnx --plain" gives a network of this package to rtmlib and others that know
+    only the official layout.
+
+    Args:
+        weights: The checkpoint: released RTMPose or DWPose, a distiller's, or one trained here. With --plain also an
+            .onnx file of this package, or its name.
+        target: The .onnx file.
+        plain: The official layout: normalised float crops in, SimCC logits out. Otherwise uint8 crops go in and
+            keypoints and scores come out as well.
+        half: Store the weights in 16 bits; the network still computes in 32.
+    """
+    if weights.suffix.lower() not in (".pth", ".pt", ".safetensors"):
+        if not plain or half:
+            raise WholebodyError(f"{weights}: only --plain can be had of what is ONNX already. Give the checkpoint.")
+        need("onnx", "train")
+        from wholebody.export.plain import plain_layout
+        from wholebody.pose.load import onnx_file
+
+        plain_layout(onnx_file(weights, "pose"), target)
+        print(f"{target}: {target.stat().st_size / 1e6:.1f} MB in the official layout, the same logits")
+        return 0
+    need("torch", "train")
+    from wholebody.export.convert import export_pose
+    from wholebody.networks.checkpoints import load_pose
+
+    export_pose(load_pose(weights), target, fused=not plain, storage="float16" if half else "float32")
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, the same outputs as the checkpoint")
+    return 0
+
+
+def need(module: str, extra: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise WholebodyError(f"this command needs {module}: pip install 'wholebody[{extra}]'.")

@@ -1,0 +1,166 @@
+"""`wholebody train` and `wholebody distill`."""
+
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from wholebody.commands.models import need
+from wholebody.console import _progress
+from wholebody.errors import WholebodyError
+
+
+def train(words: Sequence[str]) -> int:
+    """Train a pose network by a recipe (needs the train extra). Run again to go on where a stopped run ended."""
+    from wholebody.train.recipes import RECIPES
+
+    recipe, rest = _recipe("train", words, RECIPES)
+    need("torch", "train")
+    run = _configured("train", recipe, rest, RECIPES[recipe](), TRAIN_HELP)
+    from wholebody.train.loop import fit
+
+    fit(run.recipe, run.out)
+    return 0
+
+
+TRAIN_HELP = """Train a pose network by a recipe (needs the train extra).
+
+    "wholebody train teacher --out work/teacher" trains the bundled pose network, or goes on where a stopped run ended.
+
+    "wholebody train teacher --out work/mine --data pool:photos=0.7 shards:work/synth=0.3 --optim.lr 1e-3": other data.
+
+    "torchrun --nproc-per-node 8 -m wholebody.cli train teacher --out work/teacher" in eight processes.
+    """
+
+
+def distill(words: Sequence[str]) -> int:
+    """Train a small network from a larger one, in DWPose's two stages; or without labels, on your own pictures."""
+    from wholebody.train.recipes import DISTILLATIONS
+
+    if words and words[0].startswith("--") and words[0] not in ("--help", "-h"):
+        need("torch", "train")
+        status: int = tyro.cli(_adapt, prog="wholebody distill", args=words)
+        return status
+    recipe, rest = _recipe("distill", words, DISTILLATIONS)
+    need("torch", "train")
+    run = _configured("distill", recipe, rest, DISTILLATIONS[recipe](), DISTILL_HELP)
+    from wholebody.train.engine.parallel import is_first
+    from wholebody.train.stages import distil
+
+    result = distil(run.recipe, run.out, run.stages)
+    if is_first():
+        print(f"{result}: {result.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+DISTILL_HELP = """Train a small network from a larger one, in DWPose's two stages (needs the train extra).
+
+    "wholebody distill student-t --out work/student-t" runs stage 1, stage 2 and the export; stopped, it goes on.
+
+    "wholebody distill student-t --out work/student-t --stages 2" runs the second stage on the result of the first.
+
+    "wholebody distill dwpose-m --out work/dwpose-m --first.distill.beta 0.2" is a published pair with another weight.
+    """
+
+
+def _adapt(
+    images: tuple[Path, ...],
+    teacher: tuple[str, ...],
+    student: str,
+    out: Path,
+    detector: str = "person",
+    steps: int = 600,
+    batch: int = 32,
+    lr: float = 5e-4,
+    every: int = 5,
+    threshold: float | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
+) -> int:
+    """Adapt a small network to your own pictures or videos, without any label: a teacher's logits are all it follows.
+
+    "wholebody distill --images dance/ --teacher big.safetensors --student small.safetensors --out work/mine"
+
+    Args:
+        images: Pictures, videos, or folders of them.
+        teacher: Names of `wholebody models` or files (.onnx, .pth, .safetensors); several are averaged.
+        student: A checkpoint to start from, or t, s, m, l, x for random weights.
+        out: Folder for weights, state and the exported network.
+        detector: Person detector: a name or a file, or none for pictures that show one person each.
+        steps: Training steps.
+        batch: Crops per step.
+        lr: Highest learning rate.
+        every: Frames of a video from one that is used to the next.
+        threshold: Lowest score of a person.
+        precision: bf16 only where the processor computes in it.
+    """
+    from wholebody.train.adapt import Footage, adapt
+
+    footage = Footage(images, detector, every, threshold)
+    result = adapt(footage, teacher, student, out, steps, batch, lr, precision, _progress)
+    print(f"{result}: {result.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _recipe(command: str, words: Sequence[str], recipes: Mapping[str, object]) -> tuple[str, list[str]]:
+    """The recipe's name, and the options after it."""
+    known = ", ".join(recipes)
+    if not words or words[0] in ("-h", "--help"):
+        how = TRAIN_HELP if command == "train" else DISTILL_HELP
+        print(f"usage: wholebody {command} RECIPE --out FOLDER [options]\n\n{inspect.cleandoc(how)}\n")
+        print(f"Recipes: {known}.\nwholebody {command} RECIPE --help lists the options and what the recipe has there.")
+        if command == "distill":
+            print("wholebody distill --images PATHS --teacher NAME --student NAME --out FOLDER needs no recipe.")
+        raise SystemExit(0 if words else 2)
+    if words[0] not in recipes:
+        close = difflib.get_close_matches(words[0], recipes, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise WholebodyError(f"no recipe {words[0]!r}.{hint} There are {known}.")
+    return words[0], list(words[1:])
+
+
+def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text: str) -> Any:
+    """A recipe with single fields overridden: `out`, `recipe` and, of a distillation, `stages`."""
+    from dataclasses import make_dataclass, replace
+
+    from wholebody.train.config import TwoStages, parse_source
+
+    fields: list[Any] = [
+        ("out", Annotated[Path, tyro.conf.arg(help="Folder for weights, state and figures.")]),
+        (
+            "data",
+            Annotated[
+                tuple[str, ...],
+                tyro.conf.arg(help="Data instead of the recipe's: KIND:PATH[:IMAGES][=SHARE], several for a mixture."),
+            ],
+            (),
+        ),
+        (
+            "validate_on",
+            Annotated[tuple[str, ...], tyro.conf.arg(help="People to evaluate on, written in the same way.")],
+            (),
+        ),
+    ]
+    if isinstance(recipe, TwoStages):
+        fields.append(("stages", Annotated[tuple[Literal[1, 2], ...], tyro.conf.arg(help="Which to run.")], (1, 2)))
+    # The recipe's class is only known here, which a type checker does not follow.
+    kind: Any = type(recipe)
+    marker: Any = Annotated[kind, tyro.conf.arg(name="")]
+    run: Any = tyro.cli(
+        make_dataclass("Run", [*fields, ("recipe", marker, recipe)], frozen=True),
+        prog=f"wholebody {command} {name}",
+        description=inspect.cleandoc(text),
+        args=words,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    changes: dict[str, Any] = {
+        field: tuple(map(parse_source, given))
+        for field, given in (("sources", run.data), ("validation", run.validate_on))
+        if given
+    }
+    if isinstance(recipe, TwoStages):
+        changed = TwoStages(replace(run.recipe.first, **changes), replace(run.recipe.second, **changes))
+        return replace(run, recipe=changed)
+    return replace(run, recipe=replace(run.recipe, **changes))
