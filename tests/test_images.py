@@ -12,7 +12,17 @@ from PIL import Image
 
 import oracle as formula
 from wholebody.errors import WholebodyError
-from wholebody.images import MAX_SIDE, as_image, find_images, image_size, read_image, write_image
+from wholebody.images import (
+    MAX_SIDE,
+    as_image,
+    decode_image,
+    encoded_size,
+    find_images,
+    image_size,
+    is_picture,
+    read_image,
+    write_image,
+)
 
 PICTURE = formula.image(40, 60)
 # Four flat corners: survive lossy formats and tell every orientation apart.
@@ -63,6 +73,8 @@ def read(tmp_path):
         path.write_bytes(data)
         image = read_image(path)
         assert image_size(path) == image.shape[1::-1]
+        assert is_picture(data) and sorted(encoded_size(data)) == sorted(image.shape[:2])
+        np.testing.assert_array_equal(decode_image(data), image)
         return image
 
     return read
@@ -81,6 +93,14 @@ def test_a_size_is_read_from_the_header(tmp_path, monkeypatch, orientation):
         path.write_bytes(data)
         with pytest.raises(WholebodyError, match=says):
             image_size(path)
+
+
+def test_bytes_are_refused_under_their_name():
+    for data, says in ((b"", "empty"), (b"dear all", "not a picture"), (png_of(20000, 20000), "more than")):
+        for read in (decode_image, encoded_size):
+            with pytest.raises(WholebodyError, match=f"photo 3: .*{says}"):
+                read(data, "photo 3")
+    assert not is_picture(b"") and not is_picture(b"dear all")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])

@@ -46,15 +46,15 @@ def read_image(path: str | os.PathLike[str]) -> Image:
         WholebodyError: the file is missing, unreadable, empty, cut off, damaged, of a kind not read here, or larger
             than MAX_PIXELS or MAX_SIDE.
     """
-    data, parse = _read(Path(path))
-    try:
-        header = parse(data)
-    except (struct.error, IndexError) as error:
-        raise WholebodyError(f"{path}: the picture is cut off or damaged. Copy or download it again.") from error
-    width, height = header.size
-    _check_size(width, height, f"{path}")
+    data, _ = _read(Path(path))
+    return decode_image(data, f"{path}")
+
+
+def decode_image(data: bytes, name: str = "the picture") -> Image:
+    """`read_image` for a file that is in memory already; `name` stands in front of every error."""
+    header = _header(data, name)
     if not header.complete:
-        raise WholebodyError(f"{path}: the picture is cut off (its end is missing). Copy or download it again.")
+        raise WholebodyError(f"{name}: the picture is cut off (its end is missing). Copy or download it again.")
     # The header tells the orientation, because OpenCV applies it only without alpha and, to some formats, only in
     # newer versions.
     flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -64,10 +64,28 @@ def read_image(path: str | os.PathLike[str]) -> Image:
         decoded = None
     if decoded is None:
         reason = "the picture is damaged, or its samples are of an uncommon kind"
-        raise WholebodyError(f"{path}: {reason}. Save it again as JPEG or PNG.")
+        raise WholebodyError(f"{name}: {reason}. Save it again as JPEG or PNG.")
     if decoded.dtype == np.uint16:
         decoded = np.right_shift(decoded.view(np.uint16), 8).astype(np.uint8)
     return _upright(_bgr(decoded), header.orientation)
+
+
+def encoded_size(data: bytes, name: str = "the picture") -> tuple[int, int]:
+    """(width, height) as stored, before any turn, of a picture that is in memory: its header alone is read.
+
+    Raises:
+        WholebodyError: as `decode_image`, but damage behind the header is not seen.
+    """
+    return _header(data, name).size
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether the first bytes are those of a kind of picture that is read here."""
+    try:
+        _parser(data[:16], "")
+    except WholebodyError:
+        return False
+    return True
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -227,7 +245,18 @@ def _read(path: Path, limit: int = -1) -> tuple[bytes, Callable[[bytes], _Header
         raise WholebodyError(f"{path}: cannot be read ({reason}). Check its permissions.") from error
 
 
-def _parser(start: bytes, path: Path) -> Callable[[bytes], _Header]:
+def _header(data: bytes, name: str) -> _Header:
+    """What the header says, and that the size is one we decode."""
+    parse = _parser(data[:16], name)
+    try:
+        header = parse(data)
+    except (struct.error, IndexError) as error:
+        raise WholebodyError(f"{name}: the picture is cut off or damaged. Copy or download it again.") from error
+    _check_size(*header.size, name)
+    return header
+
+
+def _parser(start: bytes, path: Path | str) -> Callable[[bytes], _Header]:
     if not start:
         raise WholebodyError(f"{path}: the file is empty. Copy or download it again.")
     for signature, parse in _PARSERS.items():
