@@ -57,6 +57,11 @@ class Schema:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def edges_from_one(self) -> tuple[tuple[int, int], ...]:
+        """`edges` as pairs of numbers that count from 1, as COCO's annotation files and supervision have skeletons."""
+        return tuple((edge.a + 1, edge.b + 1) for edge in self.edges)
+
     def __repr__(self) -> str:
         return f"Schema({self.name!r}, {len(self)} keypoints)"
 

@@ -2,13 +2,18 @@
 
 model = WholeBody()
 poses = model("photo.jpg")          # detector, then pose network
+poses = model(jpeg)                 # the bytes of a file, or an open one
+poses = model(tensor, rgb=True)     # RGB, uint8 or floats of 0..1, numpy or torch
 poses = model(frame)                # (H, W, 3) uint8 BGR, as OpenCV reads it
 poses = model(frame, boxes)         # people are known already: no detector
 several = model.images([a, b, c])   # people of all pictures share batches
 """
 
 import os
+import pickle
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -39,6 +44,9 @@ class Detector(Protocol):
 
 class WholeBody:
     """A detector and a pose network. May be shared by threads: a call changes nothing in it.
+
+    It pickles as the names, paths and options it was made of, and opens its networks again where it is unpickled: in a
+    worker process, on another machine. A `TopDown` or `YOLOX` of your own does not pickle: give its file.
 
     Attributes:
         pose: the pose network.
@@ -76,6 +84,16 @@ class WholeBody:
             WholebodyError: a network cannot be found, downloaded or opened, or is of the wrong kind.
         """
 
+        self._options: dict[str, Any] = {
+            "pose": _rooted(pose),
+            "detector": _rooted(detector),
+            "device": device,
+            "threads": threads,
+            "precision": precision,
+            "threshold": threshold,
+            "flip": flip,
+        }
+
         def opened(name: str | os.PathLike[str], kind: weights.Kind, build: Callable[[Session], Network]) -> Network:
             path = weights.find(name, kind=kind)
             lacking = precision == "int8" and kind == "detector" and not int8_file(path).is_file()
@@ -94,15 +112,25 @@ class WholeBody:
         self.pose = pose
         self.detector = detector
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        for name in ("pose", "detector"):
+            if isinstance(self._options[name], (TopDown, YOLOX)):
+                raise pickle.PicklingError(
+                    f"an open {name} network does not pickle. Make WholeBody of its file's path."
+                )
+        return partial(type(self), **self._options), ()
+
     def __repr__(self) -> str:
         return f"WholeBody(pose={self.pose!r}, detector={self.detector!r})"
 
-    def __call__(self, image: Any, boxes: npt.ArrayLike | None = None) -> Poses:
+    def __call__(self, image: Any, boxes: npt.ArrayLike | None = None, *, rgb: bool = False) -> Poses:
         """Everyone in one picture.
 
         Args:
-            image: a path, a uint8 array (H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey, or a PIL image.
+            image: a path, the bytes of a file or an open file, a uint8 array (H, W, 3) BGR, (H, W, 4) BGRA or (H, W)
+                grey, or a PIL image (see `images.as_image`).
             boxes: (N, 4) xyxy in pixels of the picture, to be used instead of the detector's; [] is nobody.
+            rgb: an array's channels are R, G, B; then it may be a tensor too, and hold floats of 0..1.
 
         Returns:
             Poses in pixels of the picture, the surest box first, or in the order of `boxes`; empty where nobody is.
@@ -110,17 +138,21 @@ class WholeBody:
         Raises:
             WholebodyError: the picture cannot be read or is none, a box makes no sense, or a network fails.
         """
-        return self.images([image], None if boxes is None else [boxes])[0]
+        return self.images([image], None if boxes is None else [boxes], rgb=rgb)[0]
 
-    def images(self, images: Sequence[Any], boxes: Sequence[npt.ArrayLike | None] | None = None) -> list[Poses]:
+    def images(
+        self, images: Sequence[Any], boxes: Sequence[npt.ArrayLike | None] | None = None, *, rgb: bool = False
+    ) -> list[Poses]:
         """Everyone in each of several pictures; people of all of them share batches.
 
         All pictures are held in memory at once: pass a folder of thousands in parts.
 
         Args:
-            images: see `__call__`. boxes: for each picture its boxes, or None for the detector's.
+            images: see `__call__`; a batch (B, H, W, 3) is B of them.
+            boxes: for each picture its boxes, or None for the detector's.
+            rgb: see `__call__`.
         """
-        pictures = [as_image(image) for image in images]
+        pictures = [as_image(image, rgb=rgb) for image in images]
         given = [None] * len(pictures) if boxes is None else list(boxes)
         if len(given) != len(pictures):
             raise WholebodyError(f"{len(pictures)} images and {len(given)} lists of boxes: give one for each image.")
@@ -133,3 +165,11 @@ class WholeBody:
             return self.detector.images(images) if images else []
         whole = (np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32) for image in images)
         return [(box, np.ones(1, np.float32)) for box in whole]
+
+
+def _rooted(name: Any) -> Any:
+    """A file's path so that it is found from another folder too; names and networks as they are."""
+    if isinstance(name, (str, os.PathLike)) and os.fspath(name) not in weights.MANIFEST:
+        path = Path(name).expanduser()
+        return str(path.absolute()) if path.is_file() else name
+    return name
