@@ -19,7 +19,7 @@ LEVELS = {
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules.split()}
 # Rooms of their own: what is in there may use levels 0 and 1, and the modules named.
-ROOMS = {"train": {"evaluate", "datacheck", "estimate", "detect", "video", "frames"}, "synth": set()}
+ROOMS = {"train": {"evaluate", "datacheck", "estimate", "detect", "video", "frames"}, "synth": set(), "align": set()}
 HEAVY = ("torch", "ray", "gradio", "onnx", "onnxruntime", "onnxscript", "fastapi", "hotcoco", "tensorboard", "openvino")
 
 
