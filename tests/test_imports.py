@@ -11,15 +11,20 @@ import wholebody
 
 SOURCE = Path(wholebody.__file__).parent
 LEVELS = {
-    0: "errors files poses schema geometry",
+    0: "errors files poses schema geometry choose canvas",
     1: "codec runtime openvino_session weights images draw formats annotations plots",
     2: "detect estimate track smooth video parts evaluate datacheck frames sheets",
-    3: "wholebody export batch serve demo bench doctor measure report compare pipeline jobs camera speeds",
+    3: "wholebody export batch serve demo bench doctor measure report compare pipeline jobs camera speeds turn",
     4: "cli __main__",
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules.split()}
 # Rooms of their own: what is in there may use levels 0 and 1, and the modules named.
-ROOMS = {"train": {"evaluate", "datacheck", "estimate", "detect", "video", "frames"}, "synth": set(), "align": set()}
+ROOMS = {
+    "train": {"evaluate", "datacheck", "estimate", "detect", "video", "frames"},
+    "synth": set(),
+    "align": set(),
+    "compat": {"align", "wholebody", "detect", "estimate", "track", "video", "pipeline"},
+}
 HEAVY = ("torch", "ray", "gradio", "onnx", "onnxruntime", "onnxscript", "fastapi", "hotcoco", "tensorboard", "openvino")
 
 
