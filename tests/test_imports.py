@@ -24,6 +24,7 @@ ROOMS = {
     "synth": set(),
     "align": set(),
     "compat": {"align", "wholebody", "detect", "estimate", "track", "video", "pipeline"},
+    "batch": {"video", "pipeline", "wholebody"},
 }
 HEAVY = ("torch", "ray", "gradio", "onnx", "onnxruntime", "onnxscript", "fastapi", "hotcoco", "tensorboard", "openvino")
 
