@@ -99,10 +99,14 @@ def test_a_size_is_read_from_the_header(tmp_path, monkeypatch, orientation):
 
 
 def test_bytes_are_refused_under_their_name():
-    for data, says in ((b"", "empty"), (b"dear all", "not a picture"), (png_of(20000, 20000), "more than")):
+    cut = encoded(PICTURE, ".jpg")[:100]
+    for data, says in ((b"", "empty"), (b"dear all", "not a picture"), (cut, "cut off")):
         for read in (decode_image, encoded_size):
             with pytest.raises(WholebodyError, match=f"photo 3: .*{says}"):
                 read(data, "photo 3")
+    with pytest.raises(WholebodyError, match="photo 3: 20000 x 20000 is more than"):
+        decode_image(png_of(20000, 20000), "photo 3")
+    assert encoded_size(png_of(20000, 20000)) == (20000, 20000)
     assert not is_picture(b"") and not is_picture(b"dear all")
 
 

@@ -57,6 +57,7 @@ def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture"
     """`read_image` for a file that is in memory already; `name` stands in front of every error."""
     data = bytes(data)
     header = _header(data, name)
+    _check_size(*header.size, name)
     if not header.complete:
         raise WholebodyError(f"{name}: the picture is cut off (its end is missing). Copy or download it again.")
     # The header tells the orientation, because OpenCV applies it only without alpha and, to some formats, only in
@@ -77,8 +78,10 @@ def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture"
 def encoded_size(data: bytes, name: str = "the picture") -> tuple[int, int]:
     """(width, height) as stored, before any turn, of a picture that is in memory: its header alone is read.
 
+    Any size is given back, also one that `decode_image` refuses.
+
     Raises:
-        WholebodyError: as `decode_image`, but damage behind the header is not seen.
+        WholebodyError: the header is cut off or damaged, or not of a kind read here.
     """
     return _header(data, name).size
 
@@ -333,14 +336,11 @@ def _read(path: Path, limit: int = -1) -> tuple[bytes, Callable[[bytes], _Header
 
 
 def _header(data: bytes, name: str) -> _Header:
-    """What the header says, and that the size is one we decode."""
     parse = _parser(data[:16], name)
     try:
-        header = parse(data)
+        return parse(data)
     except (struct.error, IndexError) as error:
         raise WholebodyError(f"{name}: the picture is cut off or damaged. Copy or download it again.") from error
-    _check_size(*header.size, name)
-    return header
 
 
 def _parser(start: bytes, path: Path | str) -> Callable[[bytes], _Header]:

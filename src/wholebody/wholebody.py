@@ -156,11 +156,12 @@ class WholeBody:
         given = [None] * len(pictures) if boxes is None else list(boxes)
         if len(given) != len(pictures):
             raise WholebodyError(f"{len(pictures)} images and {len(given)} lists of boxes: give one for each image.")
-        searched = iter(self._detect([image for image, known in zip(pictures, given, strict=True) if known is None]))
+        searched = iter(self.detect([image for image, known in zip(pictures, given, strict=True) if known is None]))
         people = [next(searched) if known is None else (known, None) for known in given]
         return self.pose.images(pictures, [rows for rows, _ in people], [scores for _, scores in people])
 
-    def _detect(self, images: Sequence[Image]) -> list[Detections]:
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """For each (H, W, 3) uint8 BGR picture its people: boxes (N, 4) xyxy, and box_scores (N,), the surest first."""
         if self.detector is not None:
             return self.detector.images(images) if images else []
         whole = (np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32) for image in images)
