@@ -79,7 +79,7 @@ class TopDown:
         decoded = len(points) == 2 and self.codec is None
         heads = _heads([tensor for tensor in self.session.outputs if not (decoded and tensor in points)])
         if isinstance(self.codec, (SimCC, Heatmap, Regression)):
-            heads = {kind: head for kind, head in heads.items() if kind is type(self.codec)}
+            heads = {kind: head for kind, head in heads.items() if isinstance(self.codec, kind)}
         elif self.codec is not None:
             heads = {type(self.codec): self.session.outputs}
         if decoded and not self.flip:
@@ -173,11 +173,11 @@ class TopDown:
         Raises:
             WholebodyError: the file gives decoded keypoints alone.
         """
-        heads = _heads(self.session.outputs)
-        if type(self.codec) not in heads:
+        head = next((h for kind, h in _heads(self.session.outputs).items() if isinstance(self.codec, kind)), None)
+        if head is None:
             raise _unreadable(self.session, "the file gives decoded keypoints alone")
         batch = crops if self.session.inputs[0].dtype == "uint8" else normalize(crops, self.preprocessing)
-        return self.session(batch, [tensor.name for tensor in heads[type(self.codec)]])
+        return self.session(batch, [tensor.name for tensor in head])
 
     def deviations(self, image: Image, boxes: npt.ArrayLike) -> Floats:
         """How far off the points of a call with the same picture and boxes may be: one network run more.

@@ -139,7 +139,7 @@ def as_image(source: Any, *, rgb: bool = False) -> Image:
         from PIL import ImageOps
 
         rgba = np.asarray(ImageOps.exif_transpose(source).convert("RGBA"))
-        return _bgr(cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA))
+        source, rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), False
     if hasattr(source, "read"):
         data = source.read()
         if isinstance(data, str):

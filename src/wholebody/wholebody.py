@@ -11,9 +11,10 @@ several = model.images([a, b, c])   # people of all pictures share batches
 
 import os
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -30,6 +31,14 @@ from wholebody.runtime import Precision, Session, int8_file, open_session
 
 POSE = "wholebody-133"
 DETECTOR = "person"
+# Mode -> pose network and detector. What "performance" takes is downloaded once; the rest is bundled.
+MODES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "lightweight": ("fast", DETECTOR),
+        "balanced": (POSE, DETECTOR),
+        "performance": ("rtmw-l-384", "yolox-m-humanart"),
+    }
+)
 
 Network = TypeVar("Network")
 
@@ -61,6 +70,7 @@ class WholeBody:
         pose: str | os.PathLike[str] | TopDown = POSE,
         detector: str | os.PathLike[str] | Detector | None = DETECTOR,
         *,
+        mode: str | None = None,
         device: str = "auto",
         threads: int | None = None,
         precision: Precision = "fp32",
@@ -73,6 +83,7 @@ class WholeBody:
             pose: a name or path as `weights.find` takes it ("fast" is bundled too), or a `TopDown`.
             detector: the same for the detector, or any `Detector`. None or "none": every picture is one person who
                 fills it. That is never done unasked: where a detector finds nobody, the result is empty.
+            mode: "lightweight", "balanced" or "performance" in place of both, see `MODES`.
             device, threads, precision: as `runtime.open_session` takes them, for both networks. "auto" is the fastest
                 precision here that keeps the accuracy; "fp32" gives the same answers on every machine. Of "int8" a
                 detector without a file for it takes "auto".
@@ -83,6 +94,12 @@ class WholeBody:
         Raises:
             WholebodyError: a network cannot be found, downloaded or opened, or is of the wrong kind.
         """
+        if mode is not None:
+            if mode not in MODES:
+                raise WholebodyError(f"mode {mode!r} is unknown. Choose one of {', '.join(MODES)}.")
+            if (pose, detector) != (POSE, DETECTOR):
+                raise WholebodyError("a mode chooses both networks: give either a mode, or pose and detector.")
+            pose, detector = MODES[mode]
 
         self._options: dict[str, Any] = {
             "pose": _rooted(pose),
