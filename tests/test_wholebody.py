@@ -15,7 +15,8 @@ from wholebody.errors import WholebodyError
 from wholebody.estimate import TopDown
 from wholebody.images import to_rgb, write_image
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.wholebody import WholeBody
+from wholebody.weights import MANIFEST
+from wholebody.wholebody import MODES, WholeBody
 
 BOXES = np.array([[150, 40, 260, 210], [20, 30, 80, 200]])
 PICTURE = people(BOXES)
@@ -202,3 +203,18 @@ def test_a_pickle_opens_in_another_process(files, tmp_path):
     command = [sys.executable, "-c", code, "model.pickle"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ)
     assert done.stdout == "1\n", done.stderr
+
+
+def test_a_mode_is_a_pair_of_networks(monkeypatch):
+    light = WholeBody(mode="lightweight", threads=1)
+    assert light.pose.codec.input_size == (96, 128)
+    assert pickle.loads(pickle.dumps(light)).pose.codec.input_size == (96, 128)
+    with pytest.raises(WholebodyError, match="mode 'best' is unknown"):
+        WholeBody(mode="best")
+    with pytest.raises(WholebodyError, match="either a mode"):
+        WholeBody("fast", mode="balanced")
+    assert all(name in MANIFEST for pair in MODES.values() for name in pair)
+    monkeypatch.setenv("WHOLEBODY_OFFLINE", "1")
+    monkeypatch.setenv("WHOLEBODY_CACHE", "nowhere")
+    with pytest.raises(WholebodyError, match="rtmw-l-384"):
+        WholeBody(mode="performance")

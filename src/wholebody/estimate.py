@@ -28,7 +28,7 @@ from wholebody.geometry import Crop, Image
 from wholebody.images import as_image
 from wholebody.poses import Poses
 from wholebody.runtime import Session, Tensor, input_size, notes
-from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema, schema_named
+from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, FACE_106, HALPE_26, HAND_21, Schema, schema_named
 from wholebody.weights import IMAGENET_RGB, Preprocessing
 
 Floats = npt.NDArray[np.float32]
@@ -52,7 +52,8 @@ class TopDown:
         batch: most crops in one run; with `flip` the mirror images count too.
         codec: what the outputs mean, and how crops are cut (`Codec.udp`). Left out, heatmaps are of style "msra". One
             of your own gets all outputs, in the order of the file.
-        schema: the keypoints. Left out, 17 are COCO_BODY and 133 are COCO_WHOLEBODY.
+        schema: the keypoints. Left out, their number tells: 133 are COCO_WHOLEBODY, 17 COCO_BODY, 26 HALPE_26, 21
+            HAND_21 and 106 FACE_106.
         preprocessing: what a float32 input expects. Left out, ImageNet's mean and deviation in RGB.
 
     Raises:
@@ -329,7 +330,8 @@ def _calibration(parts: Mapping[str, Sequence[float]] | None, schema: Schema) ->
 
 def _schema(given: Schema | None, name: str | None, keypoints: int | None) -> Schema:
     """The schema given, the one a file names, or the one that the number of its keypoints tells."""
-    by_number = {None: COCO_WHOLEBODY, len(COCO_WHOLEBODY): COCO_WHOLEBODY, len(COCO_BODY): COCO_BODY}
+    told = (COCO_WHOLEBODY, COCO_BODY, HALPE_26, HAND_21, FACE_106)
+    by_number: dict[int | None, Schema] = {None: COCO_WHOLEBODY, **{len(each): each for each in told}}
     try:
         schema = given or (by_number.get(keypoints) if name is None else schema_named(name))
     except ValueError as error:

@@ -105,7 +105,7 @@ def test_rtmlib_scores_of_released_networks_are_the_mean(files):
     np.testing.assert_array_equal(keypoints, locations / 2)
 
 
-@pytest.mark.parametrize("points", [17, 133])
+@pytest.mark.parametrize("points", [17, 26, 133])
 def test_rtmlib_draws_the_same_shapes(points):
     theirs = peer("rtmlib")
     rng = np.random.default_rng(points)

@@ -4,12 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from networks import people, save_detector, save_pose
+from networks import people, save_detector, save_heatmaps, save_pose
 from wholebody import Poses, WholeBody, draw
 from wholebody.compat import rtmlib
 from wholebody.compat.rtmlib import (
     YOLOX,
     Body,
+    BodyWithFeet,
     Custom,
     PoseTracker,
     RTMPose,
@@ -74,6 +75,18 @@ def test_scores_are_the_mean_of_both_maxima_of_released_files_alone(files, photo
     np.testing.assert_allclose(scores, WholeBody(device="cpu")(photo).scores, atol=1e-5)
 
 
+def test_networks_of_26_points(tmp_path, files, monkeypatch):
+    monkeypatch.setenv("WHOLEBODY_OFFLINE", "1")
+    monkeypatch.setenv("WHOLEBODY_CACHE", str(tmp_path))
+    with pytest.raises(WholebodyError, match="rtmpose-body26-m"):
+        BodyWithFeet()
+    path = save_heatmaps(tmp_path / "halpe.onnx", k=26)
+    keypoints, scores = BodyWithFeet(det=files["det"], pose=str(path))(PICTURE)
+    assert keypoints.shape == (2, 26, 2) and scores.shape == (2, 26)
+    image = np.zeros_like(PICTURE)
+    assert draw_skeleton(image, keypoints, np.ones((2, 26))).any()
+
+
 def test_orders_for_openpose(photo, files):
     model = WholeBody(device="cpu")
     poses = model(photo)
@@ -133,7 +146,7 @@ def test_thresholds(files):
         (lambda: Custom(pose_class="RTMO"), "RTMO: networks of this kind"),
         (lambda: Custom(det_categories=[0]), "only people"),
         (lambda: PoseTracker(Body, det_frequency=0), "det_frequency is 0"),
-        (lambda: draw_skeleton(PICTURE, np.zeros((1, 26, 2)), np.zeros((1, 26))), "26 points"),
+        (lambda: draw_skeleton(PICTURE, np.zeros((1, 25, 2)), np.zeros((1, 25))), "25 points"),
         (lambda: draw_skeleton(PICTURE, np.zeros((1, 17, 2)), np.zeros((1, 17)), True), "to_openpose=True"),
     ],
 )

@@ -1,4 +1,4 @@
-"""rtmlib 0.0.16: Wholebody, Body, Custom, PoseTracker, YOLOX, RTMPose, draw_skeleton and draw_bbox.
+"""rtmlib 0.0.16: Wholebody, Body, BodyWithFeet, Custom, PoseTracker, YOLOX, RTMPose, draw_skeleton and draw_bbox.
 
     from wholebody.compat.rtmlib import PoseTracker, Wholebody, draw_skeleton
 
@@ -13,8 +13,9 @@ on, and where nobody is found the arrays are empty, (0, 133, 2) and (0, 133).
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import cv2
@@ -30,9 +31,9 @@ from wholebody.estimate import TopDown
 from wholebody.geometry import Image
 from wholebody.poses import Poses
 from wholebody.runtime import notes, open_session
-from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, OPENPOSE, Schema
+from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, HALPE_26, OPENPOSE, Schema
 from wholebody.track import Tracker
-from wholebody.wholebody import MODES, WholeBody
+from wholebody.wholebody import DETECTOR, MODES, WholeBody
 
 PathLike = str | os.PathLike[str]
 Doubles = npt.NDArray[np.float64]
@@ -194,6 +195,7 @@ class Wholebody:
     """
 
     schema: Schema = COCO_WHOLEBODY
+    modes: Mapping[str, tuple[str, str]] = MODES
 
     def __init__(
         self,
@@ -206,9 +208,9 @@ class Wholebody:
         backend: str = "onnxruntime",
         device: str = "cpu",
     ) -> None:
-        if mode not in MODES:
-            raise WholebodyError(f"mode {mode!r} is unknown. Choose one of {', '.join(MODES)}.")
-        usual_pose, usual_det = MODES[mode]
+        if mode not in self.modes:
+            raise WholebodyError(f"mode {mode!r} is unknown. Choose one of {', '.join(self.modes)}.")
+        usual_pose, usual_det = self.modes[mode]
         self.det_model = YOLOX(usual_det if det is None else det, backend=backend, device=device)
         self.pose_model = RTMPose(
             usual_pose if pose is None else pose, to_openpose=to_openpose, backend=backend, device=device
@@ -245,6 +247,19 @@ class Body(Wholebody):
     """17 points of everybody in a BGR picture; 18 with `to_openpose`. Arguments as for `Wholebody`."""
 
     schema = COCO_BODY
+
+
+class BodyWithFeet(Wholebody):
+    """26 points of everybody's body and feet (Halpe), by the released networks, which are downloaded once."""
+
+    schema = HALPE_26
+    modes = MappingProxyType(
+        {
+            "lightweight": ("rtmpose-body26-s", DETECTOR),
+            "balanced": ("rtmpose-body26-m", DETECTOR),
+            "performance": ("rtmpose-body26-x-384", "yolox-m-humanart"),
+        }
+    )
 
 
 class Custom(Wholebody):
@@ -372,7 +387,7 @@ def draw_skeleton(
     """People over a BGR picture; the picture itself is drawn on, except in OpenPose's style.
 
     Args:
-        keypoints, scores: (N, K, 2) and (N, K), or (K, 2) and (K,): 17 or 133 points, 18 or 134 in OpenPose's style.
+        keypoints, scores: (N, K, 2) and (N, K), or (K, 2) and (K,): 17, 26 or 133 points, 18 or 134 in OpenPose's style.
         openpose_skeleton: the map that ControlNet knows, see `draw.openpose`; to_openpose is the same.
         kpt_thr: score that a point needs.
         radius, line_width: in pixels, of mmpose's style; OpenPose's has its own.
@@ -387,9 +402,9 @@ def draw_skeleton(
         keypoints, scores = keypoints[None], scores[None]
     if openpose_skeleton if to_openpose is None else to_openpose:
         return draw.openpose(img, _openpose(keypoints, scores), threshold=kpt_thr)
-    schema = {17: COCO_BODY, 133: COCO_WHOLEBODY}.get(keypoints.shape[1])
+    schema = {17: COCO_BODY, 26: HALPE_26, 133: COCO_WHOLEBODY}.get(keypoints.shape[1])
     if schema is None:
-        raise WholebodyError(f"{keypoints.shape[1]} points: 17 or 133 are drawn, 18 or 134 in OpenPose's style.")
+        raise WholebodyError(f"{keypoints.shape[1]} points: 17, 26 or 133 are drawn, 18 or 134 in OpenPose's style.")
     colors = _point_colors(schema)
     for points, seen in zip(keypoints.astype(int).tolist(), (scores >= kpt_thr).tolist(), strict=True):
         for at, color, shown in zip(points, colors, seen, strict=True):
@@ -404,7 +419,7 @@ def draw_skeleton(
 def _point_colors(schema: Schema) -> list[tuple[int, int, int]]:
     """BGR: the face white, fingers as their bones, the left green, the right and the feet orange, the head blue."""
     blue, green, orange, white = (255, 153, 51), (0, 255, 0), (0, 128, 255), (255, 255, 255)
-    sides = {"left": green, "right": orange}
+    sides = {"left": green, "right": orange, "head": orange, "neck": orange, "mid": orange}
     colors = [sides.get(name.split("_")[0], white) for name in schema.names]
     colors[:5] = [blue] * 5
     for part in ("feet", "left_hand", "right_hand"):
