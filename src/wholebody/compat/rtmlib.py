@@ -387,7 +387,7 @@ def draw_skeleton(
     """People over a BGR picture; the picture itself is drawn on, except in OpenPose's style.
 
     Args:
-        keypoints, scores: (N, K, 2) and (N, K), or (K, 2) and (K,): 17, 26 or 133 points, 18 or 134 in OpenPose's style.
+        keypoints, scores: (N, K, 2) and (N, K), or (K, 2) and (K,): 17, 26 or 133 points; for OpenPose 18 or 134.
         openpose_skeleton: the map that ControlNet knows, see `draw.openpose`; to_openpose is the same.
         kpt_thr: score that a point needs.
         radius, line_width: in pixels, of mmpose's style; OpenPose's has its own.
