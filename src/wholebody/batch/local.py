@@ -54,9 +54,11 @@ class Report:
         """How many ids have an error."""
         return sum(count for count, _ in self.errors.values())
 
-    def plus(self, results: Iterable[Result]) -> "Report":
-        """With more results; an id is done with its picture, or with the first frame of its video."""
-        done, frames, people, errors = self.done, self.frames, self.people, dict(self.errors)
+    @classmethod
+    def of(cls, results: Iterable[Result]) -> "Report":
+        """Of these results; an id is done with its picture, or with the first frame of its video."""
+        done = frames = people = 0
+        errors: dict[str, tuple[int, str]] = {}
         for result in results:
             if result.error is not None:
                 count, first = errors.get(result.error, (0, result.id))
@@ -64,6 +66,15 @@ class Report:
             done += result.frame is None or result.frame == 0
             frames += result.poses is not None
             people += 0 if result.poses is None else len(result.poses)
+        return cls(done=done, frames=frames, people=people, errors=errors)
+
+    def __add__(self, more: "Report") -> "Report":
+        """With what `more` did besides."""
+        errors = dict(self.errors)
+        for text, (count, first) in more.errors.items():
+            before, earliest = errors.get(text, (0, first))
+            errors[text] = (before + count, earliest)
+        done, frames, people = self.done + more.done, self.frames + more.frames, self.people + more.people
         return replace(self, done=done, frames=frames, people=people, errors=errors)
 
 
@@ -154,7 +165,7 @@ def run(
                 for pictures in ready:
                     fresh = estimator(pictures)
                     results += fresh
-                    report = said(report.plus(fresh))
+                    report = said(report + Report.of(fresh))
                     if len(results) >= part or time.perf_counter() - last >= PART_SECONDS:
                         _place(store, results, schema)
                         results, last = [], time.perf_counter()
@@ -166,7 +177,7 @@ def run(
             def counted(source: Source = source) -> Iterator[Result]:
                 nonlocal report
                 for result in estimator.video(source):
-                    report = said(report.plus([result]))
+                    report = said(report + Report.of([result]))
                     yield result
 
             store.place([source.id], tables(counted(), schema))
