@@ -87,6 +87,7 @@ NONSENSE = [
     ({"inputs": [tensor(datatype="UINT8")]}, "BYTES"),
     ({"inputs": [tensor(shape=[2])]}, "3 pictures"),
     ({"inputs": [tensor(shape="3")]}, "shape"),
+    ({"inputs": [tensor(photos=PHOTOS[:1], shape=[])]}, "shape"),
     ({"inputs": [tensor(shape=[True])]}, "shape"),
     ({"inputs": [tensor(shape=[17])]}, "16"),
     ({"inputs": [tensor(data=[1, 2, 3])]}, "base64"),

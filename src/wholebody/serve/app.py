@@ -221,7 +221,7 @@ _BODY = {
                 "properties": {
                     "image": {"type": "string", "format": "byte"},
                     "name": {"type": "string", "minLength": 1, "maxLength": 200},
-                    "boxes": {"type": "array", "items": _BOX},
+                    "boxes": {"type": ["array", "null"], "items": _BOX},
                 },
                 "required": ["image"],
                 "additionalProperties": False,

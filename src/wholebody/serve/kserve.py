@@ -168,7 +168,7 @@ def read_request(body: bytes, header_length: str | None, limits: Limits) -> Infe
     if tensor.get("name") != "image" or tensor.get("datatype") != "BYTES":
         raise Refused(400, "the input is called image and has the datatype BYTES.")
     shape = tensor.get("shape")
-    if not isinstance(shape, list) or not all(type(side) is int and 0 < side <= MOST for side in shape):
+    if not isinstance(shape, list) or not shape or not all(type(side) is int and 0 < side <= MOST for side in shape):
         raise Refused(400, f"the shape of image is [B], 1 to {MOST} pictures.")
     raw = _parameters(tensor).get("binary_data_size")
     pictures = _from_json(tensor.get("data"), limits) if raw is None else _from_binary(body[length:], raw, limits)
@@ -275,11 +275,16 @@ _TENSOR = {
     "properties": {
         "name": {"type": "string", "enum": ["image"]},
         "datatype": {"type": "string", "enum": ["BYTES"]},
-        "shape": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": MOST}},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": MOST}, "minItems": 1},
         "data": {"type": "array", "items": {"type": "string", "format": "byte"}, "minItems": 1, "maxItems": MOST},
-        "parameters": {"type": "object"},
+        "parameters": {"type": ["object", "null"]},
     },
     "required": ["name", "datatype", "shape"],
+}
+_OUTPUT = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "enum": list(_DTYPES)}, "parameters": {"type": ["object", "null"]}},
+    "required": ["name"],
 }
 _BODY = {
     "required": True,
@@ -288,10 +293,10 @@ _BODY = {
             "schema": {
                 "type": "object",
                 "properties": {
-                    "id": {"type": "string"},
-                    "parameters": {"type": "object"},
+                    "id": {"type": ["string", "null"]},
+                    "parameters": {"type": ["object", "null"]},
                     "inputs": {"type": "array", "items": _TENSOR, "minItems": 1, "maxItems": 1},
-                    "outputs": {"type": "array", "items": {"type": "object"}},
+                    "outputs": {"type": ["array", "null"], "items": _OUTPUT},
                 },
                 "required": ["inputs"],
             }
