@@ -14,6 +14,8 @@
 | write_csv_video  | a video              | any schema                 | yes   | yes | yes  | yes      | kept      |
 | write_trc(s)     | a person of a video  | any schema (OpenSim)       | no    | no  | yes  | no       | kept      |
 
+In memory: `to_bytes(write_openpose, poses)` and `from_bytes(read_openpose, data)`, and so for each of them.
+
 Where boxes are not kept, a reader gives the extent of the points with a score above 0, and box score 1.
 
 JSON and CSV hold pixels with 2 decimals and scores with 4. A point with a number that is NaN or infinite is written as
@@ -38,7 +40,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.errors import WholebodyError
+from wholebody.files import from_bytes as from_bytes
 from wholebody.files import replacing
+from wholebody.files import to_bytes as to_bytes
 from wholebody.poses import Floats, Poses
 from wholebody.schema import COCO_WHOLEBODY, OPENPOSE, OPENPOSE_25, SCHEMAS, Schema, schema_named
 
