@@ -494,5 +494,5 @@ def test_in_memory_it_is_what_is_written(kind, tmp_path):
 
 
 def test_in_memory_errors_are_the_readers():
-    with pytest.raises(WholebodyError, match="^the file: top level is not valid JSON"):
+    with pytest.raises(WholebodyError, match=r"^the file: top level is not valid JSON"):
         formats.from_bytes(formats.read_openpose, b"{")
