@@ -3,12 +3,13 @@
 #   make demo    set up, then find the people of a sample photo
 #   make test    set up what the tests need, then run them
 #   make lint    ruff and mypy
+#   make page    with npm: test the sources of the page in the browser and build it anew
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint page clean
 
 demo: $(VENV)/user
 	$(BIN)/wholebody predict examples/parkour.jpg --output out
@@ -21,6 +22,9 @@ lint: $(VENV)/developer
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+page:
+	cd web && npm ci && npm run check && npm test && npm run build
+
 $(VENV)/user: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
@@ -32,4 +36,4 @@ $(VENV)/developer: pyproject.toml
 	touch $@ $(VENV)/user
 
 clean:
-	rm -rf $(VENV) out build dist
+	rm -rf $(VENV) out build dist web/node_modules

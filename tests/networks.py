@@ -151,9 +151,9 @@ def _save(path: Path, nodes, inputs, outputs, constants, metadata) -> Path:
     return path
 
 
-def save_detector(path: Path, boxes, scores, size=(128, 128)) -> Path:
+def save_detector(path: Path, boxes, scores, size=(128, 128), fused=True) -> Path:
     """A detector file that answers the same boxes (canvas pixels) to every picture."""
-    stub = blue_detector(size)
+    stub = blue_detector(size, fused)
     nodes = [
         ("Cast", ["images"], "float", {"to": 1}),
         ("ReduceMean", ["float"], "mean", {"axes": [2, 3], "keepdims": 0}),

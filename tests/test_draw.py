@@ -7,7 +7,7 @@ import pytest
 
 from wholebody.draw import openpose, skeleton
 from wholebody.poses import Poses
-from wholebody.schema import COCO_WHOLEBODY, OPENPOSE, OPENPOSE_25, SCHEMAS
+from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, OPENPOSE, OPENPOSE_25
 
 GREEN, ORANGE, BLUE = (0, 255, 0), (0, 128, 255), (255, 153, 51)  # BGR
 SWITCHES = {
@@ -220,7 +220,7 @@ def test_skeleton_of_a_tiny_person_stays_small():
     assert rows.min() >= y0 - 4 and rows.max() <= y1 + 4 and columns.min() >= x0 - 4 and columns.max() <= x1 + 4
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", [COCO_WHOLEBODY, COCO_BODY, OPENPOSE, OPENPOSE_25])
 def test_skeleton_leaves_out_what_is_below_the_threshold(schema):
     poses = person(score=0.5).to(schema)
     assert drawn_pixels(skeleton(black(), poses, 0.5)).any()

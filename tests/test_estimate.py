@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -383,7 +384,7 @@ def test_a_codec_of_ones_own_and_a_size_only_it_knows():
         (shapes(X, Y), {"codec": Heatmap((48, 64))}, "not a network for Heatmap"),
         (shapes(MAPS), {"codec": Heatmap((192, 256))}, r"input of \(192, 256\), the network takes \(48, 64\)"),
         (shapes(MAPS), {"schema": COCO_WHOLEBODY}, "17 keypoints, coco_wholebody has 133"),
-        (shapes(tensor("maps", None, 21, 16, 12)), {}, "21 keypoints, and nothing says which"),
+        (shapes(tensor("maps", None, 20, 16, 12)), {}, "20 keypoints, and nothing says which"),
         (shapes(MAPS, about={"style": "best"}), {}, "style 'best' is unknown"),
         (shapes(MAPS, about={"mean": [1, 2]}), {}, "notes of the file make no sense"),
         (shapes(MAPS, about={"color": "HSV"}), {}, "color is 'HSV'"),
@@ -473,7 +474,7 @@ INPUT = (tensor("input", None, 3, 64, 48),)
     [
         ({"outputs": (tensor("raw", None, 84, 85),)}, False, "not a pose network"),
         ({"outputs": (tensor("keypoints", None, K, 2), tensor("scores", None, K))}, True, "no flip test"),
-        ({"outputs": (tensor("simcc_x", None, 21, 96), tensor("simcc_y", None, 21, 128))}, False, "21 keypoints"),
+        ({"outputs": (tensor("simcc_x", None, 20, 96), tensor("simcc_y", None, 20, 128))}, False, "20 keypoints"),
         ({"metadata": notes(kind="detector")}, False, "a detector network, not a pose network"),
         ({"metadata": notes(kind="pose", schema="halpe")}, False, "halpe"),
         ({"metadata": notes(kind="pose", calibration={"body": [1, 0]})}, False, "calibration"),
@@ -487,3 +488,10 @@ def test_other_networks_are_refused(parts, flip, message):
     with pytest.raises(WholebodyError, match=message) as caught:
         TopDown(Stub(**{"inputs": INPUT, "outputs": POSE, "function": dict, **parts}), flip=flip)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("k", "name"), [(17, "coco_body"), (26, "halpe_26"), (21, "hand_21"), (106, "face_106")])
+def test_the_number_of_points_tells_the_schema(k, name):
+    shapes = (tensor("simcc_x", None, k, 96), tensor("simcc_y", None, k, 128))
+    network = TopDown(replace(bright_pose(fused=False), outputs=shapes))
+    assert network.schema.name == name and len(network.schema) == k

@@ -165,7 +165,7 @@ def test_npz_frames_round_trip_is_exact(folder, data):
 @settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_csv_round_trip(folder, data):
-    names = st.text(st.characters(exclude_categories=["Cc"]), max_size=6)
+    names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=6)
     schema = data.draw(st.sampled_from(SCHEMAS))
     images = data.draw(st.dictionaries(names, any_poses([schema], special=True, max_people=2), max_size=3))
     formats.write_csv(folder / "p.csv", images)
@@ -472,3 +472,27 @@ def test_schemas_that_lack_points(tmp_path):
     with pytest.raises(WholebodyError, match="openpose has no"):
         formats.write_coco(tmp_path / "p.json", {1: people(1, OPENPOSE)})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["openpose", "comfy", "coco", "npz", "csv"])
+def test_in_memory_it_is_what_is_written(kind, tmp_path):
+    poses = people(2, ids=[3, 4])
+    size, readers = (640, 480), {"npz": formats.read_npz, "openpose": formats.read_openpose}
+    arguments = {"comfy": (poses, size), "coco": ({7: poses},), "csv": ({"a": poses},)}.get(kind, (poses,))
+    write = getattr(formats, f"write_{kind}")
+    write(tmp_path / "here", *arguments)
+    data = formats.to_bytes(write, *arguments)
+    assert data == (tmp_path / "here").read_bytes() and isinstance(data, bytes)
+    read = getattr(formats, f"read_{kind}")
+    again, there = formats.from_bytes(read, data), read(tmp_path / "here")
+    if kind in readers:
+        assert_same(again, there)
+    else:
+        assert str(again) == str(there)
+    if kind != "npz":
+        assert str(formats.from_bytes(read, data.decode())) == str(again)
+
+
+def test_in_memory_errors_are_the_readers():
+    with pytest.raises(WholebodyError, match=r"^the file: top level is not valid JSON"):
+        formats.from_bytes(formats.read_openpose, b"{")

@@ -12,7 +12,20 @@ from PIL import Image
 
 import oracle as formula
 from wholebody.errors import WholebodyError
-from wholebody.images import MAX_SIDE, as_image, find_images, image_size, read_image, write_image
+from wholebody.images import (
+    MAX_SIDE,
+    as_image,
+    decode_image,
+    encode_image,
+    encoded_size,
+    find_images,
+    from_rgb,
+    image_size,
+    is_picture,
+    read_image,
+    to_rgb,
+    write_image,
+)
 
 PICTURE = formula.image(40, 60)
 # Four flat corners: survive lossy formats and tell every orientation apart.
@@ -63,6 +76,8 @@ def read(tmp_path):
         path.write_bytes(data)
         image = read_image(path)
         assert image_size(path) == image.shape[1::-1]
+        assert is_picture(data) and sorted(encoded_size(data)) == sorted(image.shape[:2])
+        np.testing.assert_array_equal(decode_image(data), image)
         return image
 
     return read
@@ -81,6 +96,18 @@ def test_a_size_is_read_from_the_header(tmp_path, monkeypatch, orientation):
         path.write_bytes(data)
         with pytest.raises(WholebodyError, match=says):
             image_size(path)
+
+
+def test_bytes_are_refused_under_their_name():
+    cut = encoded(PICTURE, ".jpg")[:100]
+    for data, says in ((b"", "empty"), (b"dear all", "not a picture"), (cut, "cut off")):
+        for read in (decode_image, encoded_size):
+            with pytest.raises(WholebodyError, match=f"photo 3: .*{says}"):
+                read(data, "photo 3")
+    with pytest.raises(WholebodyError, match="photo 3: 20000 x 20000 is more than"):
+        decode_image(png_of(20000, 20000), "photo 3")
+    assert encoded_size(png_of(20000, 20000)) == (20000, 20000)
+    assert not is_picture(b"") and not is_picture(b"dear all")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])
@@ -318,6 +345,78 @@ def test_arrays():
 def test_arrays_that_are_no_picture(source, message):
     with pytest.raises(WholebodyError, match=message):
         as_image(source)
+
+
+def test_bytes_and_open_files(tmp_path):
+    write_image(tmp_path / "p.png", PICTURE)
+    data = (tmp_path / "p.png").read_bytes()
+    for source in (data, bytearray(data), memoryview(data), io.BytesIO(data)):
+        np.testing.assert_array_equal(as_image(source), PICTURE)
+    with (tmp_path / "p.png").open("rb") as file:
+        np.testing.assert_array_equal(as_image(file), PICTURE)
+    with (tmp_path / "p.png").open(encoding="latin-1") as file, pytest.raises(WholebodyError, match="binary mode"):
+        as_image(file)
+    with pytest.raises(WholebodyError, match="the picture: the file is empty"):
+        as_image(b"")
+    with pytest.raises(WholebodyError, match="the picture: the picture is cut off"):
+        as_image(data[:100])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_encoded_pictures_are_what_is_written(tmp_path, suffix):
+    write_image(tmp_path / f"p{suffix}", PICTURE)
+    assert encode_image(PICTURE, suffix) == (tmp_path / f"p{suffix}").read_bytes()
+    with pytest.raises(WholebodyError, match=r"kind '\.gif'"):
+        encode_image(PICTURE, ".gif")
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_rgb_there_and_back(seed, batch):
+    shape = (2, 5, 7, 3) if batch else (5, 7, 3)
+    image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    floats = to_rgb(image)
+    assert floats.dtype == np.float32 and floats.min() >= 0 and floats.max() <= 1
+    np.testing.assert_array_equal(floats[..., 0], image[..., 2] / np.float32(255))
+    for kind in (np.float32, np.float64):
+        np.testing.assert_array_equal(from_rgb(floats.astype(kind)), image)
+    np.testing.assert_array_equal(from_rgb(image[..., ::-1]), image)
+
+
+def test_tensors_and_other_channels():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    floats = to_rgb(PICTURE)
+    np.testing.assert_array_equal(from_rgb(torch.from_numpy(floats).requires_grad_()), PICTURE)
+    half = from_rgb(torch.from_numpy(floats).to(torch.bfloat16))
+    assert np.abs(half.astype(int) - PICTURE).max() <= 1
+    grey = from_rgb(floats[..., 0])
+    np.testing.assert_array_equal(grey, np.repeat(PICTURE[..., 2:], 3, axis=2))
+    np.testing.assert_array_equal(from_rgb(floats[..., :1]), grey)
+    clear = np.dstack([PICTURE[..., ::-1], np.zeros(PICTURE.shape[:2], np.uint8)])
+    assert (from_rgb(clear) == 255).all()
+    # A little outside is what networks give, and it is cut off.
+    np.testing.assert_array_equal(from_rgb(floats * 1.5 - 0.25)[0, 0] > 0, floats[0, 0, ::-1] * 1.5 - 0.25 > 1 / 512)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        (np.full((4, 4, 3), 255.0), "not 0..1"),
+        (np.full((4, 4, 3), np.nan), "not 0..1"),
+        (np.zeros((4, 4, 3), np.int64), "int64"),
+        (np.zeros((3, 40, 50), np.float32), "Move the channels to the end"),
+        (np.zeros((1, 1, 4, 4, 3), np.float32), "shape"),
+        (np.zeros((0, 4, 3), np.float32), "no pixels"),
+        ("text", "shape"),
+    ],
+)
+def test_rgb_that_is_no_picture(pictures, message):
+    with pytest.raises(WholebodyError, match=message):
+        from_rgb(pictures)
+
+
+def test_one_picture_is_not_a_batch():
+    with pytest.raises(WholebodyError, match="2 pictures where one"):
+        as_image(to_rgb(np.stack([PICTURE, PICTURE])), rgb=True)
 
 
 def test_find_images(tmp_path):

@@ -1,10 +1,14 @@
+import json
 import pickle
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wholebody.errors import WholebodyError
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY, OPENPOSE, OPENPOSE_25, conversion
 
@@ -118,3 +122,107 @@ def test_concatenate_needs_one_schema_and_all_ids():
 def test_a_worker_process_gets_the_same():
     poses = make(2)
     assert_same(pickle.loads(pickle.dumps(poses)), poses)
+
+
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize(("schema", "n"), [(COCO_WHOLEBODY, 2), (OPENPOSE, 1), (OPENPOSE_25, 0)])
+def test_plain_numbers_and_back(schema, n, ids):
+    poses = make(n, schema, ids)
+    content = poses.to_dict()
+    assert json.loads(json.dumps(content)) == content == json.loads(poses.to_json(indent=2))
+    for back in (Poses.from_dict(content), Poses.from_json(poses.to_json().encode())):
+        assert back.schema is schema
+        np.testing.assert_allclose(back.keypoints, poses.keypoints, atol=0.0051)
+        np.testing.assert_allclose(back.boxes, poses.boxes, atol=0.0051)
+        np.testing.assert_allclose(back.scores, poses.scores, atol=0.000051)
+        np.testing.assert_allclose(back.box_scores, poses.box_scores, atol=0.000051)
+        assert (back.ids is None) == (not ids or n == 0)
+        assert back.ids is None or back.ids.tolist() == poses.ids.tolist()
+        # What is rounded once stays as it is.
+        assert back.to_dict() == ({"schema": schema.name, "people": []} if n == 0 else content)
+
+
+def test_what_is_no_number_is_null_and_comes_back():
+    poses = make(2)
+    poses.keypoints[1, 5] = np.nan
+    poses.boxes[0, 2] = np.inf
+    content = poses.to_dict()
+    assert content["people"][1]["keypoints"][5] == [None, None] and content["people"][0]["box"][2] is None
+    back = Poses.from_json(poses.to_json())
+    assert np.isnan(back.keypoints[1, 5]).all() and np.isnan(back.boxes[0, 2]) and np.isnan(back.boxes).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda content: content.pop("schema"), "'schema' is missing"),
+        (lambda content: content.update(schema="dog"), "no schema 'dog'"),
+        (lambda content: content["people"][0].pop("scores"), "'scores' is missing"),
+        (lambda content: content["people"][0].pop("id"), "some people have an id"),
+        (lambda content: content["people"][1]["scores"].pop(), "pass what Poses.to_dict gave"),
+        (lambda content: content["people"][1].update(box="here"), "pass what Poses.to_dict gave"),
+        (lambda content: content.update(people=[3]), "pass what Poses.to_dict gave"),
+    ],
+)
+def test_other_dicts_are_refused_by_name(change, names):
+    content = make(2).to_dict()
+    change(content)
+    with pytest.raises(WholebodyError, match=names):
+        Poses.from_dict(content)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "coco_wholebody"}', "[" * 100_000])
+def test_other_texts_are_refused(text):
+    with pytest.raises(WholebodyError):
+        Poses.from_json(text)
+
+
+@given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(-500, 500), st.floats(-500, 500))
+def test_scaling_there_and_back(x, y, dx, dy):
+    poses = make(2)
+    other = poses.scaled(x, y, (dx, dy))
+    np.testing.assert_allclose(other.keypoints[0, 3], poses.keypoints[0, 3] * (x, y) + (dx, dy), rtol=1e-4, atol=1e-3)
+    back = other.scaled(1 / x, 1 / y, (-dx / x, -dy / y))
+    np.testing.assert_allclose(back.keypoints, poses.keypoints, atol=2e-2)
+    np.testing.assert_allclose(back.boxes, poses.boxes, atol=2e-2)
+    assert back.ids is poses.ids and back.scores is poses.scores
+    assert_same(poses.scaled(x), poses.scaled(x, x))
+
+
+def test_to_supervision():
+    supervision = pytest.importorskip("supervision", reason="supervision is not installed")
+    poses = make(2)
+    points = poses.to_supervision(threshold=0.5)
+    np.testing.assert_array_equal(points.xy, poses.keypoints)
+    np.testing.assert_array_equal(points.visible, poses.scores >= 0.5)
+    np.testing.assert_array_equal(points.data["tracker_id"], poses.ids)
+    assert len(points) == 2 and points.data["class_name"].tolist() == ["person", "person"]
+    assert len(Poses.empty().to_supervision()) == 0 and "tracker_id" not in make(1, ids=False).to_supervision().data
+    # The skeleton is ours: a person who shows one bone gives one line there.
+    edge = COCO_WHOLEBODY.edges[0]
+    one = replace(make(1), scores=np.zeros((1, 133)))
+    one.scores[0, [edge.a, edge.b]] = 1
+    one.keypoints[0, edge.a], one.keypoints[0, edge.b] = (10, 10), (10, 90)
+    canvas = np.zeros((100, 100, 3), np.uint8)
+    annotator = supervision.EdgeAnnotator(edges=COCO_WHOLEBODY.edges_from_one, thickness=1)
+    rows, columns = np.nonzero(annotator.annotate(canvas, one.to_supervision()).any(axis=2))
+    assert rows.min() == 10 and rows.max() == 90 and set(columns.tolist()) == {10}
+
+
+def test_to_fiftyone():
+    pytest.importorskip("fiftyone", reason="FiftyOne is not installed")
+    poses = make(2)
+    found = poses.to_fiftyone((200, 100), threshold=0.5).keypoints
+    assert [person.index for person in found] == poses.ids.tolist() and found[0].label == "person"
+    points = np.array(found[1].points)
+    seen = poses.scores[1] >= 0.5
+    np.testing.assert_allclose(points[seen] * (200, 100), poses.keypoints[1, seen], atol=1e-4)
+    assert np.isnan(points[~seen]).all()
+
+
+@pytest.mark.parametrize("name", ["supervision", "fiftyone"])
+def test_what_is_not_installed_is_named(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    convert = {"supervision": Poses.to_supervision, "fiftyone": lambda poses: poses.to_fiftyone((8, 8))}[name]
+    with pytest.raises(WholebodyError, match=f"pip install {name}"):
+        convert(make(1))

@@ -99,3 +99,14 @@ def test_conversion_that_cannot_be():
 def test_contradictions_are_refused(flip, sigmas):
     with pytest.raises(ValueError, match="schema odd"):
         Schema("odd", ("a", "b", "c"), np.array(flip), np.array(sigmas, float), {}, (Edge(0, 1, (0, 0, 0)),))
+
+
+def test_halpe_and_coco_share_their_body():
+    from wholebody.schema import HALPE_26
+
+    assert HALPE_26.names[:17] == COCO_BODY.names
+    assert conversion(HALPE_26, COCO_BODY) == tuple((row,) for row in range(17))
+    rows = {name: row for row, name in enumerate(HALPE_26.names)}
+    assert [rows[name] for name in COCO_WHOLEBODY.names[17:23]] == [20, 22, 24, 21, 23, 25]
+    with pytest.raises(ValueError, match="no head"):
+        conversion(COCO_WHOLEBODY, HALPE_26)

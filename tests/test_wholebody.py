@@ -1,3 +1,8 @@
+import io
+import os
+import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -6,11 +11,12 @@ from PIL import Image
 
 from networks import MIXTURE, blue_detector, bright_pose, people, save_detector, save_pose
 from wholebody.errors import WholebodyError
-from wholebody.images import write_image
+from wholebody.images import to_rgb, write_image
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import TopDown
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.wholebody import WholeBody
+from wholebody.weights.manifest import MANIFEST
+from wholebody.wholebody import MODES, WholeBody
 
 BOXES = np.array([[150, 40, 260, 210], [20, 30, 80, 200]])
 PICTURE = people(BOXES)
@@ -62,7 +68,7 @@ def test_names_paths_and_options_reach_the_networks(files):
     assert all(part in repr(model) for part in ("WholeBody", "TopDown", "YOLOX"))
 
 
-@pytest.mark.parametrize("source", ["path", "text", "pil", "bgra"])
+@pytest.mark.parametrize("source", ["path", "text", "pil", "bgra", "bytes", "file", "stream"])
 def test_sources_of_a_picture(model, source, tmp_path):
     path = tmp_path / "p.png"
     write_image(path, PICTURE)
@@ -71,8 +77,26 @@ def test_sources_of_a_picture(model, source, tmp_path):
         "text": str(path),
         "pil": Image.open(path),
         "bgra": np.dstack([PICTURE, np.full(PICTURE.shape[:2], 255, np.uint8)]),
+        "bytes": path.read_bytes(),
+        "file": path.open("rb"),
+        "stream": io.BytesIO(path.read_bytes()),
     }[source]
     assert_same(model(image), model(PICTURE))
+
+
+def test_rgb_is_said_and_floats_and_tensors_follow(model):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    want = model(PICTURE)
+    rgb = np.ascontiguousarray(PICTURE[..., ::-1])
+    floats = to_rgb(PICTURE)
+    for image in (rgb, floats, torch.from_numpy(rgb), torch.from_numpy(floats)):
+        assert_same(model(image, rgb=True), want)
+    batch = torch.from_numpy(to_rgb(np.stack([PICTURE, np.zeros_like(PICTURE)])))
+    first, second = model.images(batch, rgb=True)
+    assert_same(first, want)
+    assert len(second) == 0
+    with pytest.raises(WholebodyError, match="rgb=True"):
+        model(floats)
 
 
 def test_nobody_is_an_empty_result_not_a_ghost(model):
@@ -156,3 +180,41 @@ def test_what_is_no_picture_is_one_line(model, image):
     with pytest.raises(WholebodyError) as caught:
         model(image)
     assert "\n" not in str(caught.value)
+
+
+def test_pickles_as_its_names_and_options(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(files["pose"].parent)
+    model = WholeBody("pose.onnx", files["detector"], threads=1, threshold=0.7, flip=True)
+    stored = pickle.dumps(model)
+    assert len(stored) < 1000
+    monkeypatch.chdir(tmp_path)  # a relative path still names the same file
+    again = pickle.loads(stored)
+    assert again.pose.flip and again.detector.least == 0.7
+    assert_same(again(PICTURE), model(PICTURE))
+    assert pickle.dumps(again) == stored
+    with pytest.raises(pickle.PicklingError, match="path"):
+        pickle.dumps(WholeBody(TopDown(bright_pose()), files["detector"]))
+
+
+def test_a_pickle_opens_in_another_process(files, tmp_path):
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(WholeBody(files["pose"], None, threads=1)))
+    code = "import pickle, sys; print(len(pickle.load(open(sys.argv[1], 'rb'))('picture.png')))"
+    write_image(tmp_path / "picture.png", PICTURE)
+    command = [sys.executable, "-c", code, "model.pickle"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ)
+    assert done.stdout == "1\n", done.stderr
+
+
+def test_a_mode_is_a_pair_of_networks(monkeypatch):
+    light = WholeBody(mode="lightweight", threads=1)
+    assert light.pose.codec.input_size == (96, 128)
+    assert pickle.loads(pickle.dumps(light)).pose.codec.input_size == (96, 128)
+    with pytest.raises(WholebodyError, match="mode 'best' is unknown"):
+        WholeBody(mode="best")
+    with pytest.raises(WholebodyError, match="either a mode"):
+        WholeBody("fast", mode="balanced")
+    assert all(name in MANIFEST for pair in MODES.values() for name in pair)
+    monkeypatch.setenv("WHOLEBODY_OFFLINE", "1")
+    monkeypatch.setenv("WHOLEBODY_CACHE", "nowhere")
+    with pytest.raises(WholebodyError, match="rtmw-l-384"):
+        WholeBody(mode="performance")

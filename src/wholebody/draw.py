@@ -26,7 +26,7 @@ Color = tuple[int, int, int]
 _FAR = 1e6
 
 
-def _drawable(keypoints: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+def drawable(keypoints: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     """(...,) whether a point is finite and within reach."""
     near: npt.NDArray[np.bool_] = np.abs(keypoints) < _FAR
     return np.logical_and(near[..., 0], near[..., 1])
@@ -35,14 +35,15 @@ def _drawable(keypoints: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
 # --- OpenPose map -----------------------------------------------------------------------------------------------------
 
 _LIMBS = tuple((edge.a, edge.b) for edge in OPENPOSE.edges if edge.b < 18)
-_JOINT_COLORS = tuple(color[::-1] for color in OPENPOSE_COLORS)
-_FINGER_COLORS = tuple(
+JOINT_COLORS = tuple(color[::-1] for color in OPENPOSE_COLORS)
+FINGER_COLORS = tuple(
     tuple(round(channel * 255) for channel in colorsys.hsv_to_rgb(i / 20, 1, 1))[::-1] for i in range(20)
 )
 _WHITE, _BLUE = (255, 255, 255), (255, 0, 0)
 
 
-def _dark(color: Color) -> Color:
+def dark(color: Color) -> Color:
+    """The colour of a stick: the official code draws sticks at 0.6 of their dots' light."""
     b, g, r = (int(channel * 0.6) for channel in color)
     return b, g, r
 
@@ -51,7 +52,7 @@ def _foot_bones() -> tuple[tuple[int, int, Color], ...]:
     """(ankle or big toe, toe or heel, the ankle's colour in the 18-point map), rows of OPENPOSE_25."""
     row, row18 = OPENPOSE_25.names.index, OPENPOSE.names.index
     return tuple(
-        (row(f"{side}_{a}"), row(f"{side}_{b}"), _JOINT_COLORS[row18(f"{side}_ankle")])
+        (row(f"{side}_{a}"), row(f"{side}_{b}"), JOINT_COLORS[row18(f"{side}_ankle")])
         for side in ("right", "left")
         for a, b in (("ankle", "big_toe"), ("big_toe", "small_toe"), ("ankle", "heel"))
     )
@@ -100,19 +101,19 @@ def openpose(
     height, width = drawn.shape[:2]
     people = poses.to(OPENPOSE)
     at, pixels = _official_pixels(people.keypoints, (width, height))
-    there = _drawable(at)
+    there = drawable(at)
     sure = there & (people.scores > threshold)
     shown = there & (people.scores >= threshold) & (pixels >= 1).all(axis=-1)
     stick = 4 * (_xinsir_scale(max(height, width)) if stick_scale == "xinsir" else 1)
 
     if body:
-        for (a, b), color in zip(_LIMBS, _JOINT_COLORS, strict=False):
-            _sticks(drawn, at[:, (a, b)], sure[:, a] & sure[:, b], _dark(color), stick)
+        for (a, b), color in zip(_LIMBS, JOINT_COLORS, strict=False):
+            sticks(drawn, at[:, (a, b)], sure[:, a] & sure[:, b], dark(color), stick)
     if feet:
         _feet(drawn, poses.to(OPENPOSE_25), threshold, stick)
     if body:
-        for row, color in enumerate(_JOINT_COLORS):
-            _dots(drawn, pixels[sure[:, row], row], color, 4)
+        for row, color in enumerate(JOINT_COLORS):
+            dots(drawn, pixels[sure[:, row], row], color, 4)
     if hands:
         for part in ("left_hand", "right_hand"):
             rows = OPENPOSE.parts[part]
@@ -120,7 +121,7 @@ def openpose(
                 _hand(drawn, hand, seen)
     if face:
         rows = slice(OPENPOSE.parts["face"].start, OPENPOSE.parts["face"].start + 68)
-        _dots(drawn, pixels[:, rows][shown[:, rows]], _WHITE, 3)
+        dots(drawn, pixels[:, rows][shown[:, rows]], _WHITE, 3)
     return drawn
 
 
@@ -134,12 +135,10 @@ def _official_pixels(keypoints: Floats, size: tuple[int, int]) -> tuple[npt.NDAr
     It stores points as fractions of the picture; the way there and back moves some whole numbers below themselves.
     """
     there_and_back = keypoints.astype(np.float64) / size * size
-    return there_and_back, np.where(_drawable(there_and_back)[..., None], there_and_back, -1).astype(np.int64)
+    return there_and_back, np.where(drawable(there_and_back)[..., None], there_and_back, -1).astype(np.int64)
 
 
-def _sticks(
-    canvas: Image, ends: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_], color: Color, width: int
-) -> None:
+def sticks(canvas: Image, ends: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_], color: Color, width: int) -> None:
     """Filled ellipses between `ends` (N, 2 points, xy) of the people `seen`."""
     for (x0, y0), (x1, y1) in ends[seen].tolist():
         center = int((x0 + x1) / 2), int((y0 + y1) / 2)
@@ -149,26 +148,27 @@ def _sticks(
         cv2.fillConvexPoly(canvas, outline, color)
 
 
-def _dots(canvas: Image, pixels: npt.NDArray[np.int64], color: Color, radius: int) -> None:
+def dots(canvas: Image, pixels: npt.NDArray[np.int64], color: Color, radius: int) -> None:
+    """Discs at `pixels` (N, xy)."""
     for center in pixels.tolist():
         cv2.circle(canvas, center, radius, color, cv2.FILLED)
 
 
 def _hand(canvas: Image, pixels: npt.NDArray[np.int64], shown: npt.NDArray[np.bool_]) -> None:
-    for (a, b), color in zip(HAND_EDGES, _FINGER_COLORS, strict=True):
+    for (a, b), color in zip(HAND_EDGES, FINGER_COLORS, strict=True):
         if shown[a] and shown[b]:
             cv2.line(canvas, pixels[a].tolist(), pixels[b].tolist(), color, 2)
-    _dots(canvas, pixels[shown], _BLUE, 4)
+    dots(canvas, pixels[shown], _BLUE, 4)
 
 
 def _feet(canvas: Image, people: Poses, threshold: float, stick: int) -> None:
     height, width = canvas.shape[:2]
     at, pixels = _official_pixels(people.keypoints, (width, height))
-    sure = _drawable(at) & (people.scores > threshold)
+    sure = drawable(at) & (people.scores > threshold)
     for a, b, color in _FOOT_BONES:
-        _sticks(canvas, at[:, (a, b)], sure[:, a] & sure[:, b], _dark(color), stick)
+        sticks(canvas, at[:, (a, b)], sure[:, a] & sure[:, b], dark(color), stick)
     for _, b, color in _FOOT_BONES:
-        _dots(canvas, pixels[sure[:, b], b], color, 4)
+        dots(canvas, pixels[sure[:, b], b], color, 4)
 
 
 # --- Overlay for people -----------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def skeleton(image: Image, poses: Poses, threshold: float = 0.3, *, boxes: bool 
         (H, W, 3) uint8 BGR, a new array.
     """
     drawn = np.array(image, order="C")
-    seen = _drawable(poses.keypoints) & (poses.scores >= threshold)
+    seen = drawable(poses.keypoints) & (poses.scores >= threshold)
     points = np.where(seen[..., None], poses.keypoints, 0).astype(np.float64)
     extents = _extents(points, seen)
     people = _strokes(points, seen, extents, _plan(poses.schema), max(drawn.shape[:2]))

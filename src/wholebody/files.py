@@ -3,11 +3,30 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from wholebody.errors import WholebodyError
+
+Result = TypeVar("Result")
+
+# The results of a file are named after it and this.
+RESULT = "_pose"
+_BESIDE = (".json", "_coco.json", "_openpose.json", "_comfy.json", ".npz", ".csv", ".parquet")
+
+
+def about(place: Path) -> Path:
+    """The hidden file that says what the results of a video at `place` (without suffix) were made with."""
+    return place.with_name(f".{place.name}.json")
+
+
+def is_result(file: Path) -> bool:
+    """Whether an earlier run wrote this picture or video: then it is not read again."""
+    if not file.stem.endswith(RESULT):
+        return False
+    return about(file.with_name(file.stem)).exists() or any(file.with_name(file.stem + end).exists() for end in _BESIDE)
 
 
 @contextmanager
@@ -38,6 +57,33 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             message = f"{final}: cannot write ({reason}). Free some space or choose another folder."
             raise WholebodyError(message) from error
         raise
+
+
+def to_bytes(write: Callable[..., object], *args: Any, **options: Any) -> bytes:
+    """What a writer of files writes, in memory: `to_bytes(formats.write_openpose, poses)`. Text is UTF-8.
+
+    Args:
+        write: takes the path first. args, options: the rest of its arguments.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        write(path, *args, **options)
+        return path.read_bytes()
+
+
+def from_bytes(read: Callable[..., Result], data: bytes | str, *args: Any, **options: Any) -> Result:
+    """The way back: `from_bytes(formats.read_openpose, data)`. Messages say "the file".
+
+    Args:
+        read: takes the path first. args, options: the rest of its arguments.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        try:
+            return read(path, *args, **options)
+        except WholebodyError as error:
+            raise WholebodyError(str(error).replace(str(path), "the file")) from error
 
 
 def make_folder(folder: Path) -> None:

@@ -1,5 +1,8 @@
 """Pictures from files and back: every picture inside the program is (H, W, 3) uint8 BGR, the right way up.
 
+    read_image(path)            decode_image(data)          from_rgb(array)         in
+    write_image(path, image)    encode_image(image, ".png") to_rgb(image)           and out
+
 The file's own header is read first, so that a cut-off or monstrous picture is refused before it is decoded: depending
 on its version, OpenCV fills the missing half of a truncated JPEG with grey and says nothing.
 
@@ -46,15 +49,17 @@ def read_image(path: str | os.PathLike[str]) -> Image:
         WholebodyError: the file is missing, unreadable, empty, cut off, damaged, of a kind not read here, or larger
             than MAX_PIXELS or MAX_SIDE.
     """
-    data, parse = _read(Path(path))
-    try:
-        header = parse(data)
-    except (struct.error, IndexError) as error:
-        raise WholebodyError(f"{path}: the picture is cut off or damaged. Copy or download it again.") from error
-    width, height = header.size
-    _check_size(width, height, f"{path}")
+    data, _ = _read(Path(path))
+    return decode_image(data, f"{path}")
+
+
+def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture") -> Image:
+    """`read_image` for a file that is in memory already; `name` stands in front of every error."""
+    data = bytes(data)
+    header = _header(data, name)
+    _check_size(*header.size, name)
     if not header.complete:
-        raise WholebodyError(f"{path}: the picture is cut off (its end is missing). Copy or download it again.")
+        raise WholebodyError(f"{name}: the picture is cut off (its end is missing). Copy or download it again.")
     # The header tells the orientation, because OpenCV applies it only without alpha and, to some formats, only in
     # newer versions.
     flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -64,10 +69,30 @@ def read_image(path: str | os.PathLike[str]) -> Image:
         decoded = None
     if decoded is None:
         reason = "the picture is damaged, or its samples are of an uncommon kind"
-        raise WholebodyError(f"{path}: {reason}. Save it again as JPEG or PNG.")
+        raise WholebodyError(f"{name}: {reason}. Save it again as JPEG or PNG.")
     if decoded.dtype == np.uint16:
         decoded = np.right_shift(decoded.view(np.uint16), 8).astype(np.uint8)
     return _upright(_bgr(decoded), header.orientation)
+
+
+def encoded_size(data: bytes, name: str = "the picture") -> tuple[int, int]:
+    """(width, height) as stored, before any turn, of a picture that is in memory: its header alone is read.
+
+    Any size is given back, also one that `decode_image` refuses.
+
+    Raises:
+        WholebodyError: the header is cut off or damaged, or not of a kind read here.
+    """
+    return _header(data, name).size
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether the first bytes are those of a kind of picture that is read here."""
+    try:
+        _parser(data[:16], "")
+    except WholebodyError:
+        return False
+    return True
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -94,32 +119,105 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     return (height, width) if 5 <= orientation <= 8 else (width, height)
 
 
-def as_image(source: Any) -> Image:
+def as_image(source: Any, *, rgb: bool = False) -> Image:
     """A picture from whatever a caller holds, as (H, W, 3) uint8 BGR.
 
     Args:
-        source: a path; a uint8 array (H, W, 3) BGR, which is passed through, (H, W) or (H, W, 1) grey, or
-            (H, W, 4) BGRA; or a PIL image, whose own colour order and EXIF orientation are honoured.
+        source: a path; the bytes of a picture's file, or a file opened in binary mode; a PIL image, whose own colour
+            order and EXIF orientation are honoured; a uint8 array (H, W, 3) BGR, which is passed through, (H, W) or
+            (H, W, 1) grey, or (H, W, 4) BGRA; with `rgb`, an array or tensor as `from_rgb` takes it.
+        rgb: the channels of an array are R, G, B. Nothing tells them apart, so it has to be said.
 
     Raises:
         WholebodyError: it is none of these, or too large, or without pixels.
     """
     if isinstance(source, (str, os.PathLike)):
         return read_image(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return decode_image(source)
     if type(source).__module__.startswith("PIL."):
         from PIL import ImageOps
 
         rgba = np.asarray(ImageOps.exif_transpose(source).convert("RGBA"))
-        source = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
+        source, rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), False
+    if hasattr(source, "read"):
+        data = source.read()
+        if isinstance(data, str):
+            raise WholebodyError("the picture's file is open as text. Open it in binary mode, 'rb'.")
+        name = getattr(source, "name", None)
+        return decode_image(data, name if isinstance(name, str) else "the picture")
+    if rgb:
+        image = from_rgb(source)
+        if image.ndim == 4:
+            raise WholebodyError(f"{len(image)} pictures where one is expected. Pass them to `images`.")
+        return image
     if not isinstance(source, np.ndarray):
         kind = type(source).__name__
-        raise WholebodyError(f"an image is a path, a uint8 BGR array or a PIL image, not {kind}. Convert it first.")
+        hint = "Pass rgb=True for a tensor of RGB pictures" if hasattr(source, "detach") else "Convert it first"
+        raise WholebodyError(f"an image is a path, bytes, a uint8 BGR array or a PIL image, not {kind}. {hint}.")
     if source.dtype != np.uint8:
-        raise WholebodyError(f"the image has {source.dtype} values. Scale it to 0..255 and convert it to uint8.")
+        hint = "Scale it to 0..255 and convert it to uint8, or pass rgb=True for RGB values of 0..1"
+        raise WholebodyError(f"the image has {source.dtype} values. {hint}.")
     if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (1, 3, 4)):
         raise WholebodyError(f"the image has shape {source.shape}. Pass (H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey.")
     _check_size(source.shape[1], source.shape[0], "the image")
     return _bgr(source)
+
+
+# Values of 0..1 that were computed may lie a little outside; values of 0..255 are another thing.
+_NOT_ONE = 2.0
+
+
+def from_rgb(pictures: Any) -> Image:
+    """RGB pictures as PIL, diffusers, ComfyUI and PyTorch hold them -> uint8 BGR, as OpenCV does.
+
+    Args:
+        pictures: an array or tensor, (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, or a batch (B, H, W, 1, 3 or 4);
+            uint8, or floating point of 0..1, which is rounded to the nearest of 256 levels.
+
+    Returns:
+        (H, W, 3), or (B, H, W, 3) for a batch.
+
+    Raises:
+        WholebodyError: another shape or type, or values that are not within 0..1.
+    """
+    if hasattr(pictures, "detach"):
+        pictures = pictures.detach().cpu()
+        # numpy has no bfloat16.
+        pictures = pictures.float() if pictures.is_floating_point() else pictures
+    array = np.asarray(pictures)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim not in (3, 4) or array.shape[-1] not in (1, 3, 4):
+        hint = "Move the channels to the end" if array.ndim in (3, 4) and 3 in array.shape[-3:-2] else "Convert it"
+        shapes = "(H, W, 3) RGB, (H, W, 4) RGBA, (H, W) grey, or a batch of them"
+        raise WholebodyError(f"the image has shape {array.shape}, not {shapes}. {hint}.")
+    _check_size(array.shape[-2], array.shape[-3], "the image")
+    if array.dtype.kind == "f":
+        low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+        if not (low > -_NOT_ONE and high < _NOT_ONE):  # NaN fails too
+            raise WholebodyError(f"the image has values of {low:g} to {high:g}, not 0..1. Scale it, or pass uint8.")
+        array = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise WholebodyError(f"the image has {array.dtype} values. Pass uint8, or floating point of 0..1.")
+    if array.shape[-1] == 1:
+        return np.repeat(array, 3, axis=-1)
+    order = [2, 1, 0, *range(3, array.shape[-1])]
+    return _on_white(np.ascontiguousarray(array[..., order]))
+
+
+def to_rgb(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """The way back: (..., H, W, 3) uint8 BGR -> float32 RGB of 0..1, as ComfyUI's IMAGE and torch.from_numpy take."""
+    return np.ascontiguousarray(pictures[..., ::-1], dtype=np.float32) / np.float32(255)
+
+
+def encode_image(image: npt.NDArray[Any], suffix: str = ".png") -> bytes:
+    """A picture (H, W, 3) uint8 BGR (or grey, or BGRA) as the bytes of a file of that suffix, as `write_image` writes.
+
+    Raises:
+        WholebodyError: the suffix is unknown, or the format cannot hold the picture.
+    """
+    return _encoded(image, suffix.lower(), "the picture")
 
 
 def write_image(path: str | os.PathLike[str], image: npt.NDArray[Any]) -> None:
@@ -132,8 +230,14 @@ def write_image(path: str | os.PathLike[str], image: npt.NDArray[Any]) -> None:
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    data = _encoded(image, suffix, f"{path}")
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+def _encoded(image: npt.NDArray[Any], suffix: str, name: str) -> bytes:
     if suffix not in WRITE_SUFFIXES:
-        raise WholebodyError(f"{path}: cannot write pictures of kind {suffix!r}. Use {', '.join(WRITE_SUFFIXES)}.")
+        raise WholebodyError(f"{name}: cannot write pictures of kind {suffix!r}. Use {', '.join(WRITE_SUFFIXES)}.")
     quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in (".jpg", ".jpeg") else []
     try:
         done, encoded = cv2.imencode(suffix, image, quality)
@@ -141,9 +245,8 @@ def write_image(path: str | os.PathLike[str], image: npt.NDArray[Any]) -> None:
         done = False
     if not done:
         shape, kind = image.shape, image.dtype
-        raise WholebodyError(f"{path}: an array {shape} of {kind} does not fit {suffix}. Write uint8 BGR, or a .png.")
-    with replacing(path) as partial:
-        partial.write_bytes(encoded.tobytes())
+        raise WholebodyError(f"{name}: an array {shape} of {kind} does not fit {suffix}. Write uint8 BGR, or a .png.")
+    return encoded.tobytes()
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -190,7 +293,12 @@ def _bgr(image: npt.NDArray[Any]) -> Image:
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    elif channels == 4:
+    return _on_white(image)
+
+
+def _on_white(image: npt.NDArray[Any]) -> Image:
+    """(..., 4) with an alpha channel -> (..., 3), laid on white as a viewer shows it; three channels stay."""
+    if image.shape[-1] == 4:
         alpha = image[..., 3:].astype(np.uint16)
         image = ((image[..., :3] * alpha + (255 - alpha) * 255 + 127) // 255).astype(np.uint8)
     return image
@@ -227,7 +335,15 @@ def _read(path: Path, limit: int = -1) -> tuple[bytes, Callable[[bytes], _Header
         raise WholebodyError(f"{path}: cannot be read ({reason}). Check its permissions.") from error
 
 
-def _parser(start: bytes, path: Path) -> Callable[[bytes], _Header]:
+def _header(data: bytes, name: str) -> _Header:
+    parse = _parser(data[:16], name)
+    try:
+        return parse(data)
+    except (struct.error, IndexError) as error:
+        raise WholebodyError(f"{name}: the picture is cut off or damaged. Copy or download it again.") from error
+
+
+def _parser(start: bytes, path: Path | str) -> Callable[[bytes], _Header]:
     if not start:
         raise WholebodyError(f"{path}: the file is empty. Copy or download it again.")
     for signature, parse in _PARSERS.items():

@@ -1,13 +1,23 @@
-"""Poses: the people of one image as arrays. Every stage takes it or returns it."""
+"""Poses: the people of one image as arrays. Every stage takes it or returns it.
 
-from collections.abc import Iterator, Sequence
+    poses.to_dict(), poses.to_json()     for a web service: plain numbers, and back with from_dict and from_json
+    poses.to_supervision()               for roboflow's supervision
+    poses.to_fiftyone((width, height))   for FiftyOne
+
+Files are in `formats`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Floats, Index
-from wholebody.schema import COCO_WHOLEBODY, Schema, conversion
+from wholebody.errors import WholebodyError
+from wholebody.schema import COCO_WHOLEBODY, Schema, conversion, schema_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +103,150 @@ class Poses:
                 scores[:, row] = self.scores[:, parents].min(axis=1)
         return replace(self, keypoints=keypoints, scores=scores, schema=schema)
 
+    def scaled(self, x: float, y: float | None = None, shift: tuple[float, float] = (0.0, 0.0)) -> "Poses":
+        """The same people on another picture: points and boxes times `x` and `y`, then moved by `shift` pixels.
+
+        poses.scaled(1024 / width)                      # on the picture enlarged to 1024 columns
+        poses.scaled(w / width, h / height)             # to any width and height
+        poses.scaled(ratio, shift=(left, top))          # enlarged and set into a larger canvas
+
+        Args:
+            x: what the width is multiplied by. y: the same for the height; left out, it is `x`.
+            shift: added afterwards, in pixels of the other picture.
+        """
+        factor = np.array([x, x if y is None else y], np.float32)
+        away = np.array(shift, np.float32)
+        return replace(
+            self,
+            keypoints=self.keypoints * factor + away,
+            boxes=self.boxes * np.tile(factor, 2) + np.tile(away, 2),
+        )
+
+    # --- Plain numbers, and other packages' types ---------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """The people as plain lists and numbers, which every JSON writer takes.
+
+        {"schema": "coco_wholebody",
+         "people": [{"id": 3, "box": [x0, y0, x1, y1], "box_score": 0.9, "keypoints": [[x, y], ...], "scores": [...]}]}
+
+        Pixels have two decimals, scores four. A number that is NaN or infinite is None. Without track ids there is no
+        "id". `from_dict` is the way back.
+        """
+        people = []
+        for n in range(len(self)):
+            person = {} if self.ids is None else {"id": int(self.ids[n])}
+            people.append(
+                {
+                    **person,
+                    "box": _plain(self.boxes[n], 2),
+                    "box_score": _plain(self.box_scores[n], 4),
+                    "keypoints": _plain(self.keypoints[n], 2),
+                    "scores": _plain(self.scores[n], 4),
+                }
+            )
+        return {"schema": self.schema.name, "people": people}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Poses":
+        """What `to_dict` gave, as Poses again; None becomes NaN. "box_score" may be absent and is then 1.
+
+        Raises:
+            WholebodyError: a field is missing or of the wrong shape, or the schema is unknown.
+        """
+        try:
+            schema = schema_named(content["schema"])
+            people = list(content["people"])
+            ids = [person["id"] for person in people if "id" in person]
+            if len(ids) not in (0, len(people)):
+                raise ValueError("some people have an id and others have none")
+            shapes = {"keypoints": (len(schema), 2), "scores": (len(schema),), "box": (4,), "box_score": ()}
+            columns = []
+            for name, shape in shapes.items():
+                rows = [person.get(name, 1.0) if name == "box_score" else person[name] for person in people]
+                columns.append(np.array(rows, np.float32).reshape(len(people), *shape))
+            keypoints, scores, boxes, box_scores = columns
+            return cls(keypoints, scores, boxes, box_scores, schema, np.array(ids, np.int64) if ids else None)
+        except KeyError as error:
+            raise WholebodyError(f"{error.args[0]!r} is missing: pass what Poses.to_dict gave.") from error
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            raise WholebodyError(f"{error}: pass what Poses.to_dict gave.") from error
+
+    def to_json(self, indent: int | None = None) -> str:
+        """`to_dict` as JSON text; `indent` spaces for each level, or all on one line."""
+        separators = (",", ":") if indent is None else None
+        return json.dumps(self.to_dict(), allow_nan=False, indent=indent, separators=separators)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Poses":
+        """What `to_json` gave, as Poses again.
+
+        Raises:
+            WholebodyError: it is not JSON, or as `from_dict`.
+        """
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise WholebodyError(f"not JSON ({error}): pass what Poses.to_json gave.") from error
+        return cls.from_dict(content)
+
+    def to_supervision(self, threshold: float = 0.3) -> Any:
+        """The people as `supervision.KeyPoints`; class 0, "person". Track ids are in its data as "tracker_id".
+
+        Its annotators guess a skeleton from the number of points: give them ours,
+        `supervision.EdgeAnnotator(edges=poses.schema.edges_from_one)`.
+
+        Args:
+            threshold: a point with a lower score is not visible.
+
+        Raises:
+            WholebodyError: supervision is not installed.
+        """
+        try:
+            from supervision import KeyPoints
+        except ImportError as error:
+            raise WholebodyError("supervision is not installed: pip install supervision.") from error
+        data: dict[str, Any] = {"class_name": np.array(["person"] * len(self), dtype=str)}
+        if self.ids is not None:
+            data["tracker_id"] = self.ids
+        return KeyPoints(
+            xy=self.keypoints,
+            class_id=np.zeros(len(self), int),
+            keypoint_confidence=self.scores,
+            detection_confidence=self.box_scores,
+            visible=self.scores >= threshold,
+            data=data,
+        )
+
+    def to_fiftyone(self, size: tuple[int, int], threshold: float = 0.0, label: str = "person") -> Any:
+        """The people as `fiftyone.Keypoints`, in fractions of the picture; `index` is the track id.
+
+        Args:
+            size: (width, height) of the picture.
+            threshold: a point with a lower score is missing (NaN), as FiftyOne has it.
+            label: of every person.
+
+        Raises:
+            WholebodyError: FiftyOne is not installed.
+        """
+        try:
+            from fiftyone import Keypoint, Keypoints
+        except ImportError as error:
+            raise WholebodyError("FiftyOne is not installed: pip install fiftyone.") from error
+        fractions = self.keypoints.astype(np.float64) / size
+        fractions[self.scores < threshold] = np.nan
+        return Keypoints(
+            keypoints=[
+                Keypoint(
+                    label=label,
+                    points=[(x, y) for x, y in points.tolist()],
+                    confidence=scores.tolist(),
+                    index=None if self.ids is None else int(self.ids[n]),
+                )
+                for n, (points, scores) in enumerate(zip(fractions, self.scores, strict=True))
+            ]
+        )
+
     @staticmethod
     def concatenate(parts: Sequence["Poses"]) -> "Poses":
         """All people of several Poses of one schema; ids survive if all have them."""
@@ -109,3 +263,14 @@ class Poses:
             schema=parts[0].schema,
             ids=np.concatenate(ids) if len(ids) == len(parts) else None,
         )
+
+
+def _plain(values: Any, decimals: int) -> Any:
+    """Numbers as (lists of) Python floats, rounded; None where one is not finite."""
+    # In double precision, so that the text has no more digits than asked; adding 0 turns -0.0 into 0.0.
+    rounded = np.round(np.asarray(values, np.float64), decimals) + 0.0
+    if not np.isfinite(rounded).all():
+        numbers = rounded.astype(object)
+        numbers[~np.isfinite(rounded)] = None
+        return numbers.tolist()
+    return rounded.tolist()

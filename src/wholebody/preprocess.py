@@ -1,7 +1,8 @@
 """What a network's float input expects, and how a crop becomes one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,3 +31,12 @@ def normalize(crops: Image, preprocessing: Preprocessing = IMAGENET_RGB) -> Floa
     planes -= np.array(preprocessing.mean, np.float32)[:, None, None]
     planes /= np.array(preprocessing.std, np.float32)[:, None, None]
     return planes
+
+
+def preprocessing_of(about: Mapping[str, Any]) -> Preprocessing:
+    """What the notes say; ImageNet's numbers in RGB where they say nothing."""
+    color, mean, std = (about.get(name, getattr(IMAGENET_RGB, name)) for name in ("color", "mean", "std"))
+    (r, g, b), (sr, sg, sb) = map(float, mean), map(float, std)
+    if color not in ("RGB", "BGR"):
+        raise ValueError(f"color is {color!r}")
+    return Preprocessing(color, (r, g, b), (sr, sg, sb))

@@ -2,6 +2,9 @@
 
 COCO_WHOLEBODY  133 points: 17 body, 6 feet, 68 face, 2 x 21 hands (what the networks predict)
 COCO_BODY       17 points: the body of COCO_WHOLEBODY alone (what many foreign networks predict)
+HALPE_26        26 points: COCO's body, head, neck, middle hip and feet (RTMPose's networks for sports)
+HAND_21         21 points of one hand, in the order of COCO_WHOLEBODY's hands
+FACE_106        106 points of one face (LaPa)
 OPENPOSE        130 points: 18 body, 70 face, 2 x 21 hands (what ControlNet and ComfyUI expect)
 OPENPOSE_25     137 points: the same with OpenPose's BODY_25, which has feet and a middle hip
 
@@ -56,6 +59,11 @@ class Schema:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def edges_from_one(self) -> tuple[tuple[int, int], ...]:
+        """`edges` as pairs of numbers that count from 1, as COCO's annotation files and supervision have skeletons."""
+        return tuple((edge.a + 1, edge.b + 1) for edge in self.edges)
 
     def __repr__(self) -> str:
         return f"Schema({self.name!r}, {len(self)} keypoints)"
@@ -170,6 +178,59 @@ COCO_BODY = Schema(
     edges=tuple(edge for edge in COCO_WHOLEBODY.edges if max(edge.a, edge.b) < 17),
 )
 
+# (a, b, colour) of Halpe's body, by mmpose.
+_HALPE_EDGES = (
+    (15, 13, _GREEN), (13, 11, _GREEN), (11, 19, _GREEN), (16, 14, _ORANGE), (14, 12, _ORANGE), (12, 19, _ORANGE),
+    (17, 18, _BLUE), (18, 19, _BLUE), (18, 5, _GREEN), (5, 7, _GREEN), (7, 9, _GREEN), (18, 6, _ORANGE),
+    (6, 8, _ORANGE), (8, 10, _ORANGE), (1, 2, _BLUE), (0, 1, _BLUE), (0, 2, _BLUE), (1, 3, _BLUE), (2, 4, _BLUE),
+    (3, 5, _BLUE), (4, 6, _BLUE), (15, 20, _GREEN), (15, 22, _GREEN), (15, 24, _GREEN), (16, 21, _ORANGE),
+    (16, 23, _ORANGE), (16, 25, _ORANGE),
+)  # fmt: skip
+_HALPE_NAMES = (
+    *_BODY_NAMES, "head", "neck", "mid_hip",
+    *(f"{side}_{point}" for point in ("big_toe", "small_toe", "heel") for side in ("left", "right")),
+)  # fmt: skip
+HALPE_26 = Schema(
+    name="halpe_26",
+    names=_HALPE_NAMES,
+    flip=np.array(_sided(_HALPE_NAMES)),
+    sigmas=np.array([*_BODY_SIGMAS, 0.026, 0.026, 0.066, *[0.079] * 6]),
+    parts=MappingProxyType({"body": slice(0, 20), "feet": slice(20, 26)}),
+    edges=tuple(Edge(*edge) for edge in _HALPE_EDGES),
+)
+# A mirrored hand is the other hand, point by point.
+HAND_21 = Schema(
+    name="hand_21",
+    names=_HAND,
+    flip=np.arange(21),
+    sigmas=np.array(_HAND_SIGMAS),
+    parts=MappingProxyType({"hand": slice(0, 21)}),
+    edges=_hand_edges(0),
+)
+# The jaw, the brows, the bridge and the wings of the nose, the eyes, their pupils, the lips; each row's mirror image.
+_LAPA_FLIP = (
+    *range(32, -1, -1), *range(46, 41, -1), *range(50, 46, -1), *range(37, 32, -1), *range(41, 37, -1), *range(51, 55),
+    *range(65, 54, -1), *range(79, 74, -1), 82, 81, 80, 83, *range(70, 65, -1), 73, 72, 71, 74,
+    *range(90, 83, -1), *range(95, 90, -1), *range(100, 95, -1), *range(103, 100, -1), 105, 104,
+)  # fmt: skip
+# Lines along them, from and to, and whether they close.
+_LAPA_LINES = (
+    (0, 32, False), (33, 37, False), (42, 46, False), (51, 54, False), (55, 65, False), (66, 73, True), (75, 82, True),
+    (84, 95, True), (96, 103, True),
+)  # fmt: skip
+FACE_106 = Schema(
+    name="face_106",
+    names=tuple(f"lapa-{i}" for i in range(106)),
+    flip=np.array(_LAPA_FLIP),
+    sigmas=np.full(106, np.nan),
+    parts=MappingProxyType({"face": slice(0, 106)}),
+    edges=tuple(
+        Edge(a, b, _SKY)
+        for start, end, closed in _LAPA_LINES
+        for a, b in (*pairwise(range(start, end + 1)), *([(end, start)] if closed else []))
+    ),
+)
+
 # OpenPose's own colours: limb i and joint i share the i-th.
 OPENPOSE_COLORS: tuple[tuple[int, int, int], ...] = (
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0),
@@ -218,7 +279,7 @@ def _openpose(name: str, body: tuple[str, ...], limbs: tuple[tuple[int, int], ..
 
 OPENPOSE = _openpose("openpose", _OPENPOSE_18, _LIMBS_18)
 OPENPOSE_25 = _openpose("openpose_25", _OPENPOSE_25, _LIMBS_25)
-SCHEMAS = (COCO_WHOLEBODY, COCO_BODY, OPENPOSE, OPENPOSE_25)
+SCHEMAS = (COCO_WHOLEBODY, COCO_BODY, OPENPOSE, OPENPOSE_25, HALPE_26, HAND_21, FACE_106)
 
 
 def schema_named(name: str) -> Schema:

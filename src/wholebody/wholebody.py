@@ -2,13 +2,19 @@
 
 model = WholeBody()
 poses = model("photo.jpg")          # detector, then pose network
+poses = model(jpeg)                 # the bytes of a file, or an open one
+poses = model(tensor, rgb=True)     # RGB, uint8 or floats of 0..1, numpy or torch
 poses = model(frame)                # (H, W, 3) uint8 BGR, as OpenCV reads it
 poses = model(frame, boxes)         # people are known already: no detector
 several = model.images([a, b, c])   # people of all pictures share batches
 """
 
 import os
-from collections.abc import Sequence
+import pickle
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,14 +23,23 @@ import numpy.typing as npt
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
 from wholebody.images import as_image
-from wholebody.pose.detect import Detections
+from wholebody.pose.detect import YOLOX, Detections
 from wholebody.pose.load import open_detector, open_estimator
 from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
 from wholebody.runtime.session import Precision
+from wholebody.weights.manifest import MANIFEST
 
 POSE = "wholebody-133"
 DETECTOR = "person"
+# Mode -> pose network and detector. What "performance" takes is downloaded once; the rest is bundled.
+MODES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "lightweight": ("fast", DETECTOR),
+        "balanced": (POSE, DETECTOR),
+        "performance": ("rtmw-l-384", "yolox-m-humanart"),
+    }
+)
 
 
 class Detector(Protocol):
@@ -37,6 +52,9 @@ class Detector(Protocol):
 
 class WholeBody:
     """A detector and a pose network. May be shared by threads: a call changes nothing in it.
+
+    It pickles as the names, paths and options it was made of, and opens its networks again where it is unpickled: in a
+    worker process, on another machine. A `TopDown` or `YOLOX` of your own does not pickle: give its file.
 
     Attributes:
         pose: the pose network.
@@ -51,6 +69,7 @@ class WholeBody:
         pose: str | os.PathLike[str] | TopDown = POSE,
         detector: str | os.PathLike[str] | Detector | None = DETECTOR,
         *,
+        mode: str | None = None,
         device: str = "auto",
         threads: int | None = None,
         precision: Precision = "fp32",
@@ -63,6 +82,7 @@ class WholeBody:
             pose: a name or path as `pose.load.onnx_file` takes it ("fast" is bundled too), or a `TopDown`.
             detector: the same for the detector, or any `Detector`. None or "none": every picture is one person who
                 fills it. That is never done unasked: where a detector finds nobody, the result is empty.
+            mode: "lightweight", "balanced" or "performance" in place of both, see `MODES`.
             device, threads, precision: as `runtime.open_session` takes them, for both networks. "auto" is the fastest
                 precision here that keeps the accuracy; "fp32" gives the same answers on every machine. Of "int8" a
                 detector without a file for it takes "auto".
@@ -73,6 +93,22 @@ class WholeBody:
         Raises:
             WholebodyError: a network cannot be found, downloaded or opened, or is of the wrong kind.
         """
+        if mode is not None:
+            if mode not in MODES:
+                raise WholebodyError(f"mode {mode!r} is unknown. Choose one of {', '.join(MODES)}.")
+            if (pose, detector) != (POSE, DETECTOR):
+                raise WholebodyError("a mode chooses both networks: give either a mode, or pose and detector.")
+            pose, detector = MODES[mode]
+
+        self._options: dict[str, Any] = {
+            "pose": _rooted(pose),
+            "detector": _rooted(detector),
+            "device": device,
+            "threads": threads,
+            "precision": precision,
+            "threshold": threshold,
+            "flip": flip,
+        }
         if isinstance(pose, (str, os.PathLike)):
             pose = open_estimator(pose, device, threads, precision, flip=flip)
         if detector == "none":
@@ -82,15 +118,25 @@ class WholeBody:
         self.pose = pose
         self.detector = detector
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        for name in ("pose", "detector"):
+            if isinstance(self._options[name], (TopDown, YOLOX)):
+                raise pickle.PicklingError(
+                    f"an open {name} network does not pickle. Make WholeBody of its file's path."
+                )
+        return partial(type(self), **self._options), ()
+
     def __repr__(self) -> str:
         return f"WholeBody(pose={self.pose!r}, detector={self.detector!r})"
 
-    def __call__(self, image: Any, boxes: npt.ArrayLike | None = None) -> Poses:
+    def __call__(self, image: Any, boxes: npt.ArrayLike | None = None, *, rgb: bool = False) -> Poses:
         """Everyone in one picture.
 
         Args:
-            image: a path, a uint8 array (H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey, or a PIL image.
+            image: a path, the bytes of a file or an open file, a uint8 array (H, W, 3) BGR, (H, W, 4) BGRA or (H, W)
+                grey, or a PIL image (see `images.as_image`).
             boxes: (N, 4) xyxy in pixels of the picture, to be used instead of the detector's; [] is nobody.
+            rgb: an array's channels are R, G, B; then it may be a tensor too, and hold floats of 0..1.
 
         Returns:
             Poses in pixels of the picture, the surest box first, or in the order of `boxes`; empty where nobody is.
@@ -98,26 +144,39 @@ class WholeBody:
         Raises:
             WholebodyError: the picture cannot be read or is none, a box makes no sense, or a network fails.
         """
-        return self.images([image], None if boxes is None else [boxes])[0]
+        return self.images([image], None if boxes is None else [boxes], rgb=rgb)[0]
 
-    def images(self, images: Sequence[Any], boxes: Sequence[npt.ArrayLike | None] | None = None) -> list[Poses]:
+    def images(
+        self, images: Sequence[Any], boxes: Sequence[npt.ArrayLike | None] | None = None, *, rgb: bool = False
+    ) -> list[Poses]:
         """Everyone in each of several pictures; people of all of them share batches.
 
         All pictures are held in memory at once: pass a folder of thousands in parts.
 
         Args:
-            images: see `__call__`. boxes: for each picture its boxes, or None for the detector's.
+            images: see `__call__`; a batch (B, H, W, 3) is B of them.
+            boxes: for each picture its boxes, or None for the detector's.
+            rgb: see `__call__`.
         """
-        pictures = [as_image(image) for image in images]
+        pictures = [as_image(image, rgb=rgb) for image in images]
         given = [None] * len(pictures) if boxes is None else list(boxes)
         if len(given) != len(pictures):
             raise WholebodyError(f"{len(pictures)} images and {len(given)} lists of boxes: give one for each image.")
-        searched = iter(self._detect([image for image, known in zip(pictures, given, strict=True) if known is None]))
+        searched = iter(self.detect([image for image, known in zip(pictures, given, strict=True) if known is None]))
         people = [next(searched) if known is None else (known, None) for known in given]
         return self.pose.images(pictures, [rows for rows, _ in people], [scores for _, scores in people])
 
-    def _detect(self, images: Sequence[Image]) -> list[Detections]:
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """For each (H, W, 3) uint8 BGR picture its people: boxes (N, 4) xyxy, and box_scores (N,), the surest first."""
         if self.detector is not None:
             return self.detector.images(images) if images else []
         whole = (np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32) for image in images)
         return [(box, np.ones(1, np.float32)) for box in whole]
+
+
+def _rooted(name: Any) -> Any:
+    """A file's path so that it is found from another folder too; names and networks as they are."""
+    if isinstance(name, (str, os.PathLike)) and os.fspath(name) not in MANIFEST:
+        path = Path(name).expanduser()
+        return str(path.absolute()) if path.is_file() else name
+    return name

@@ -8,6 +8,7 @@ import numpy as np
 from wholebody.errors import WholebodyError
 from wholebody.export.check import TOLERANCE, written
 from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import input_size, notes
 
 # What stands between the bytes of a crop and the network in the fused layout.
 _PREPARING = ("Transpose", "Gather", "Cast", "Sub", "Mul", "Div")
@@ -37,15 +38,14 @@ def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -
     import onnx
     from onnx import TensorProto, helper
 
-    from wholebody.pose.topdown import TopDown
-    from wholebody.preprocess import normalize
+    from wholebody.preprocess import normalize, preprocessing_of
 
     session = open_session(source, "cpu")
     named = {tensor.name for tensor in session.outputs}
     if session.inputs[0].dtype != "uint8" or not named >= {"simcc_x", "simcc_y"}:
         raise WholebodyError(f"{source}: not a pose network in the fused layout, so there is nothing to take away.")
-    estimator = TopDown(session)
-    w, h = estimator.codec.input_size
+    preprocessing = preprocessing_of(notes(session))
+    w, h = input_size(session)
     proto = onnx.load(os.fspath(source))
     graph = proto.graph
     # Bytes to planes to numbers around zero: one node after the other, until the first that computes with weights. Who
@@ -74,7 +74,7 @@ def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -
     crops = np.random.default_rng(0).integers(0, 256, (2, h, w, 3), dtype=np.uint8)
     wanted = session(crops, ("simcc_x", "simcc_y"))
     with written(copy_of, path) as copied:
-        got = copied(normalize(crops, estimator.preprocessing), ("simcc_x", "simcc_y"))
+        got = copied(normalize(crops, preprocessing), ("simcc_x", "simcc_y"))
         error = max(float(np.abs(a - b).max() / b.std()) for a, b in zip(got, wanted, strict=True))
         if not error <= TOLERANCE["float32"]:
             raise WholebodyError(f"{source}: cannot be taken apart (logits differ by {error:.2g} standard deviations).")

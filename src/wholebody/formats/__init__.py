@@ -14,6 +14,8 @@
 | write_csv_video  | a video              | any schema                 | yes   | yes | yes  | yes      | kept      |
 | write_trc(s)     | a person of a video  | any schema (OpenSim)       | no    | no  | yes  | no       | kept      |
 
+In memory: `to_bytes(write_openpose, poses)` and `from_bytes(read_openpose, data)`, and so for each of them.
+
 Where boxes are not kept, a reader gives the extent of the points with a score above 0, and box score 1.
 
 JSON and CSV hold pixels with 2 decimals and scores with 4. A point with a number that is NaN or infinite is written as
@@ -22,6 +24,7 @@ give the same bytes, and a file is replaced in one step. A file that cannot be r
 file and the field.
 """
 
+from wholebody.files import from_bytes, to_bytes
 from wholebody.formats.arrays import (
     read_npz,
     read_npz_frames,
@@ -41,6 +44,7 @@ __all__ = [
     "Bodies",
     "PoseDict",
     "Timed",
+    "from_bytes",
     "openpose_name",
     "pose_dict",
     "read_coco",
@@ -53,6 +57,7 @@ __all__ = [
     "read_openpose",
     "read_parquet",
     "read_trc",
+    "to_bytes",
     "write_coco",
     "write_comfy",
     "write_csv",

@@ -3,7 +3,7 @@
 Names and shapes in the state dict are those of the released checkpoints, which load strictly. One size more, "thunder",
 has YOLOX-nano's pyramid and head on MoveNet Thunder's encoder: a backbone that already knows people, for whoever has
 few photos to train on. Training is in `detector.py`; decoding boxes and suppressing duplicates is inference and lives
-in `wholebody.detect`.
+in `wholebody.pose.detect`.
 """
 
 import math

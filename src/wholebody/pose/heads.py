@@ -8,9 +8,8 @@ import numpy as np
 from wholebody.arrays import Floats
 from wholebody.codec import Codec, Heatmap, Regression, SimCC
 from wholebody.errors import WholebodyError
-from wholebody.preprocess import IMAGENET_RGB, Preprocessing
 from wholebody.runtime.session import Session, Tensor
-from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema, schema_named
+from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, FACE_106, HALPE_26, HAND_21, Schema, schema_named
 
 
 def calibration_of(parts: Mapping[str, Sequence[float]] | None, schema: Schema) -> Floats | None:
@@ -67,18 +66,10 @@ def codec_of(heads: Mapping[type, tuple[Tensor, ...]], size: tuple[int, int], ab
     return SimCC(size, float(about.get("split_ratio") or (last / size[0] if last else 2.0)))
 
 
-def preprocessing_of(about: Mapping[str, Any]) -> Preprocessing:
-    """What the notes say; ImageNet's numbers in RGB where they say nothing."""
-    color, mean, std = (about.get(name, getattr(IMAGENET_RGB, name)) for name in ("color", "mean", "std"))
-    (r, g, b), (sr, sg, sb) = map(float, mean), map(float, std)
-    if color not in ("RGB", "BGR"):
-        raise ValueError(f"color is {color!r}")
-    return Preprocessing(color, (r, g, b), (sr, sg, sb))
-
-
 def schema_of(given: Schema | None, name: str | None, keypoints: int | None) -> Schema:
     """The schema given, the one a file names, or the one that the number of its keypoints tells."""
-    by_number = {None: COCO_WHOLEBODY, len(COCO_WHOLEBODY): COCO_WHOLEBODY, len(COCO_BODY): COCO_BODY}
+    told = (COCO_WHOLEBODY, COCO_BODY, HALPE_26, HAND_21, FACE_106)
+    by_number: dict[int | None, Schema] = {None: COCO_WHOLEBODY, **{len(each): each for each in told}}
     try:
         schema = given or (by_number.get(keypoints) if name is None else schema_named(name))
     except ValueError as error:

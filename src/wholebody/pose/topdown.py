@@ -27,9 +27,9 @@ from wholebody.codec import Codec, Heatmap, Regression, SimCC, merge_flipped
 from wholebody.errors import WholebodyError
 from wholebody.geometry import Crop
 from wholebody.images import as_image
-from wholebody.pose.heads import calibration_of, codec_of, heads_of, preprocessing_of, schema_of, unreadable
+from wholebody.pose.heads import calibration_of, codec_of, heads_of, schema_of, unreadable
 from wholebody.poses import Poses
-from wholebody.preprocess import Preprocessing, normalize
+from wholebody.preprocess import Preprocessing, normalize, preprocessing_of
 from wholebody.runtime.session import Session, input_size, notes
 from wholebody.schema import Schema
 
@@ -53,7 +53,8 @@ class TopDown:
         batch: most crops in one run; with `flip` the mirror images count too.
         codec: what the outputs mean, and how crops are cut (`Codec.udp`). Left out, heatmaps are of style "msra". One
             of your own gets all outputs, in the order of the file.
-        schema: the keypoints. Left out, 17 are COCO_BODY and 133 are COCO_WHOLEBODY.
+        schema: the keypoints. Left out, their number tells: 133 are COCO_WHOLEBODY, 17 COCO_BODY, 26 HALPE_26, 21
+            HAND_21 and 106 FACE_106.
         preprocessing: what a float32 input expects. Left out, ImageNet's mean and deviation in RGB.
 
     Raises:
@@ -80,7 +81,7 @@ class TopDown:
         decoded = len(points) == 2 and self.codec is None
         heads = heads_of([tensor for tensor in self.session.outputs if not (decoded and tensor in points)])
         if isinstance(self.codec, (SimCC, Heatmap, Regression)):
-            heads = {kind: head for kind, head in heads.items() if kind is type(self.codec)}
+            heads = {kind: head for kind, head in heads.items() if isinstance(self.codec, kind)}
         elif self.codec is not None:
             heads = {type(self.codec): self.session.outputs}
         if decoded and not self.flip:
@@ -174,11 +175,11 @@ class TopDown:
         Raises:
             WholebodyError: the file gives decoded keypoints alone.
         """
-        heads = heads_of(self.session.outputs)
-        if type(self.codec) not in heads:
+        head = next((h for kind, h in heads_of(self.session.outputs).items() if isinstance(self.codec, kind)), None)
+        if head is None:
             raise unreadable(self.session, "the file gives decoded keypoints alone")
         batch = crops if self.session.inputs[0].dtype == "uint8" else normalize(crops, self.preprocessing)
-        return self.session(batch, [tensor.name for tensor in heads[type(self.codec)]])
+        return self.session(batch, [tensor.name for tensor in head])
 
     def deviations(self, image: Image, boxes: npt.ArrayLike) -> Floats:
         """How far off the points of a call with the same picture and boxes may be: one network run more.

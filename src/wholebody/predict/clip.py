@@ -20,12 +20,12 @@ from wholebody import formats, video
 from wholebody.arrays import Image
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
-from wholebody.files import replace_folder, replacing
+from wholebody.files import about, replace_folder, replacing
 from wholebody.formats.kinds import Format, place_of
 from wholebody.images import write_image
 from wholebody.poses import Poses
 from wholebody.predict.job import Done, Job
-from wholebody.predict.names import about, result_name
+from wholebody.predict.names import result_name
 from wholebody.predict.resume import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
 from wholebody.tracking.ahead import ahead, depth_for
 from wholebody.tracking.pipeline import Follower, follow

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wholebody import video
 from wholebody.errors import WholebodyError
+from wholebody.files import RESULT, is_result
 from wholebody.images import find_images
 
 
@@ -51,21 +52,3 @@ def result_names(files: Sequence[Path], output: Path | None) -> dict[Path, Path]
         taken[place] += 1
         places[file] = place if taken[place] == 1 else place.with_name(f"{place.name}{taken[place]}")
     return places
-
-
-# The results of a file are named after it and this.
-RESULT = "_pose"
-
-_BESIDE = (".json", "_coco.json", "_openpose.json", "_comfy.json", ".npz", ".csv", ".parquet")
-
-
-def about(place: Path) -> Path:
-    """The hidden file that says what the results of a video at `place` (without suffix) were made with."""
-    return place.with_name(f".{place.name}.json")
-
-
-def is_result(file: Path) -> bool:
-    """Whether an earlier run wrote this picture or video: then it is not read again."""
-    if not file.stem.endswith(RESULT):
-        return False
-    return about(file.with_name(file.stem)).exists() or any(file.with_name(file.stem + end).exists() for end in _BESIDE)

@@ -296,11 +296,16 @@ def _inside(boxes: Floats, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     return shows
 
 
-def follow(frames: Iterable[Frame], follower: Follower) -> Generator[tuple[Frame, Poses]]:
-    """Each frame with its people: frames are read, searched, and people estimated, in a thread each.
+def follow(frames: Iterable[Frame], follower: Follower | WholeBody) -> Generator[tuple[Frame, Poses]]:
+    """Each frame with its people, who keep their ids: frames are read, searched and estimated, in a thread each.
 
     Close the generator (`contextlib.closing`) when leaving it early.
+
+    Args:
+        frames: of one video, in order, for instance of `read_video`.
+        follower: how people are followed; a `WholeBody` alone stands for `Follower(model)`.
     """
+    follower = follower if isinstance(follower, Follower) else Follower(follower)
     frames = iter(frames)
     first = next(frames, None)
     if first is None:

@@ -26,8 +26,8 @@ import numpy as np
 
 from wholebody.arrays import Image, PathLike
 from wholebody.errors import WholebodyError
+from wholebody.files import is_result
 from wholebody.images import MAX_PIXELS, find_images, read_image
-from wholebody.predict.names import is_result
 from wholebody.video.frame import VIDEO_SUFFIXES, Frame, Info, Notice, reason, silent
 
 SEQUENCE_FPS = 25.0

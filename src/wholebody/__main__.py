@@ -1,0 +1,5 @@
+"""`python -m wholebody`: the command line."""
+
+from wholebody.cli import main
+
+main()

@@ -1,0 +1,137 @@
+"""The joints that alignment reasons with: OpenPose's eighteen and two toes, made of the points of any schema.
+
+Joint numbers are the published ones (k0 the nose, k1 the neck, k2 the right shoulder, ...), so that a formula reads
+like its paper. Wan's animation code added k18 and k19, each the middle of a foot's two toes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.poses import Poses
+from wholebody.schema import OPENPOSE, Schema
+
+Doubles = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+NECK = 1
+JOINTS: tuple[str, ...] = (*OPENPOSE.names[:18], "left_toes", "right_toes")
+# Parent and child, parents first.
+BONES: tuple[tuple[int, int], ...] = (
+    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
+    (1, 0), (0, 14), (14, 16), (0, 15), (15, 17), (13, 18), (10, 19),
+)  # fmt: skip
+PARENT = {child: parent for parent, child in BONES}
+# Both sides of what a person has twice, as the children of the bones.
+PAIRS = ((2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17), (19, 18))
+_MADE_OF = {
+    "neck": ("left_shoulder", "right_shoulder"),
+    "left_toes": ("left_big_toe", "left_small_toe"),
+    "right_toes": ("right_big_toe", "right_small_toe"),
+}
+
+
+@cache
+def joint_rows(schema: Schema) -> tuple[tuple[int, ...], ...]:
+    """For each joint the rows whose middle it is; none where the schema has no such point."""
+    row = {name: n for n, name in enumerate(schema.names)}
+    found = []
+    for joint in JOINTS:
+        names = (joint,) if joint in row else _MADE_OF.get(joint, ())
+        found.append(tuple(row[name] for name in names) if all(name in row for name in names) else ())
+    return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One person in T frames.
+
+    Attributes:
+        joints: (T, 20, 2) pixels.
+        seen: (T, 20) whether a joint is sure enough to measure with.
+        hands: (T, 2, 21, 2) pixels, the left hand first.
+        hands_seen: (T, 2, 21).
+    """
+
+    joints: Doubles
+    seen: Bools
+    hands: Doubles
+    hands_seen: Bools
+
+    @staticmethod
+    def of(people: Poses, threshold: float) -> "Figure":
+        """The rows of `people` as the frames of a figure; a joint is seen where no score of it is below `threshold`."""
+        t = len(people)
+        there = np.isfinite(people.keypoints).all(axis=-1) & (people.scores >= threshold) & (people.scores > 0)
+        points = np.where(there[..., None], people.keypoints, 0).astype(np.float64)
+        joints, seen = np.zeros((t, len(JOINTS), 2)), np.zeros((t, len(JOINTS)), bool)
+        for n, rows in enumerate(joint_rows(people.schema)):
+            if rows:
+                joints[:, n], seen[:, n] = points[:, rows].mean(axis=1), there[:, rows].all(axis=1)
+        hands, hands_seen = np.zeros((t, 2, 21, 2)), np.zeros((t, 2, 21), bool)
+        for n, part in enumerate(("left_hand", "right_hand")):
+            if part in people.schema.parts:
+                hands[:, n], hands_seen[:, n] = (
+                    points[:, people.schema.parts[part]],
+                    there[:, people.schema.parts[part]],
+                )
+        return Figure(joints, seen, hands, hands_seen)
+
+    @staticmethod
+    def joined(figures: Sequence["Figure"]) -> "Figure":
+        """The frames of several figures one after another."""
+        names = ("joints", "seen", "hands", "hands_seen")
+        return Figure(*(np.concatenate([getattr(figure, name) for figure in figures]) for name in names))
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def __getitem__(self, frames: slice) -> "Figure":
+        return Figure(self.joints[frames], self.seen[frames], self.hands[frames], self.hands_seen[frames])
+
+    def length(self, a: int, b: int) -> float:
+        """Pixels between two joints in the first frame; NaN where one is not seen."""
+        return float(np.hypot(*(self.joints[0, a] - self.joints[0, b]))) if self.seen[0, [a, b]].all() else np.nan
+
+    def middle(self, a: int, b: int) -> Doubles:
+        """(2,) the middle of two joints in the first frame; NaN where one is not seen."""
+        both = self.seen[0, [a, b]].all()
+        return self.joints[0, [a, b]].mean(axis=0) if both else np.full(2, np.nan)
+
+
+def bone_ratios(clip: Figure, reference: Figure) -> Doubles:
+    """(20,) how much longer the bone that ends at a joint is in the reference than in the clip's first frame.
+
+    NaN where it is not seen in both, or has no length, and at the neck, where no bone ends.
+    """
+    ratios = np.full(len(JOINTS), np.nan)
+    for parent, child in BONES:
+        ratios[child] = ratio(reference.length(parent, child), clip.length(parent, child))
+    return ratios
+
+
+def ratio(longer: float, shorter: float) -> float:
+    """Of two lengths; NaN where one is unknown or nothing."""
+    return longer / shorter if longer > 0 and shorter > 0 else float("nan")
+
+
+def overall(ratios: Doubles) -> float:
+    """The ratio of the whole figure, the median of those known; 1 if none is."""
+    known = ratios[np.isfinite(ratios)]
+    return float(np.median(known)) if len(known) else 1.0
+
+
+def steadied(ratios: Doubles, figure: float, limit: float = 2.0) -> Doubles:
+    """`ratios`, unknown ones as those of the other side or else the figure's, none further than `limit` from it.
+
+    A limb that points at the camera looks short: its ratio would throw the hand across the picture.
+    """
+    filled = ratios.copy()
+    for one, other in PAIRS:
+        for a, b in ((one, other), (other, one)):
+            if np.isnan(ratios[a]):
+                filled[a] = ratios[b]
+    return np.clip(np.where(np.isnan(filled), figure, filled), figure / limit, figure * limit)

@@ -1,0 +1,120 @@
+"""Fetching and decoding pictures, a group at a time, in processes beside the one that computes.
+
+A decoder that takes its process along, as some do on files that were made to harm, costs its picture and no other.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.connection import wait
+
+import cv2
+
+from wholebody.arrays import Image
+from wholebody.batch.sources import Item, fetch
+from wholebody.errors import WholebodyError
+from wholebody.images import decode_image, encoded_size
+
+# Pictures that are fetched, decoded and estimated together, and the pixels of them that are held at once: 100 MB.
+GROUP = 8
+GROUP_PIXELS = 2**25
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture, (H, W, 3) uint8 BGR, or the error instead of it."""
+
+    id: str
+    image: Image | None = None
+    error: str | None = None
+
+
+Decoded = tuple[list[Picture], list[Item]]
+
+
+def decode(items: Sequence[Item]) -> Decoded:
+    """Fetch and decode pictures, up to `GROUP_PIXELS`; those beyond come back with their bytes."""
+    pictures: list[Picture] = []
+    rest: list[Item] = []
+    pixels = 0
+    for item, data in zip(items, fetch(items), strict=True):
+        try:
+            if isinstance(data, Exception):
+                raise data
+            width, height = encoded_size(data, item.id)
+            if rest or (pixels and pixels + width * height > GROUP_PIXELS):
+                rest.append(Item(item.id, item.address, data))
+                continue
+            pictures.append(Picture(item.id, decode_image(data, item.id)))
+            pixels += width * height
+        except Exception as error:
+            pictures.append(Picture(item.id, error=in_a_line(error, item.id, item.address)))
+    return pictures, rest
+
+
+def in_a_line(error: Exception, *names: str) -> str:
+    """What an error says, without the names that stand before it: equal errors are then equal texts."""
+    if not isinstance(error, WholebodyError):
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    text = str(error)
+    for name in filter(None, names):
+        text = text.removeprefix(f"{name}: ")
+    return text
+
+
+def decoded(groups: Iterable[Sequence[Item]], processes: int) -> Generator[list[Picture]]:
+    """Groups of pictures, decoded, in their order; without processes of their own here and now."""
+    if processes == 0:
+        for group in groups:
+            rest: Sequence[Item] = group
+            while rest:
+                pictures, rest = decode(rest)
+                yield pictures
+        return
+    pool = _pool(processes)
+    waiting: deque[tuple[Sequence[Item], Future[Decoded]]] = deque()
+    upcoming = iter(groups)
+    try:
+        while True:
+            for group in islice(upcoming, processes + 1 - len(waiting)):
+                waiting.append((group, pool.submit(decode, group)))
+            if not waiting:
+                return
+            group, future = waiting.popleft()
+            try:
+                pictures, rest = future.result()
+            except BrokenProcessPool:  # by a picture of this group or of one behind it: each of this one is tried alone
+                pool, pictures, rest = _pool(processes), [], []
+                for item in group:
+                    try:
+                        pictures += pool.submit(decode, [item]).result()[0]
+                    except BrokenProcessPool:
+                        pictures.append(Picture(item.id, error="the decoder crashed. Save it again as JPEG or PNG."))
+                        pool = _pool(processes)
+                waiting = deque((again, pool.submit(decode, again)) for again, _ in waiting)
+            if rest:
+                waiting.appendleft((rest, pool.submit(decode, rest)))
+            yield pictures
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    # Not forked: the process that computes has threads, and so has the one that reads from buckets.
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
+
+
+def _begin() -> None:
+    """Of a process that decodes: Ctrl-C is for its parent, and it does not outlive the parent, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

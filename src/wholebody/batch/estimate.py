@@ -1,0 +1,138 @@
+"""From pictures to results, the same on every machine of a run.
+
+Nothing in here stops for a picture. Whatever is wrong with one becomes its error; its neighbours are done.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+
+from wholebody.batch.decode import Picture, in_a_line
+from wholebody.batch.rows import Result
+from wholebody.batch.sources import Source, reaching
+from wholebody.errors import WholebodyError
+from wholebody.geometry import box_areas
+from wholebody.poses import Poses
+from wholebody.runtime.session import Precision
+from wholebody.tracking.pipeline import Follower, follow
+from wholebody.video.decode import read
+from wholebody.wholebody import WholeBody
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How people are found. `pose` to `flip` as `WholeBody` takes them; may be pickled, which a `WholeBody` may not.
+
+    Attributes:
+        people: most people of a picture, the largest first; None for all.
+        fps: frames a second that are taken of a video; None takes each.
+
+    Raises:
+        WholebodyError: a number makes no sense.
+    """
+
+    pose: str = "wholebody-133"
+    detector: str = "person"
+    threshold: float | None = None
+    flip: bool = False
+    people: int | None = None
+    fps: float | None = None
+    device: str = "auto"
+    precision: Precision = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.people is not None and self.people < 1:
+            raise WholebodyError(f"people is {self.people}: give 1 or more, or leave it out.")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise WholebodyError(f"fps is {self.fps:g}: give 1 to 1000, or leave it out.")
+
+    def open(self) -> WholeBody:
+        """The networks."""
+        return WholeBody(
+            self.pose,
+            self.detector,
+            device=self.device,
+            threads=self.threads,
+            precision=self.precision,
+            threshold=self.threshold,
+            flip=self.flip,
+        )
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What results depend on; where they are computed is not part of it."""
+        return {name: value for name, value in asdict(self).items() if name not in ("device", "threads")}
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """Open networks."""
+
+    model: WholeBody
+    settings: Settings
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Estimator":
+        """Open them; a WholebodyError says which one cannot be."""
+        return cls(settings.open(), settings)
+
+    def __call__(self, pictures: Sequence[Picture]) -> list[Result]:
+        """Everybody in each picture, in their order; people of all pictures share batches."""
+        there = [picture for picture in pictures if picture.image is not None]
+        found = dict(zip((picture.id for picture in there), self._found(there), strict=True))
+        return [found.get(picture.id) or Result(picture.id, error=picture.error) for picture in pictures]
+
+    def _found(self, pictures: Sequence[Picture]) -> list[Result]:
+        try:
+            several = self.model.images([picture.image for picture in pictures]) if pictures else []
+        except Exception as error:
+            if len(pictures) > 1:  # which one it is shows when each is alone
+                return [result for picture in pictures for result in self._found([picture])]
+            return [Result(pictures[0].id, None, _size(pictures[0]), in_a_line(error))]
+        return [
+            Result(picture.id, _largest(poses, self.settings.people), _size(picture))
+            for picture, poses in zip(pictures, several, strict=True)
+        ]
+
+    def video(self, source: Source) -> Iterator[Result]:
+        """The frames of a video, whose people have ids; an error is the last one, with the number of the next frame."""
+        size, number = None, -1
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = _local(source, Path(folder))
+                follower = Follower(self.model, people=self.settings.people)
+                with closing(follow(read(path, fps=self.settings.fps), follower)) as frames:
+                    for number, (frame, poses) in enumerate(frames):
+                        size = (frame.image.shape[1], frame.image.shape[0])
+                        yield Result(source.id, poses, size, None, number, frame.time)
+        except Exception as error:
+            text = in_a_line(error, source.id, source.address)
+            yield Result(source.id, None, size, text, number + 1)
+
+
+def _local(source: Source, folder: Path) -> Path:
+    """The video as a file of this machine: decoders jump about in it."""
+    with reaching(source.address):
+        fs, path = fsspec.core.url_to_fs(source.address)
+        if "file" in fs.protocol:
+            return Path(path)
+        copy = folder / Path(path).name
+        fs.get_file(path, str(copy))
+        return copy
+
+
+def _size(picture: Picture) -> tuple[int, int] | None:
+    return None if picture.image is None else (picture.image.shape[1], picture.image.shape[0])
+
+
+def _largest(poses: Poses, people: int | None) -> Poses:
+    if people is None or len(poses) <= people:
+        return poses
+    return poses[np.sort(box_areas(poses.boxes).argsort(kind="stable")[::-1][:people])]

@@ -1,0 +1,279 @@
+"""A run on many machines, by Ray Data (the `ray` extra).
+
+    report = run("s3://bucket/photos", "s3://bucket/poses", Settings(pose="fast", device="cuda"), cluster="auto")
+
+Three steps: tasks fetch and decode on processors, actors that hold the networks estimate, and tasks write parts. What
+Ray moves is a picture in the first half and the finished rows of a few pictures in the second. Errors are rows, as an
+exception would stop the whole, and ids are what a run that is started again goes by, as on one machine: both read and
+continue each other's results.
+
+Every machine needs this package and reaches both addresses by itself. An id that is in two archives is done twice.
+"""
+
+import os
+import pickle
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wholebody import weights
+from wholebody.batch.decode import GROUP, Picture, decode
+from wholebody.batch.estimate import Estimator, Settings
+from wholebody.batch.local import PART, Report, prepare, tables
+from wholebody.batch.rows import layout, to_table
+from wholebody.batch.sources import Columns, Item, Source, items
+from wholebody.batch.store import Store
+from wholebody.errors import WholebodyError
+
+# Of an actor's processors, so much stays for those who read and write: it is what they take beside one that computes
+# on processors too.
+_BESIDE = 0.1
+# Pictures in a block: the driver counts blocks, and a block that is lost is done again.
+_BLOCK = 512
+_FLAT = pa.schema(
+    {
+        "id": pa.string(),
+        "address": pa.string(),
+        "kind": pa.string(),
+        "error": pa.string(),
+        "height": pa.int32(),
+        "width": pa.int32(),
+        "image": pa.large_binary(),
+    }
+)
+
+
+def run(
+    address: str,
+    output: str,
+    settings: Settings = Settings(),  # noqa: B008
+    *,
+    cluster: str | None = None,
+    workers: int | None = None,
+    columns: Columns = Columns(),  # noqa: B008
+    part: int = PART,
+    retry_errors: bool = False,
+) -> Report:
+    """`local.run` on a cluster.
+
+    Args:
+        address, output, settings, columns, part, retry_errors: as there. `settings.threads` is the processors of an
+            actor, 1 unless given; with `device` cuda or tensorrt each has a graphics card.
+        cluster: the cluster's address, as `ray.init` takes it; "auto" for the one that this machine belongs to. None
+            starts Ray on this machine alone, unless it runs already.
+        workers: actors. None lets Ray have as many as there are processors or graphics cards.
+
+    Raises:
+        WholebodyError: Ray is not installed, nothing is found, a network cannot be opened, or results cannot be
+            written.
+    """
+    try:
+        import ray
+        import ray.data
+        from ray.exceptions import RayError
+    except ImportError as error:
+        raise WholebodyError("--engine ray needs an extra: pip install 'wholebody[ray]'.") from error
+    store = Store(output, settings.about)
+    sources, done = prepare(address, store, columns, (0, 1), retry_errors)
+    archives = any(source.kind in ("tar", "parquet") for source in sources)
+    report = Report(None if archives else len(sources), len(done))
+    left = [source for source in sources if source.id not in done]
+    if not left:
+        store.finish()
+        return report
+    # Here, and not first in an actor, which Ray would start again and again.
+    weights.find(settings.pose, kind="pose")
+    if settings.detector != "none":
+        weights.find(settings.detector, kind="detector")
+    threads = settings.threads or 1
+    graphics = settings.device in ("cuda", "tensorrt")
+    _join(ray, cluster, (workers or os.cpu_count() or 1) * threads)
+    most = workers or int(ray.cluster_resources().get("GPU" if graphics else "CPU", 1)) // (1 if graphics else threads)
+    most = max(most, 1)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = os.isatty(2)
+    known = ray.put(done) if archives else None
+    sink = _sink(store, part)
+    estimator = {"fn_constructor_args": (replace(settings, threads=None if graphics else threads), store)}
+    started = time.perf_counter()
+    try:
+        blocks = ray.data.from_arrow(list(_blocks(left, max(min(len(left) // (8 * most), _BLOCK), GROUP))))
+        pictures = blocks.map_batches(
+            partial(_decoded, columns=columns, known=known),
+            batch_size=GROUP,
+            batch_format="pyarrow",
+            num_cpus=1 if graphics else _BESIDE,
+        )
+        rows = pictures.map_batches(
+            _Actor,
+            batch_size=GROUP,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(min_size=workers or 1, max_size=most),
+            num_gpus=1 if graphics else 0,
+            num_cpus=_BESIDE if graphics else threads * (1 - _BESIDE),
+            **estimator,
+        )
+        rows.write_datasink(sink, ray_remote_args={"num_cpus": _BESIDE})
+    except RayError as error:
+        raise _own(error) from error
+    store.finish()
+    total: Report = report + sink.report
+    return replace(total, seconds=time.perf_counter() - started)
+
+
+def _own(error: BaseException) -> WholebodyError:
+    """The error of ours that Ray has wrapped, or what Ray itself has to say."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, WholebodyError):
+            return WholebodyError(str(cause))
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    what = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return WholebodyError(f"Ray stopped: {what}. Run it again to go on; what was finished is kept.")
+
+
+def _join(ray: Any, cluster: str | None, processors: int) -> None:
+    if ray.is_initialized():
+        return
+    if cluster is None and "RAY_ADDRESS" not in os.environ:
+        ray.init(address="local", num_cpus=processors, include_dashboard=False, log_to_driver=False)
+    else:
+        ray.init(address=cluster, log_to_driver=False)
+
+
+def _blocks(sources: Sequence[Source], size: int) -> Iterator[pa.Table]:
+    """Tables of `_FLAT` without pictures; an archive or a video is a block by itself."""
+    alone = [source for source in sources if source.kind != "picture"]
+    plain = (source for source in sources if source.kind == "picture")
+    for source in alone:
+        yield _flat([source])
+    while some := list(islice(plain, size)):
+        yield _flat(some)
+
+
+def _flat(sources: Sequence[Source]) -> pa.Table:
+    rows = [{"id": source.id, "address": source.address, "kind": source.kind} for source in sources]
+    return pa.Table.from_pylist(rows, _FLAT)
+
+
+def _decoded(batch: pa.Table, columns: Columns, known: Any) -> Iterator[pa.Table]:
+    """A step of Ray Data: files in, decoded pictures out; videos go through as they are."""
+    for row in batch.select(["id", "address", "kind"]).to_pylist():
+        source = Source(**row)
+        if source.kind == "video":
+            yield _flat([source])
+        elif source.kind != "picture":
+            import ray
+
+            fresh = _new(items(source, columns), set(ray.get(known)))
+            while group := list(islice(fresh, GROUP)):
+                yield from _pictures(group)
+    plain = batch.filter(pc.equal(batch["kind"], "picture")).to_pylist()
+    yield from _pictures([Item(row["id"], row["address"]) for row in plain])
+
+
+def _new(found: Iterator[Item], done: set[str]) -> Iterator[Item]:
+    for item in found:
+        if item.id not in done:
+            done.add(item.id)
+            yield item
+
+
+def _pictures(group: Sequence[Item]) -> Iterator[pa.Table]:
+    while group:
+        pictures, group = decode(group)
+        rows = []
+        for picture in pictures:
+            row: dict[str, Any] = {"id": picture.id, "kind": "picture", "error": picture.error}
+            if picture.image is not None:
+                height, width = picture.image.shape[:2]
+                row |= {"height": height, "width": width, "image": picture.image.tobytes()}
+            rows.append(row)
+        yield pa.Table.from_pylist(rows, _FLAT)
+
+
+class _Actor:
+    """A step of Ray Data that holds the networks: pictures in; out, one row with the finished rows of all of them, as
+    Ray may cut a block anywhere but in a row."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.estimator = Estimator.open(settings)
+        self.columns = layout(self.estimator.model.pose.schema)
+        self.store = store
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        import numpy as np
+
+        pictures, report = [], Report()
+        for row, image in zip(batch.drop_columns(["image"]).to_pylist(), batch["image"], strict=True):
+            if row["kind"] == "video":
+                report += self._video(Source(row["id"], row["address"], "video"))
+            elif row["error"] is not None:
+                pictures.append(Picture(row["id"], error=row["error"]))
+            else:
+                pixels = np.frombuffer(image.as_buffer(), np.uint8).reshape(row["height"], row["width"], 3)
+                pictures.append(Picture(row["id"], pixels))
+        results = self.estimator(pictures)
+        rows = _packed(to_table(results, self.columns))
+        return pa.table(
+            {"rows": pa.array([rows], pa.large_binary()), "report": [pickle.dumps(report + Report.of(results))]}
+        )
+
+    def _video(self, source: Source) -> Report:
+        """A video may be hours long: its rows go to the store from here."""
+        report = Report()
+
+        def counted() -> Iterator[Any]:
+            nonlocal report
+            for result in self.estimator.video(source):
+                report += Report.of([result])
+                yield result
+
+        self.store.place([source.id], tables(counted(), self.columns))
+        return report
+
+
+def _packed(table: pa.Table) -> bytes:
+    out = pa.BufferOutputStream()
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(out.getvalue())
+
+
+def _sink(store: Store, part: int) -> Any:
+    """Where Ray Data writes to."""
+    from ray.data import Datasink
+
+    class Sink(Datasink[Report]):  # type: ignore[misc]
+        report = Report()
+
+        @property
+        def min_rows_per_write(self) -> int:
+            return max(part // GROUP, 1)
+
+        def write(self, blocks: Iterable[Any], ctx: Any) -> Report:
+            return _written(store, [row for block in blocks for row in block.to_pylist()])
+
+        def on_write_complete(self, write_result: Any) -> None:
+            for report in write_result.write_returns:
+                self.report += report
+
+    return Sink()
+
+
+def _written(store: Store, rows: Sequence[dict[str, bytes]]) -> Report:
+    """Put one part in place. Done again, because a machine was lost, it has the same ids and so the same name."""
+    report = Report()
+    found = [pa.ipc.open_stream(row["rows"]).read_all() for row in rows]
+    found = [table for table in found if len(table)]
+    if found:
+        store.place((name for table in found for name in pc.unique(table["id"]).to_pylist()), found)
+    for row in rows:
+        report += pickle.loads(row["report"])
+    return report

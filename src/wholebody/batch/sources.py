@@ -1,0 +1,309 @@
+"""What an address stands for: pictures, videos, and archives of pictures, here or in a bucket.
+
+    photos/                                 a folder, with the folders in it
+    s3://bucket/photos/*.jpg                a glob, on anything that fsspec reaches: gs://, az://, hf://, https:// ...
+    shards-{0000..0099}.tar                 numbered files, in WebDataset's notation; {a,b} is known too
+    gs://bucket/data.parquet                Parquet with the bytes of pictures in a column
+    list.txt                                an address or path on each line, relative ones from the list's own folder
+
+Every picture has an id, the same on each run and wherever the folder is mounted: its path below the folder that was
+named, or below the fixed beginning of a glob; the line of a list. A picture in an archive has the archive's id, a slash
+and its name there, or the number of its row.
+"""
+
+import itertools
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wholebody.errors import WholebodyError
+from wholebody.images import _FOREIGN_SUFFIXES, READ_SUFFIXES
+from wholebody.video.frame import VIDEO_SUFFIXES
+
+Kind = Literal["picture", "video", "tar", "parquet"]
+
+_KINDS: dict[str, Kind] = {
+    # Those of kinds not read here become errors, where leaving them out would lose them silently.
+    **dict.fromkeys((*READ_SUFFIXES, *_FOREIGN_SUFFIXES), "picture"),
+    **dict.fromkeys(VIDEO_SUFFIXES, "video"),
+    **dict.fromkeys((".tar", ".tgz", ".tar.gz"), "tar"),
+    ".parquet": "parquet",
+}
+_SPECIAL = re.compile(r"[*?\[{]")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file: its address, and the id of the picture or video, or the beginning of the ids of an archive."""
+
+    id: str
+    address: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture to be decoded: its bytes, or the address where they are, or why there are none."""
+
+    id: str
+    address: str = ""
+    data: bytes | Exception | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a Parquet file keeps pictures.
+
+    Attributes:
+        image: the column of bytes, or of structs with a field `bytes` (as Hugging Face's datasets have). None takes
+            the only one there is.
+        id: the column whose values are the ids, alone and as they are. None numbers the rows.
+    """
+
+    image: str | None = None
+    id: str | None = None
+
+
+def find(address: str, apart: str | None = None) -> list[Source]:
+    """The files that an address stands for, each once, in an order that does not change.
+
+    Args:
+        address: see the head of this file. apart: an address that is passed over, with all in it: that of the results.
+
+    Raises:
+        WholebodyError: there is no such file, nothing of a kind that is known, or the place cannot be reached.
+    """
+    found: dict[str, Source] = {}
+    with reaching(address):
+        if address.endswith((".txt", ".lst")):
+            sources: Iterator[Source] = _listed(address)
+        else:
+            several = [address] if _exists(address) else braces(address)
+            base = _base(address) if len(several) > 1 else None
+            sources = itertools.chain.from_iterable(_matching(each, base) for each in several)
+        avoided = None if apart is None else _absolute(apart)
+        for source in sources:
+            if avoided is None or not _within(_absolute(source.address), avoided):
+                found.setdefault(source.address, source)
+    if not found:
+        known = "pictures, videos, .tar or .parquet files"
+        raise WholebodyError(f"{address}: nothing to do: no {known} here that are not results. Check the address.")
+    return list(found.values())
+
+
+def _listed(address: str) -> Iterator[Source]:
+    folder = address.rpartition("/")[0]
+    with fsspec.open(address, "rt", encoding="utf-8") as lines:
+        for line in filter(None, map(str.strip, lines)):
+            remote = "://" in line or line.startswith("/") or not folder
+            yield Source(line, line if remote else f"{folder}/{line}", _kind(line) or "picture")
+
+
+def _matching(address: str, base: str | None) -> Iterator[Source]:
+    """The files of one address; ids are paths below `base`, which is found in the address unless given."""
+    fs, path = fsspec.core.url_to_fs(address)
+    named = False
+    if fs.isdir(path):
+        root, paths = path, sorted(fs.find(path))
+    elif named := fs.exists(path):
+        root, paths = fs._parent(path), [path]
+    elif _SPECIAL.search(path):
+        root, paths = _base(path), sorted(fs.glob(path))
+    else:
+        raise WholebodyError(f"{address}: no such file or folder. Check the address.")
+    root = (root if base is None else fs._strip_protocol(base)).rstrip("/")
+    for path in paths:
+        name = path.removeprefix(root).lstrip("/")
+        # Whoever names a file means it, whatever it is called.
+        kind = _kind(path) or ("picture" if named else None)
+        if kind and not any(part.startswith(".") for part in name.split("/")):
+            yield Source(name, _address(fs, path), kind)
+
+
+def _exists(address: str) -> bool:
+    fs, path = fsspec.core.url_to_fs(address)
+    return bool(fs.exists(path))
+
+
+def _address(fs: Any, path: str) -> str:
+    return path if "file" in fs.protocol else str(fs.unstrip_protocol(path))
+
+
+def _base(address: str) -> str:
+    """The folder before the first special character, which does not go into ids."""
+    special = _SPECIAL.search(address)
+    return address[: special.start()].rpartition("/")[0] if special else ""
+
+
+def _kind(path: str) -> Kind | None:
+    suffixes = PurePosixPath(path.lower()).suffixes
+    return _KINDS.get("".join(suffixes[-2:])) or _KINDS.get("".join(suffixes[-1:]))
+
+
+def _absolute(address: str) -> str:
+    fs, path = fsspec.core.url_to_fs(address)
+    return _address(fs, path).rstrip("/")
+
+
+def _within(address: str, folder: str) -> bool:
+    return address == folder or address.startswith(f"{folder}/") or address.startswith(f"{folder}.parts/")
+
+
+def braces(address: str) -> list[str]:
+    """ "{00..11}" and "{a,b}" written out, from the left."""
+    match = re.search(r"\{([^{}]*)\}", address)
+    if match is None:
+        return [address]
+    inner = match[1]
+    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", inner)
+    if numbers:
+        first, last = numbers.groups()
+        words = [str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)]
+    else:
+        words = inner.split(",")
+    before, after = address[: match.start()], address[match.end() :]
+    return [whole for word in words for whole in braces(f"{before}{word}{after}")]
+
+
+def items(source: Source, columns: Columns = Columns()) -> Iterator[Item]:
+    """The pictures of a file, in its order; those of an archive have their bytes.
+
+    An archive that cannot be read to its end gives an error, under its own id, after what was there.
+    """
+    if source.kind == "picture":
+        yield Item(source.id, source.address)
+        return
+    try:
+        with reaching(source.address):
+            yield from _in_tar(source) if source.kind == "tar" else _in_parquet(source, columns)
+    except WholebodyError as error:
+        yield Item(source.id, source.address, error)
+
+
+def check_columns(source: Source, columns: Columns) -> None:
+    """Raise a WholebodyError if a Parquet file has no such columns."""
+    with reaching(source.address), fsspec.open(source.address, "rb") as file, closing(pq.ParquetFile(file)) as parquet:
+        _image_column(parquet.schema_arrow, columns.image, source.address)
+        if columns.id is not None and columns.id not in parquet.schema_arrow.names:
+            raise WholebodyError(f"{source.address}: has no column {columns.id!r}. {_has(parquet.schema_arrow)}")
+
+
+class _Member(tarfile.TarInfo):
+    """A tar ends with a block of zeros; Python takes one that ends without it, anywhere between members, for whole."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_Member":
+        try:
+            return super().fromtarfile(tarfile_)
+        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError("unexpected end of data") from error
+
+
+def _in_tar(source: Source) -> Iterator[Item]:
+    # As a stream: compressed or not, a bucket is asked for one piece after the other.
+    with fsspec.open(source.address, "rb") as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as tar:
+        for member in tar:
+            hidden = PurePosixPath(member.name).name.startswith(".")
+            if member.isfile() and not hidden and _kind(member.name) == "picture":
+                data = tar.extractfile(member)
+                assert data is not None
+                yield Item(f"{source.id}/{member.name.removeprefix('./')}", data=data.read())
+
+
+def _in_parquet(source: Source, columns: Columns) -> Iterator[Item]:
+    with fsspec.open(source.address, "rb") as file, closing(pq.ParquetFile(file)) as parquet:
+        image = _image_column(parquet.schema_arrow, columns.image, source.address)
+        names = [image] if columns.id is None else [image, columns.id]
+        number = 0
+        for batch in parquet.iter_batches(64, columns=names):
+            for row in batch.to_pylist():
+                name = f"{source.id}/{number}" if columns.id is None else str(row[columns.id])
+                value = row[image]
+                if isinstance(value, dict):
+                    value = value["bytes"] if value["bytes"] is not None else (value.get("path") or b"")
+                number += 1
+                yield Item(name, value) if isinstance(value, str) else Item(name, data=value or b"")
+
+
+def _image_column(schema: Any, wanted: str | None, address: str) -> str:
+    def holds(kind: Any) -> bool:
+        if pa.types.is_struct(kind):
+            return any(field.name == "bytes" and holds(field.type) for field in kind)
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    able = [field.name for field in schema if holds(field.type)]
+    if wanted is None and len(able) == 1:
+        return str(able[0])
+    if wanted in able:
+        return str(wanted)
+    what = "no column of bytes" if not able else f"no column {wanted!r} of bytes" if wanted else "several such columns"
+    raise WholebodyError(f"{address}: has {what}. {_has(schema)} Name it with --image-column.")
+
+
+def _has(schema: Any) -> str:
+    return f"There are {', '.join(f'{field.name} ({field.type})' for field in schema)}."
+
+
+def fetch(items: Sequence[Item]) -> list[bytes | Exception]:
+    """The bytes of each, or why there are none; those of one bucket are asked for together."""
+    found: dict[str, bytes | Exception] = {}
+    places: dict[int, tuple[Any, dict[str, str]]] = {}
+    for item in items:
+        if item.data is None:
+            try:
+                with reaching(item.address):
+                    fs, path = fsspec.core.url_to_fs(item.address)
+                places.setdefault(id(fs), (fs, {}))[1][path] = item.address
+            except WholebodyError as error:
+                found[item.address] = error
+    for fs, paths in places.values():
+        try:
+            read = fs.cat(list(paths), on_error="return")
+        except Exception as error:  # not every file system knows how to return them
+            read = dict.fromkeys(paths, error)
+        # Of a single path without a special character, the bytes come alone.
+        read = read if isinstance(read, dict) else {next(iter(paths)): read}
+        for path, address in paths.items():
+            got = read.get(path, FileNotFoundError(2, "no such file"))
+            found[address] = got if isinstance(got, bytes) else WholebodyError(f"{address}: {_reason(got)}")
+    return [found[item.address] if item.data is None else item.data for item in items]
+
+
+@contextmanager
+def reaching(address: str) -> Iterator[None]:
+    """Whatever a file system raises is one line with the address.
+
+    Raises:
+        WholebodyError: the place cannot be reached.
+    """
+    try:
+        yield
+    except WholebodyError:
+        raise
+    except (tarfile.TarError, EOFError, zlib.error, pa.ArrowInvalid) as error:
+        text = " ".join(str(error).split())
+        raise WholebodyError(f"{address}: cut off or damaged ({text}). Copy or make it again.") from error
+    except ImportError as error:
+        raise WholebodyError(f"{address}: {error}.") from error
+    except ValueError as error:
+        raise WholebodyError(f"{address}: {_reason(error)}. Check the address.") from error
+    except Exception as error:  # each kind of bucket has its own
+        raise WholebodyError(f"{address}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file. Check the name."
+    if isinstance(error, PermissionError):
+        return "may not be read. Check permissions and credentials."
+    text = " ".join(str(error).split())
+    return f"failed ({f'{type(error).__name__}: {text}' if text else type(error).__name__})."

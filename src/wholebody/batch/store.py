@@ -1,0 +1,208 @@
+"""Where results are kept: Parquet files in a folder, here or in a bucket, each with the rows of some ids.
+
+A file is called after the hash of its ids and is put in place whole. So whatever stops a run, and whenever, an id has
+all of its rows in one file or none anywhere; a run that is started again reads which ids there are and does the others.
+Writing the same ids again, as a cluster does that believes a machine is lost, replaces the file by itself.
+
+An address that ends in .parquet is one file: parts are kept in a folder beside it, <name>.parquet.parts, and become
+that file at the end.
+"""
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wholebody.batch.rows import Result, from_table
+from wholebody.batch.sources import reaching
+from wholebody.errors import WholebodyError
+from wholebody.files import replacing
+
+# What is put there is seen whole or not at all; elsewhere a file is written under another name first.
+_WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
+_AT_ONCE = 16  # files that are looked at together
+
+
+def part_name(ids: Iterable[str]) -> str:
+    """The name of the file for these ids, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(ids):
+        digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
+    return f"part-{digest.hexdigest()[:24]}.parquet"
+
+
+class Store:
+    """The results of one run, or of many with the same options. May be pickled.
+
+    Attributes:
+        address: as given. folder: where parts are. about: what the results are made with.
+    """
+
+    def __init__(self, address: str, about: Mapping[str, Any]) -> None:
+        self.address = address.rstrip("/")
+        self.about = dict(about)
+        self.single = self.address.endswith(".parquet")
+        self.folder = f"{self.address}.parts" if self.single else self.address
+
+    def __repr__(self) -> str:
+        return f"Store({self.address!r})"
+
+    def open(self) -> set[str]:
+        """Make the folder, and return the ids that are done.
+
+        Raises:
+            WholebodyError: it cannot be written or read, or holds results made with other options.
+        """
+        with reaching(self.address):
+            fs, folder = fsspec.core.url_to_fs(self.folder)
+            fs.makedirs(folder, exist_ok=True)
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                done: set[str] = set()
+                for table in pool.map(lambda path: self._read(path, ["id"]), self._files()):
+                    self._check(table)
+                    done.update(pc.unique(table["id"]).to_pylist())
+        return done
+
+    def place(self, ids: Iterable[str], tables: Iterable[pa.Table]) -> str:
+        """Put a file with all rows of these ids in place; its path.
+
+        Raises:
+            WholebodyError: it cannot be written; then nothing is there.
+        """
+        with reaching(self.address):
+            fs, folder = fsspec.core.url_to_fs(self.folder)
+            path = f"{folder}/{part_name(ids)}"
+            _write(fs, path, (table.replace_schema_metadata(self._metadata(table)) for table in tables))
+        return path
+
+    def forget_errors(self) -> int:
+        """Take out the rows of whatever failed, so that it is tried again; how many ids that are."""
+        forgotten = 0
+        with reaching(self.address):
+            fs, _ = fsspec.core.url_to_fs(self.folder)
+            for path in self._files():
+                errors = pc.is_valid(self._read(path, ["error"])["error"])
+                if not pc.any(errors).as_py():
+                    continue
+                table = self._read(path)
+                failed = pc.unique(table.filter(errors)["id"])
+                forgotten += len(failed)
+                # In place, under the name that it has: a second file beside it would have the same ids for a moment.
+                left = table.filter(pc.invert(pc.is_in(table["id"], value_set=failed)))
+                if len(left):
+                    _write(fs, path, [left])
+                else:
+                    fs.rm_file(path)
+        return forgotten
+
+    def finish(self) -> None:
+        """Make one file of the parts, if one was asked for."""
+        if not self.single:
+            return
+        with reaching(self.address):
+            fs, folder = fsspec.core.url_to_fs(self.folder)
+            _, final = fsspec.core.url_to_fs(self.address)
+            files = self._files()
+            if files and files != [final]:
+                _write(fs, final, self._each_once(files))
+            if fs.exists(folder):
+                fs.rm(folder, recursive=True)
+
+    def _each_once(self, files: Sequence[str]) -> Iterator[pa.Table]:
+        """All rows; a run that was killed when the one file was there, but the parts not gone, left both."""
+        seen: set[str] = set()
+        for path in files:
+            names = set(pc.unique(self._read(path, ["id"])["id"]).to_pylist())
+            if not names <= seen:
+                table = self._read(path)
+                yield table.filter(pc.invert(pc.is_in(table["id"], value_set=pa.array(seen & names, pa.string()))))
+            seen |= names
+
+    def _files(self) -> list[str]:
+        """The one file, if there is one, and the parts."""
+        fs, folder = fsspec.core.url_to_fs(self.folder)
+        fs.invalidate_cache()
+        inside = fs.ls(folder, detail=False) if fs.exists(folder) else []
+        files = sorted(path for path in inside if re.fullmatch(r"part-\w+\.parquet", path.rpartition("/")[2]))
+        final = fsspec.core.url_to_fs(self.address)[1]
+        return [final, *files] if self.single and fs.exists(final) else files
+
+    def _read(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+        fs, _ = fsspec.core.url_to_fs(self.folder)
+        try:
+            with fs.open(path, "rb") as file:
+                return pq.read_table(file, columns=None if columns is None else list(columns))
+        except (pa.ArrowException, OSError) as error:
+            what = " ".join(str(error).split())
+            raise WholebodyError(f"{path}: cannot be read ({what}). Delete it, and run again.") from error
+
+    def _metadata(self, table: pa.Table) -> dict[bytes, bytes]:
+        return {**(table.schema.metadata or {}), b"wholebody": json.dumps(self.about).encode()}
+
+    def _check(self, table: pa.Table) -> None:
+        before = json.loads((table.schema.metadata or {}).get(b"wholebody", b"null"))
+        if before is None:
+            raise WholebodyError(f"{self.address}: holds Parquet files of something else. Choose another folder.")
+        other = [key for key in {**before, **self.about} if before.get(key) != self.about.get(key)]
+        if other:
+            was = ", ".join(f"{key} {before.get(key)}" for key in other)
+            raise WholebodyError(f"{self.address}: was made with {was}. Use the same options, or another --output.")
+
+
+def _write(fs: Any, path: str, tables: Iterable[pa.Table]) -> None:
+    """A Parquet file of these tables: there whole, or not at all."""
+    if "file" in fs.protocol:
+        with replacing(path) as partial:
+            _write_file(partial, tables)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "part.parquet"
+        _write_file(whole, tables)
+        protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+        if protocols & _WHOLE:
+            fs.put_file(str(whole), path)
+        else:
+            parent, _, name = path.rpartition("/")
+            fs.put_file(str(whole), f"{parent}/.{name}")
+            fs.mv(f"{parent}/.{name}", path)
+
+
+def _write_file(path: Path, tables: Iterable[pa.Table]) -> None:
+    writer: Any = None
+    try:
+        for table in tables:
+            if writer is None:
+                # Floats do not repeat: a dictionary of them costs time and saves nothing.
+                names = ["id", "error"]
+                writer = pq.ParquetWriter(path, table.schema, compression="zstd", use_dictionary=names)
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def read(address: str) -> Iterator[Result]:
+    """What a run wrote, folder or file, one picture (or frame of a video) after the other.
+
+    Raises:
+        WholebodyError: it cannot be read, or is something else.
+    """
+    store = Store(address, {})
+    with reaching(address):
+        files = store._files()
+        if not files:
+            raise WholebodyError(f"{address}: no results here. Check the address.")
+        for path in files:
+            try:
+                yield from from_table(store._read(path))
+            except (ValueError, KeyError) as error:
+                raise WholebodyError(f"{path}: not results of this command ({error}).") from error

@@ -1,0 +1,83 @@
+"""Pictures that are turned before people are looked for: handstands, ceiling cameras, a phone held sideways.
+
+    found = Turned(model, 180)("handstand.jpg")        # poses in pixels of the picture as it is
+    found = Turned(model, "auto")("handstand.jpg")     # the surest of the four
+
+The networks have hardly seen anybody upside down: turned upright, people are found who were not, and points are sure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from wholebody.arrays import Floats, Image
+from wholebody.images import as_image
+from wholebody.poses import Poses
+from wholebody.wholebody import WholeBody
+
+Turn = Literal[0, 90, 180, 270]
+TURNS: tuple[Turn, ...] = (0, 90, 180, 270)
+
+
+def turned(image: Image, degrees: Turn) -> Image:
+    """(H, W, 3) turned clockwise, in whole pixels."""
+    return image if degrees == 0 else np.ascontiguousarray(np.rot90(image, -degrees // 90))
+
+
+def turned_back(poses: Poses, degrees: Turn, size: tuple[int, int]) -> Poses:
+    """People found on a picture that was turned by `degrees`, on the picture as it was, of `size` (width, height)."""
+    if degrees == 0:
+        return poses
+    width, height = size
+    # Boxes are spans between pixels' edges, points are pixels' centres.
+    points = _back(poses.keypoints, degrees, (width - 1, height - 1))
+    corners = _back(poses.boxes.reshape(-1, 2, 2), degrees, size)
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)
+    return replace(poses, keypoints=points, boxes=boxes)
+
+
+def _back(points: Floats, degrees: Turn, size: tuple[int, int]) -> Floats:
+    x, y = points[..., 0], points[..., 1]
+    width, height = size
+    return np.stack({90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[degrees], axis=-1)
+
+
+def sureness(poses: Poses) -> float:
+    """How well people were found: the sum over everybody of their mean score of the body."""
+    return float(poses.part("body")[1].mean(axis=1).sum()) if len(poses) else 0.0
+
+
+def surest(model: WholeBody, images: Sequence[Image]) -> Turn:
+    """The turn that finds people best on these pictures together; the least where two are equal."""
+    totals = [sum(map(sureness, model.images([turned(image, turn) for image in images]))) for turn in TURNS]
+    return TURNS[int(np.argmax(totals))]
+
+
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """A `WholeBody` that turns pictures first, and its poses back.
+
+    Attributes:
+        model: finds people. turn: degrees clockwise, or "auto": all four for each picture, which takes four times as
+            long.
+    """
+
+    model: WholeBody
+    turn: Turn | Literal["auto"] = "auto"
+
+    def __call__(self, image: Any, *, rgb: bool = False) -> Poses:
+        """Everyone in one picture, given as `WholeBody` takes it, in its pixels."""
+        return self.images([image], rgb=rgb)[0]
+
+    def images(self, images: Sequence[Any], *, rgb: bool = False) -> list[Poses]:
+        """Everyone in each of several pictures."""
+        pictures = [as_image(image, rgb=rgb) for image in images]
+        turns = TURNS if self.turn == "auto" else (self.turn,)
+        found = [self.model.images([turned(image, turn) for image in pictures]) for turn in turns]
+        best = []
+        for image, *each in zip(pictures, *found, strict=True):
+            n = int(np.argmax([sureness(poses) for poses in each]))
+            best.append(turned_back(each[n], turns[n], (image.shape[1], image.shape[0])))
+        return best

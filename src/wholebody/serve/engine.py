@@ -1,0 +1,254 @@
+"""A picture through both networks, together with whatever other requests bring meanwhile."""
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from wholebody.arrays import Floats, Image
+from wholebody.errors import WholebodyError
+from wholebody.geometry import box_areas
+from wholebody.images import MAX_SIDE, decode_image, encoded_size, is_picture
+from wholebody.pose.detect import YOLOX
+from wholebody.pose.topdown import check_boxes
+from wholebody.poses import Poses
+from wholebody.serve.batching import Batches, Stage
+from wholebody.serve.limits import Budget, Limits, Refused
+from wholebody.wholebody import WholeBody
+
+Answer = TypeVar("Answer")
+
+# Boxes are kept down to this score, so that a request may ask for less sure people than the detector's file recommends.
+LEAST_SCORE = 0.05
+# Progressive JPEGs have about ten scans. Each one goes over the whole picture, so that a file of a few megabytes with
+# thousands of them keeps a decoder busy for minutes.
+_MOST_SCANS = 100
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How requests share runs: most pictures in a detector's, most people in a pose network's, and the wait in seconds.
+
+    Raises:
+        WholebodyError: a number makes no sense.
+    """
+
+    pictures: int = 8
+    people: int = 16
+    wait: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.pictures < 1 or self.people < 1 or not 0 <= self.wait <= 1:
+            raise WholebodyError(f"{self}: give 1 or more pictures and people, and a wait of 0 to 1 seconds.")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Whom a request wants to have found.
+
+    Attributes:
+        threshold: lowest score of a person, not below LEAST_SCORE; None for what the detector recommends.
+        people: most people, the largest first.
+        boxes: (N, 4) xyxy, to be used instead of the detector's.
+    """
+
+    threshold: float | None = None
+    people: int | None = None
+    boxes: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in a picture.
+
+    Attributes:
+        image: the picture.
+        poses: the people.
+        seen: how many people there were before the limit on people.
+        seconds: what each step took.
+    """
+
+    image: Image
+    poses: Poses
+    seen: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Engine:
+    """Both networks, and the lines before them. Belongs to one event loop.
+
+    Args:
+        model: the networks.
+        limits, batching: see there.
+        told: as for `Batches`.
+    """
+
+    def __init__(
+        self,
+        model: WholeBody,
+        limits: Limits | None = None,
+        batching: Batching | None = None,
+        told: Callable[[str, int, float], None] = lambda *_: None,
+    ) -> None:
+        self.limits = limits or Limits()
+        batching = batching or Batching()
+        detector = model.detector
+        self.threshold = 0.0
+        if isinstance(detector, YOLOX):
+            self.threshold = detector.least
+            detector = replace(detector, threshold=min(LEAST_SCORE, detector.least))
+        self.model = WholeBody(model.pose, detector)
+        self._detector = Stage("detector", self.model.detect, batching.pictures)
+        self._pose = Stage("pose", self._poses, batching.people, lambda item: len(item[1]))
+        # Networks on the processor use all of it: one after the other is faster than both at once.
+        on_processor = model.pose.session.provider in ("CPUExecutionProvider", "OpenVINO")
+        self._batches = Batches(
+            self._detector, self._pose, wait=batching.wait, threads=1 if on_processor else 2, told=told
+        )
+        # Pictures are read and written while the networks run: a few threads that leave their cores to them mostly.
+        self._helpers = ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "pictures")
+        self._pixels = Budget(self.limits.held_pixels)
+        self.inside = 0
+        self._pace = 0.1  # seconds from one answer to the next while there is a queue
+        self._last = 0.0
+
+    async def __call__(self, data: bytes, ask: Ask, answer: Callable[[Found], Answer]) -> Answer:
+        """Everyone in a picture.
+
+        Args:
+            data: the picture's file.
+            ask: whom to find.
+            answer: what to make of it; runs in a thread while the picture is still held.
+
+        Raises:
+            Refused: the queue is full (429), the picture is of a kind not read here (415), too large (413) or broken
+                (400), or it took too long (503).
+            WholebodyError: a box makes no sense.
+        """
+        self.check_room()
+        self.inside += 1
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return await self._answer(data, ask, answer)
+        except TimeoutError as error:
+            text = f"this took longer than {self.limits.seconds:g} seconds. Send a smaller picture, or come again."
+            raise self._refusal(503, text) from error
+        finally:
+            self.inside -= 1
+            now = time.monotonic()
+            self._pace += 0.1 * (min(now - self._last, 1.0) - self._pace)
+            self._last = now
+
+    def check_room(self) -> None:
+        """Refuse one more request if the queue is full.
+
+        Raises:
+            Refused: it is (429).
+        """
+        if self.inside >= self.limits.queue:
+            raise self._refusal(429, f"{self.inside} requests are waiting already. Come again a little later.")
+
+    def _refusal(self, status: int, message: str) -> Refused:
+        """A refusal that says when to come again: when the present queue will be done."""
+        return Refused(status, message, max(math.ceil(self.inside * self._pace), 1))
+
+    async def _answer(self, data: bytes, ask: Ask, answer: Callable[[Found], Answer]) -> Answer:
+        seconds: dict[str, float] = {}
+        begun = time.perf_counter()
+
+        def step(name: str) -> None:
+            nonlocal begun
+            now = time.perf_counter()
+            seconds[name] = now - begun
+            begun = now
+
+        with self._batches.visit() as visit:
+            pixels = await asyncio.wrap_future(self._helpers.submit(self._measure, data))
+            await self._pixels.take(pixels)
+            step("wait")
+            reading: Future[Any] | None = None
+            try:
+                reading = self._helpers.submit(_decode, data)
+                image = await asyncio.wrap_future(reading)
+                del data
+                step("decode")
+                if ask.boxes is None:
+                    boxes, scores = await asyncio.wrap_future(visit.bring(self._detector, image))
+                    boxes, scores, seen = self._wanted(boxes, scores, ask)
+                    step("detect")
+                else:
+                    boxes = check_boxes(ask.boxes, image)
+                    scores, seen = np.ones(len(boxes), np.float32), len(boxes)
+                poses = Poses.empty(self.model.pose.schema)
+                if len(boxes):
+                    poses = await asyncio.wrap_future(visit.bring(self._pose, (image, boxes, scores)))
+                step("pose")
+                visit.leave()
+                reading = self._helpers.submit(answer, Found(image, poses, seen, seconds))
+                return await asyncio.wrap_future(reading)
+            finally:
+                # A thread cannot be stopped: of a request that was given up, the picture is held until it ends.
+                give = _at_home(self._pixels.give, pixels)
+                if reading is None:
+                    give(None)
+                else:
+                    reading.add_done_callback(give)
+
+    def _measure(self, data: bytes) -> int:
+        """How many pixels a picture has, or why it is refused."""
+        if not data:
+            raise Refused(400, "the picture is empty. Send a JPEG, PNG, WebP, TIFF, BMP or GIF file.")
+        if not is_picture(data):
+            raise Refused(415, "not a picture that can be read here. Send JPEG, PNG, WebP, TIFF, BMP or GIF.")
+        if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > _MOST_SCANS:
+            raise Refused(400, f"this JPEG has more than {_MOST_SCANS} scans. Save it again as a usual one.")
+        try:
+            width, height = encoded_size(data)
+        except WholebodyError as error:
+            raise Refused(400, str(error)) from error
+        if width * height > self.limits.pixels or max(width, height) > MAX_SIDE:
+            most = f"{self.limits.pixels / 1e6:g} million pixels or {MAX_SIDE} a side"
+            raise Refused(413, f"the picture is {width} x {height}, more than {most}. Scale it down first.")
+        return max(width * height, 1)
+
+    def _wanted(self, boxes: Floats, scores: Floats, ask: Ask) -> tuple[Floats, Floats, int]:
+        """The boxes of those who are asked for, their scores, and how many there were of any size."""
+        sure = scores >= (self.threshold if ask.threshold is None else max(ask.threshold, LEAST_SCORE))
+        boxes, scores = boxes[sure], scores[sure]
+        most = min(ask.people or self.limits.people, self.limits.people)
+        largest = np.sort(box_areas(boxes).argsort(kind="stable")[::-1][:most])
+        return boxes[largest], scores[largest], len(boxes)
+
+    def _poses(self, items: list[tuple[Image, Floats, Floats]]) -> list[Poses]:
+        images, boxes, scores = zip(*items, strict=True)
+        return self.model.pose.images(images, boxes, scores)
+
+    def close(self) -> None:
+        """Finish what was begun, then end all threads."""
+        self._batches.close()
+        self._helpers.shutdown(cancel_futures=True)
+
+
+def _decode(data: bytes) -> Image:
+    try:
+        return decode_image(data)
+    except WholebodyError as error:
+        raise Refused(400, str(error)) from error
+
+
+def _at_home(give: Callable[[int], None], amount: int) -> Callable[[Any], None]:
+    """A callback for any thread that calls `give` in the event loop of this one."""
+    loop = asyncio.get_running_loop()
+
+    def back(_: Any) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and with it all that could wait
+            loop.call_soon_threadsafe(give, amount)
+
+    return back

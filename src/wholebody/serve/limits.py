@@ -1,0 +1,123 @@
+"""What the service refuses, and how it says so."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+from wholebody.errors import WholebodyError
+
+
+class Refused(Exception):
+    """A request that is not answered with poses: a status of HTTP, one line, and for how many seconds to wait."""
+
+    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one process.
+
+    Attributes:
+        bytes: of one picture as it is sent.
+        pixels: of one picture, whatever its file's size: a few kilobytes can be gigabytes when decoded.
+        people: in one picture; the largest stay.
+        seconds: from when a picture has arrived until its answer.
+        upload_seconds: for the request to arrive.
+        queue: requests that are being worked on or wait for it; one more is told to come again.
+        held_bytes: of all bodies that are arriving or wait.
+        held_pixels: of all pictures that are decoded at a time; the others wait as files.
+
+    Raises:
+        WholebodyError: a limit is not above 0, or one picture alone would not fit.
+    """
+
+    bytes: int = 20 * 2**20
+    pixels: int = 50_000_000
+    people: int = 64
+    seconds: float = 30
+    upload_seconds: float = 20
+    queue: int = 64
+    held_bytes: int = 256 * 2**20
+    held_pixels: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise WholebodyError(f"the limit {field.name} is {getattr(self, field.name)}: give more than 0.")
+        for held, one in (("held_bytes", "bytes"), ("held_pixels", "pixels")):
+            if getattr(self, held) < getattr(self, one):
+                raise WholebodyError(f"the limit {held} is below the limit {one}: no such picture would ever fit.")
+
+
+class Budget:
+    """So much of something for all requests together; whoever needs more than is left waits, first come first served.
+
+    For one event loop: only its thread may call.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.left = total
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, amount: int) -> None:
+        """Take `amount` as soon as it is there. Whoever is cancelled while waiting has taken nothing."""
+        if not self._waiting and amount <= self.left:
+            self.left -= amount
+            return
+        turn = (amount, asyncio.get_running_loop().create_future())
+        self._waiting.append(turn)
+        try:
+            await turn[1]
+        except asyncio.CancelledError:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            self.give(0 if turn[1].cancelled() else amount)  # in any case, those behind may fit now
+            raise
+
+    def give(self, amount: int) -> None:
+        """Give back what was taken."""
+        self.left += amount
+        while self._waiting and self._waiting[0][0] <= self.left:
+            needed, turn = self._waiting.popleft()
+            if turn.cancelled():
+                continue
+            self.left -= needed
+            turn.set_result(None)
+
+
+class Allowance:
+    """So much of something for all requests together; whoever needs more than is left is refused."""
+
+    def __init__(self, total: int) -> None:
+        self.left = total
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """What one request takes, given back at the end."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.left += share.taken
+
+
+@dataclass
+class Share:
+    """What one request has of an allowance."""
+
+    allowance: Allowance
+    taken: int = 0
+
+    def take(self, amount: int) -> bool:
+        """Take more, if there is so much."""
+        if amount > self.allowance.left:
+            return False
+        self.allowance.left -= amount
+        self.taken += amount
+        return True

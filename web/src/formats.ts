@@ -1,0 +1,212 @@
+/** People in files: the layouts that `wholebody.formats` writes, byte for byte where they are text. */
+import { roundEven } from "./pixels";
+import { convert, OPENPOSE, OPENPOSE_25, WHOLEBODY, type Person, type Schema } from "./poses";
+import { npy, zip, type Entry } from "./zip";
+
+/** The people of a picture, or of a frame of a video at a time in seconds. */
+export interface Frame {
+  people: Person[];
+  time: number;
+}
+
+export interface Result {
+  /** Name of the picture or video, without folders. */
+  name: string;
+  width: number;
+  height: number;
+  /** One for a picture. */
+  frames: Frame[];
+  video: boolean;
+}
+
+export interface Format {
+  key: string;
+  label: string;
+  /** What is written: a name's ending and the bytes. */
+  write(result: Result): { suffix: string; content: string | Uint8Array };
+}
+
+const OPENPOSE_FIELDS: [string, string][] = [
+  ["pose_keypoints_2d", "body"],
+  ["face_keypoints_2d", "face"],
+  ["hand_left_keypoints_2d", "left_hand"],
+  ["hand_right_keypoints_2d", "right_hand"],
+];
+const COCO_FIELDS: [string, string][] = [
+  ["keypoints", "body"],
+  ["foot_kpts", "feet"],
+  ["face_kpts", "face"],
+  ["lefthand_kpts", "left_hand"],
+  ["righthand_kpts", "right_hand"],
+];
+const NO_ID = -1;
+
+/** A number that is written with a point even where it is whole, as Python does. */
+class Real {
+  constructor(readonly value: number) {}
+  toString(): string {
+    return Number.isInteger(this.value) ? `${this.value}.0` : String(this.value);
+  }
+}
+
+function rounded(value: number, decimals: number): Real {
+  const factor = 10 ** decimals;
+  return new Real(Number.isFinite(value) ? roundEven(value * factor) / factor + 0 : 0);
+}
+
+const pixels = (value: number) => rounded(value, 2);
+const score = (value: number) => rounded(value, 4);
+
+/** JSON without spaces, non-ASCII characters escaped, reals with their point. */
+function json(value: unknown): string {
+  if (value instanceof Real) return value.toString();
+  if (typeof value === "string") {
+    return JSON.stringify(value).replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  }
+  if (Array.isArray(value)) return `[${value.map(json).join(",")}]`;
+  if (value && typeof value === "object") {
+    return `{${Object.entries(value).map(([key, item]) => `${json(key)}:${json(item)}`).join(",")}}`;
+  }
+  return JSON.stringify(value);
+}
+
+/** x, y and score of each point in another schema. */
+function triplets(person: Person, schema: Schema): Real[][] {
+  const { keypoints, scores } = convert(person, schema);
+  return Array.from(scores, (s, row) => {
+    const finite = [keypoints[2 * row], keypoints[2 * row + 1], s].every(Number.isFinite);
+    return finite ? [pixels(keypoints[2 * row]), pixels(keypoints[2 * row + 1]), score(s)] : [pixels(0), pixels(0), score(0)];
+  });
+}
+
+function fields(person: Person, schema: Schema, names: [string, string][]): Record<string, Real[]> {
+  const points = triplets(person, schema);
+  return Object.fromEntries(names.map(([field, part]) => [field, points.slice(...schema.parts[part]).flat()]));
+}
+
+export function openpose(people: Person[]): string {
+  const rows = people.map((person) => ({
+    person_id: [person.id ?? NO_ID],
+    ...fields(person, OPENPOSE_25, OPENPOSE_FIELDS),
+    ...Object.fromEntries(OPENPOSE_FIELDS.map(([field]) => [field.replace("2d", "3d"), []])),
+  }));
+  return `${json({ version: new Real(1.3), people: rows })}\n`;
+}
+
+export function comfy({ frames, width, height }: Result): string {
+  const rows = frames.map(({ people }) => ({
+    people: people.map((person) => {
+      const all: Record<string, Real[] | null> = fields(person, OPENPOSE, OPENPOSE_FIELDS);
+      for (const [field] of OPENPOSE_FIELDS.slice(1)) if (all[field]!.every(({ value }) => value === 0)) all[field] = null;
+      return all;
+    }),
+    canvas_height: height,
+    canvas_width: width,
+  }));
+  return `[${rows.map(json).join(",")}]\n`;
+}
+
+export function coco({ frames, name, video }: Result): string {
+  const rows = frames.flatMap(({ people }, frame) =>
+    people.map((person) => {
+      const [x0, y0, x1, y1] = person.box;
+      return {
+        image_id: video ? frame : name,
+        category_id: 1,
+        ...fields(person, WHOLEBODY, COCO_FIELDS),
+        bbox: [x0, y0, x1 - x0, y1 - y0].map(pixels),
+        score: score(person.boxScore),
+        ...(person.id === null ? {} : { track_id: person.id }),
+      };
+    }),
+  );
+  return `[${rows.map(json).join(",")}]\n`;
+}
+
+function quoted(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+export function csv({ frames, name }: Result): string {
+  const lines = ["image,person,id,keypoint,x,y,score"];
+  const { people } = frames[0];
+  people.forEach((person, n) =>
+    triplets(person, WHOLEBODY).forEach((point, row) =>
+      lines.push([quoted(name), n, person.id ?? "", WHOLEBODY.names[row], ...point].join(",")),
+    ),
+  );
+  if (!people.length) lines.push(`${quoted(name)},,,,,,`);
+  return `${lines.join("\n")}\n`;
+}
+
+export function csvVideo({ frames }: Result): string {
+  const points = WHOLEBODY.names.flatMap((name) => ["x", "y", "score"].map((axis) => `${name}_${axis}`));
+  const lines = [["frame", "time", "id", "x0", "y0", "x1", "y1", "box_score", ...points].join(",")];
+  frames.forEach(({ people, time }, frame) => {
+    for (const person of people) {
+      const box = Array.from(person.box, pixels);
+      lines.push([frame, time.toFixed(6), person.id, ...box, score(person.boxScore), ...triplets(person, WHOLEBODY).flat()].join(","));
+    }
+    if (!people.length) lines.push([frame, time.toFixed(6), ...new Array(6 + points.length).fill("")].join(","));
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+/** The arrays of a picture, as `wholebody.formats.read_npz` reads them. */
+export function npz({ frames }: Result): Uint8Array<ArrayBuffer> {
+  const { people } = frames[0];
+  const [n, k] = [people.length, WHOLEBODY.names.length];
+  const joined = (arrays: ArrayLike<number>[]) => Float32Array.from(arrays.flatMap((array) => Array.from(array)));
+  const entries: Entry[] = [
+    { name: "keypoints.npy", content: npy(joined(people.map((p) => p.keypoints)), [n, k, 2]) },
+    { name: "scores.npy", content: npy(joined(people.map((p) => p.scores)), [n, k]) },
+    { name: "boxes.npy", content: npy(joined(people.map((p) => p.box)), [n, 4]) },
+    { name: "box_scores.npy", content: npy(joined([people.map((p) => p.boxScore)]), [n]) },
+  ];
+  if (n && people.every(({ id }) => id !== null)) {
+    entries.push({ name: "ids.npy", content: npy(BigInt64Array.from(people.map(({ id }) => BigInt(id!))), [n]) });
+  }
+  return zip([...entries, { name: "schema.npy", content: npy(WHOLEBODY.name, []) }]);
+}
+
+/** The arrays of a video, as `wholebody.formats.read_npz_video` reads them: who is not in a frame is NaN there. */
+export function npzVideo({ frames }: Result): Uint8Array<ArrayBuffer> {
+  const ids = [...new Set(frames.flatMap(({ people }) => people.map(({ id }) => id!)))].sort((a, b) => a - b);
+  const column = new Map(ids.map((id, n) => [id, n]));
+  const [t, n, k] = [frames.length, ids.length, WHOLEBODY.names.length];
+  const filled = (size: number, missing: number, take: (person: Person) => ArrayLike<number>) => {
+    const array = new Float32Array(t * n * size).fill(missing);
+    frames.forEach(({ people }, frame) => {
+      for (const person of people) array.set(Array.from(take(person)), (frame * n + column.get(person.id!)!) * size);
+    });
+    return array;
+  };
+  return zip([
+    { name: "keypoints.npy", content: npy(filled(2 * k, NaN, (p) => p.keypoints), [t, n, k, 2]) },
+    { name: "scores.npy", content: npy(filled(k, 0, (p) => p.scores), [t, n, k]) },
+    { name: "boxes.npy", content: npy(filled(4, NaN, (p) => p.box), [t, n, 4]) },
+    { name: "box_scores.npy", content: npy(filled(1, 0, (p) => [p.boxScore]), [t, n]) },
+    { name: "times.npy", content: npy(Float64Array.from(frames.map(({ time }) => time)), [t]) },
+    { name: "ids.npy", content: npy(BigInt64Array.from(ids.map(BigInt)), [n]) },
+    { name: "schema.npy", content: npy(WHOLEBODY.name, []) },
+  ]);
+}
+
+const stem = (name: string) => name.replace(/\.[^.]*$/, "");
+
+export const FORMATS: Format[] = [
+  {
+    key: "openpose",
+    label: "OpenPose JSON",
+    write: (result) => {
+      if (!result.video) return { suffix: "_keypoints.json", content: openpose(result.frames[0].people) };
+      const names = result.frames.map((_, n) => `${stem(result.name)}_${String(n).padStart(12, "0")}_keypoints.json`);
+      const entries = result.frames.map(({ people }, n) => ({ name: names[n], content: new TextEncoder().encode(openpose(people)) }));
+      return { suffix: "_openpose.zip", content: zip(entries) };
+    },
+  },
+  { key: "comfy", label: "ComfyUI POSE_KEYPOINT", write: (result) => ({ suffix: "_comfy.json", content: comfy(result) }) },
+  { key: "coco", label: "COCO-WholeBody JSON", write: (result) => ({ suffix: "_coco.json", content: coco(result) }) },
+  { key: "csv", label: "CSV table", write: (result) => ({ suffix: "_pose.csv", content: result.video ? csvVideo(result) : csv(result) }) },
+  { key: "npz", label: "NumPy arrays (NPZ)", write: (result) => ({ suffix: "_pose.npz", content: result.video ? npzVideo(result) : npz(result) }) },
+];
