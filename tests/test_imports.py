@@ -22,6 +22,7 @@ LEVEL = {module: level for level, modules in LEVELS.items() for module in module
 ROOMS = {
     "train": {"evaluate", "datacheck", "estimate", "detect", "video", "frames"},
     "synth": set(),
+    "label": {"detect", "estimate", "sheets"},
     "align": set(),
     "compat": {"align", "wholebody", "detect", "estimate", "track", "video", "pipeline"},
     "batch": {"video", "pipeline", "wholebody"},
