@@ -102,3 +102,22 @@ def test_nothing_to_label_is_an_error(tmp_path):
         label([], tmp_path / "out", Labeller([finds(BODY, 0.9)], [Sure()]))
     with pytest.raises(WholebodyError, match="at least"):
         Labeller.of(detectors=())
+
+
+def test_a_part_of_somebody_found_a_second_time_is_no_second_person():
+    class Same:
+        """Sees the same places of the picture whatever the crop."""
+
+        size = (48, 64)
+
+        def predict(self, crops):
+            lit = crops[..., 0] > 0
+            at = np.array([np.argwhere(each)[:, ::-1].mean(axis=0) for each in lit])
+            return Opinion(np.repeat(at[:, None], K, axis=1), np.full((len(crops), K), 0.9))
+
+    image = np.zeros((240, 160, 3), np.uint8)
+    image[58:62, 48:52] = 255
+    two = np.array([[20.0, 20, 80, 200], [25.0, 20, 75, 100]])
+    found = Labeller([lambda image: (two, np.array([0.9, 0.7]))], [Same()])(image)
+    np.testing.assert_allclose(found.boxes, two[:1])
+    assert len(found.doubtful) == 0

@@ -38,6 +38,8 @@ NOBODY = np.zeros((0, 4))
 SURE, DOUBTFUL = 0.5, 0.15
 # A pose says that somebody is there with this mean of its best body points; some only, as legs may be hidden.
 _SEEN, _BEST = 0.4, 8
+# It has to be mostly in the box, or it is a neighbour's; and two boxes with one pose are one person.
+_MOSTLY, _SAME = 0.6, 0.5
 # What a close-up says of a face or a hand counts more than what is seen of it in the whole person.
 _CLOSER = 2.5
 # Points below this confidence are left unlabelled.
@@ -137,8 +139,9 @@ class Labeller:
         boxes = np.concatenate([drawn, found.boxes[likely]])
         scores = np.concatenate([np.ones(len(drawn)), found.scores[likely]])
         pose = self.look(image, boxes)
-        seen = np.sort(pose.scores[:, :17], axis=1)[:, -_BEST:].mean(axis=1)
-        kept = (scores >= SURE) | (seen >= _SEEN)
+        again = _seen_before(pose, boxes, scores)
+        again[: len(drawn)] = False
+        kept = ~again & ((scores >= SURE) | (_seen(pose) >= _SEEN) & (_inside(pose, boxes) >= _MOSTLY))
         if human is not None:
             rows = slice(0, len(drawn))
             own = by_points.with_people(
@@ -146,7 +149,7 @@ class Labeller:
             )
             pose.keypoints[rows], pose.scores[rows] = own
         points = np.where(pose.scores < LEAST, 0, pose.scores)
-        return People(boxes[kept], scores[kept], pose.keypoints[kept], points[kept], boxes[~kept])
+        return People(boxes[kept], scores[kept], pose.keypoints[kept], points[kept], boxes[~kept & ~again])
 
     def look(self, image: Image, boxes: Floats) -> Opinion:
         """What all estimators and close-ups agree on, of the people in some boxes (N, 4)."""
@@ -168,7 +171,7 @@ class Labeller:
 
     def _turned(self, image: Image, boxes: Floats, first: Opinion) -> Opinion:
         """For whom little was seen, the turn in which most is: people lie, hang and stand on their heads."""
-        unsure = np.flatnonzero(np.sort(first.scores[:, :17], axis=1)[:, -_BEST:].mean(axis=1) < 0.6)
+        unsure = np.flatnonzero(_seen(first) < 0.6)
         best, points = first.scores[:, :17].mean(axis=1), Opinion(first.keypoints.copy(), first.scores.copy())
         for turn in (90.0, 180.0, 270.0) if len(unsure) else ():
             other = self._looks(image, boxes[unsure], [turn] * len(unsure))
@@ -177,6 +180,36 @@ class Labeller:
                     best[at] = score
                     points.keypoints[at], points.scores[at] = other.keypoints[row], other.scores[row]
         return points
+
+
+def _seen(pose: Opinion) -> Floats:
+    """(N,) how sure the best body points are."""
+    mean: Floats = np.sort(pose.scores[:, :17], axis=1)[:, -_BEST:].mean(axis=1)
+    return mean
+
+
+def _inside(pose: Opinion, boxes: Floats) -> Floats:
+    """(N,) the share of a pose's body, by scores, that lies in its box."""
+    points, scores = pose.keypoints[:, :17], pose.scores[:, :17]
+    within = ((points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])).all(axis=2)
+    share: Floats = (scores * within).sum(axis=1) / np.maximum(scores.sum(axis=1), 1e-9)
+    return share
+
+
+def _seen_before(pose: Opinion, boxes: Floats, scores: Floats) -> npt.NDArray[np.bool_]:
+    """(N,) whether a box with a higher score has the same pose: a part of somebody found a second time."""
+    again, order = np.zeros(len(boxes), bool), np.argsort(-scores, kind="stable")
+    for place, row in enumerate(order):
+        for other in order[:place]:
+            if again[other]:
+                continue
+            larger = boxes[[row, other]][box_areas(boxes[[row, other]]).argmax()][None]
+            near = by_points.agreement(pose.keypoints[[row]], pose.keypoints[[other]], larger)[0, :17]
+            weight = pose.scores[row, :17] * pose.scores[other, :17]
+            if (near * weight).sum() > _SAME * max(float(weight.sum()), 1e-9):
+                again[row] = True
+                break
+    return again
 
 
 def human_labels(path: str | os.PathLike[str]) -> dict[str, Human]:
