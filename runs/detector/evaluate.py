@@ -17,8 +17,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from label import Floats, read_boxes, teacher
 
+from label import Floats, read_boxes, teacher
 from wholebody.detect import YOLOX
 from wholebody.geometry import Image, box_areas, iou
 from wholebody.runtime import open_session

@@ -19,7 +19,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "detector"))
 from label import read_boxes
-
 from wholebody.detect import YOLOX
 from wholebody.estimate import TopDown
 from wholebody.evaluate import part_oks
