@@ -17,8 +17,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from label import read_boxes, teacher
 
+from label import read_boxes, teacher
 from wholebody.arrays import Floats, Image
 from wholebody.geometry import box_areas, iou
 from wholebody.pose.detect import YOLOX

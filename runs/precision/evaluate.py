@@ -19,7 +19,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "detector"))
 from label import read_boxes
-
 from wholebody.evaluate.oks import part_oks
 from wholebody.evaluate.speed.precision import open_all, time_precisions
 from wholebody.files import replacing

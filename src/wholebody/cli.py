@@ -9,6 +9,7 @@ import tyro
 
 from wholebody.commands.data import data_check, data_frames, data_view, synth, synth_body
 from wholebody.commands.evaluate import bench_image, bench_precision, compare, evaluate
+from wholebody.commands.label import label
 from wholebody.commands.models import doctor, export, models
 from wholebody.commands.predict import camera, predict
 from wholebody.commands.train import distill, train
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "data check": data_check,
     "data frames": data_frames,
     "data view": data_view,
+    "label": label,
     "synth": synth,
     "synth body": synth_body,
     "bench image": bench_image,

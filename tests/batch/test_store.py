@@ -1,5 +1,6 @@
 """Parts are there whole or not at all, and an id is in one of them."""
 
+import os
 import pickle
 
 import fsspec
@@ -71,6 +72,36 @@ def test_what_breaks_off_leaves_nothing(place):
     with pytest.raises(KeyboardInterrupt):
         store.place(["a", "b"], rows())
     assert files(place) == [] and store.open() == set()
+
+
+def test_what_a_kill_leaves_is_no_part_and_goes(tmp_path):
+    left = [tmp_path / f".part-{age}.parquet.0.partial" for age in ("young", "old")]
+    for path in left:
+        path.write_bytes(b"half")
+    os.utime(left[1], (0, 0))
+    assert Store(f"{tmp_path}", ABOUT).open() == set()
+    assert list(tmp_path.iterdir()) == left[:1]
+
+
+def test_while_it_is_written_nobody_takes_it_for_parquet(tmp_path):
+    seen = []
+
+    def rows():
+        yield table("a")
+        seen.extend(path.name for path in tmp_path.iterdir())
+
+    Store(f"{tmp_path}", ABOUT).place(["a"], rows())
+    assert [name.endswith(".partial") for name in seen] == [True]
+
+
+def test_a_full_disk(tmp_path):
+    def rows():
+        yield table("a")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(WholebodyError, match=r"cannot write \(No space left on device\)"):
+        Store(f"{tmp_path}", ABOUT).place(["a"], rows())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_errors_can_be_forgotten(place):

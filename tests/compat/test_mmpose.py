@@ -43,10 +43,19 @@ def test_a_generator_of_plain_people(inferencer, sample, poses):
         next(generator)
 
 
-@pytest.mark.parametrize(("pose2d", "points"), [("human", 17), ("body17", 17), ("fast", 133), (None, 133)])
-def test_words_for_networks(pose2d, points, photo):
-    (result,) = MMPoseInferencer(pose2d, device="cpu")(photo)
-    assert len(result["predictions"][0][0]["keypoints"]) == points
+@pytest.mark.parametrize(
+    ("pose2d", "points", "side"),
+    [("human", 17, 192), ("body17", 17, 192), ("fast", None, 96), (None, None, 192), ("wholebody", None, 192)],
+)
+def test_words_for_networks(pose2d, points, side):
+    inferencer = MMPoseInferencer(pose2d, device="cpu")
+    assert inferencer.model.pose.codec.input_size[0] == side
+    assert (inferencer.schema and len(inferencer.schema)) == points
+
+
+def test_seventeen_points(photo):
+    (result,) = MMPoseInferencer("human", pose2d_weights="fast", device="cpu")(photo)
+    assert len(result["predictions"][0][0]["keypoints"]) == 17
 
 
 def test_batches(inferencer, photo, sample, tmp_path):
@@ -66,7 +75,7 @@ def test_given_boxes_and_thresholds(inferencer, photo):
     assert [person["bbox_score"] for person in people] == [1, 1]
     (result,) = inferencer(photo, bbox_thr=0.9999)
     assert result["predictions"] == [[]]
-    (whole,) = MMPoseInferencer("human", det_model="whole_image", device="cpu")(photo)
+    (whole,) = MMPoseInferencer("human", "fast", det_model="whole_image", device="cpu")(photo)
     assert whole["predictions"][0][0]["bbox"] == ([0, 0, 640, 480],)
 
 

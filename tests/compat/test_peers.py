@@ -95,6 +95,24 @@ def test_rtmlib_on_the_same_files(files, to_openpose):
     assert (np.abs(got - keypoints).max(axis=2) < 1e-3).mean() > 0.9
 
 
+def test_rtmlib_on_a_trained_network_and_a_photo(sample, tmp_path):
+    theirs = peer("rtmlib").RTMPose
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from wholebody.export.plain import plain_layout
+    from wholebody.weights.lookup import find
+
+    path = tmp_path / "plain.onnx"
+    plain_layout(find("dwpose-t", kind="pose"), path)
+    image, boxes = read_image(sample), [[150, 40, 470, 460], [10.5, 20.25, 300, 200]]
+    network = theirs(str(path), model_input_size=(192, 256))
+    keypoints, scores = network(np.ascontiguousarray(image[..., ::-1]), bboxes=boxes)
+    got, got_scores = rtmlib.RTMPose(path)(image, boxes)
+    # One bin is half a pixel of the crop; the second box is of nobody, and its maxima are near ties.
+    assert np.abs(got[0] - keypoints[0]).max() < 1.0 and np.median(np.abs(got - keypoints)) < 1e-3
+    # Networks of this package carry a calibration that makes chances of their scores; rtmlib knows nothing of it.
+    assert got_scores.max() <= 1 < scores.max() and np.corrcoef(got_scores.ravel(), scores.ravel())[0, 1] > 0.7
+
+
 def test_rtmlib_scores_of_released_networks_are_the_mean(files):
     theirs = peer("rtmlib.tools.pose_estimation.post_processings")
     rng = np.random.default_rng(0)

@@ -71,8 +71,8 @@ def test_scores_are_the_mean_of_both_maxima_of_released_files_alone(files, photo
     _, scores = model.network.predict(crops)
     np.testing.assert_allclose(scores, (x.max(axis=2) + y.max(axis=2)) / 2)
     # The bundled network's scores are calibrated, and stay what they are.
-    _, scores = Wholebody()(photo)
-    np.testing.assert_allclose(scores, WholeBody(device="cpu")(photo).scores, atol=1e-5)
+    _, scores = Wholebody(mode="lightweight")(photo)
+    np.testing.assert_allclose(scores, WholeBody("fast", device="cpu")(photo).scores, atol=1e-5)
 
 
 def test_networks_of_26_points(tmp_path, files, monkeypatch):
@@ -88,9 +88,8 @@ def test_networks_of_26_points(tmp_path, files, monkeypatch):
 
 
 def test_orders_for_openpose(photo, files):
-    model = WholeBody(device="cpu")
-    poses = model(photo)
-    keypoints, scores = Wholebody(to_openpose=True)(photo)
+    poses = WholeBody("fast", device="cpu")(photo)
+    keypoints, scores = Wholebody(to_openpose=True, mode="lightweight")(photo)
     assert keypoints.shape == (1, 134, 2)
     theirs = poses.to(OPENPOSE)
     for part, first in (("left_hand", 92), ("right_hand", 113)):
@@ -101,10 +100,10 @@ def test_orders_for_openpose(photo, files):
     np.testing.assert_allclose(scores[:, :18], theirs.scores[:, :18], atol=1e-5)
     np.testing.assert_allclose(keypoints[:, 18:24], poses.part("feet")[0], atol=1e-3)
     np.testing.assert_allclose(keypoints[:, 24:92], poses.part("face")[0], atol=1e-3)
-    body, body_scores = Body(to_openpose=True)(photo)
+    body, body_scores = Body(to_openpose=True, mode="lightweight")(photo)
     np.testing.assert_array_equal(body, keypoints[:, :18])
     np.testing.assert_array_equal(body_scores, scores[:, :18])
-    np.testing.assert_allclose(Body()(photo)[0], poses.to(COCO_BODY).keypoints, atol=1e-3)
+    np.testing.assert_allclose(Body(mode="lightweight")(photo)[0], poses.to(COCO_BODY).keypoints, atol=1e-3)
     with pytest.raises(WholebodyError, match="no OpenPose order"):
         points_of(theirs, True)
 

@@ -142,7 +142,8 @@ def _join(ray: Any, cluster: str | None, processors: int) -> None:
     if ray.is_initialized():
         return
     if cluster is None and "RAY_ADDRESS" not in os.environ:
-        ray.init(address="local", num_cpus=processors, include_dashboard=False, log_to_driver=False)
+        # One more: with none that is free Ray warns that it may wait for ever.
+        ray.init(address="local", num_cpus=processors + 1, include_dashboard=False, log_to_driver=False)
     else:
         ray.init(address=cluster, log_to_driver=False)
 

@@ -10,10 +10,14 @@ that file at the end.
 
 import hashlib
 import json
+import os
 import re
 import tempfile
+import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +29,10 @@ import pyarrow.parquet as pq
 from wholebody.batch.rows import Result, from_table
 from wholebody.batch.sources import reaching
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
 
 # What is put there is seen whole or not at all; elsewhere a file is written under another name first.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
+_PARTIAL, _LEFT_SECONDS = ".partial", 86400
 _AT_ONCE = 16  # files that are looked at together
 
 
@@ -65,6 +69,8 @@ class Store:
         with reaching(self.address):
             fs, folder = fsspec.core.url_to_fs(self.folder)
             fs.makedirs(folder, exist_ok=True)
+            if "file" in fs.protocol:
+                _sweep(Path(folder))
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 done: set[str] = set()
                 for table in pool.map(lambda path: self._read(path, ["id"]), self._files()):
@@ -160,9 +166,21 @@ class Store:
 
 def _write(fs: Any, path: str, tables: Iterable[pa.Table]) -> None:
     """A Parquet file of these tables: there whole, or not at all."""
+    parent, _, name = path.rpartition("/")
+    # Not .parquet: DuckDB's globs find hidden files, and a kill leaves this one.
+    partial = f"{parent}/.{name}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
     if "file" in fs.protocol:
-        with replacing(path) as partial:
-            _write_file(partial, tables)
+        try:
+            _write_file(Path(partial), tables)
+            with Path(partial).open("rb") as file:
+                os.fsync(file.fileno())  # a name without its bytes is what a power cut would leave
+            Path(partial).replace(path)
+        except BaseException as error:
+            Path(partial).unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                reason = error.strerror or str(error)
+                raise WholebodyError(f"{path}: cannot write ({reason}). Free some space, and run it again.") from error
+            raise
         return
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "part.parquet"
@@ -171,9 +189,16 @@ def _write(fs: Any, path: str, tables: Iterable[pa.Table]) -> None:
         if protocols & _WHOLE:
             fs.put_file(str(whole), path)
         else:
-            parent, _, name = path.rpartition("/")
-            fs.put_file(str(whole), f"{parent}/.{name}")
-            fs.mv(f"{parent}/.{name}", path)
+            fs.put_file(str(whole), partial)
+            fs.mv(partial, path)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a run that was killed has left half-written; another machine may be writing what is younger."""
+    for left in folder.glob(f".*{_PARTIAL}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                left.unlink()
 
 
 def _write_file(path: Path, tables: Iterable[pa.Table]) -> None:

@@ -8,4 +8,6 @@
 Arguments, types, shapes and rounding are the other package's; its faults are not. All of them run the bundled networks
 where none is named, so that nothing is downloaded; the networks that the other package would have run are a name away
 (`wholebody models`). What differs is listed in docs/from/, a page for each.
+
+What other programs draw and read is here too, made of `Poses`: aapose, wan_animate, scail, rerun.
 """

@@ -45,6 +45,7 @@ _ALIASES: dict[str, tuple[str, Schema | None]] = {
     "human": (POSE, COCO_BODY),
     "body": (POSE, COCO_BODY),
     "body17": (POSE, COCO_BODY),
+    "body26": ("rtmpose-body26-m", None),
 }
 
 

@@ -62,9 +62,9 @@ def download(weights: Weights, target: Path) -> Path:
     if base := os.environ.get("WHOLEBODY_MIRROR"):
         urls = (f"{base.rstrip('/')}/{weights.file}", *urls)
     if os.environ.get("WHOLEBODY_OFFLINE", "0") not in ("", "0"):
+        what = f"{'the end2end.onnx of ' * weights.urls[0].endswith('.zip')}{weights.urls[0]}"
         raise WholebodyError(
-            f"{weights.name!r} is not in the cache and WHOLEBODY_OFFLINE is set. "
-            f"Unset it, or put {weights.urls[0]} at {target}."
+            f"{weights.name!r} is not in the cache and WHOLEBODY_OFFLINE is set. Unset it, or put {what} at {target}."
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

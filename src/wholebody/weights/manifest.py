@@ -150,6 +150,8 @@ def _cigpose(name: str, size: tuple[int, int], about: str, file: str) -> Weights
     return _simcc(f"cigpose-{name}", size, _CIGPOSE, about, (f"{release}/{file}.onnx",))
 
 
+# Nobody publishes hashes of the ONNX files of OpenMMLab's. Those below were measured by others, who publish them with
+# their own programs; most are found alike in several.
 _ALL = (
     _bundled("wholebody-133", "pose", "pose.onnx", (192, 256), "133 points, MoveNet Thunder under a two-scale head"),
     _bundled("person", "detector", "detector.onnx", (416, 416), "people in photos, YOLOX on MoveNet Thunder's encoder"),

@@ -1,0 +1,34 @@
+"""Everybody in a folder or a bucket to one Parquet file, and a question to it: on which pictures are hands to be seen?
+
+    pip install 'wholebody[batch]'
+    python examples/collection.py PHOTOS poses.parquet
+
+Stop it whenever you like and start it again: what is done is not done twice.
+"""
+
+import sys
+
+from wholebody.batch import Report, Settings, read, run
+
+
+def progress(report: Report) -> None:
+    print(f"\r{report.before + report.done} done, {report.people} people, {report.failed} failed", end="")
+
+
+def main(photos: str, output: str) -> None:
+    report = run(photos, output, Settings(pose="fast"), watch=progress)
+    print(f"\n{report.seconds:.0f} s")
+    for error, (count, first) in report.errors.items():
+        print(f"{count} x {error} First: {first}")
+    for result in read(output):
+        for person in result.poses or ():
+            for hand in ("left_hand", "right_hand"):
+                keypoints, scores = person.part(hand)
+                if scores.mean() > 0.5:
+                    (x0, y0), (x1, y1) = keypoints[0].min(axis=0), keypoints[0].max(axis=0)
+                    print(f"{result.id}: {hand}, {scores.mean():.2f} sure, {x1 - x0:.0f} x {y1 - y0:.0f} pixels")
+
+
+# Processes decode beside this one, and each of them reads this file first.
+if __name__ == "__main__":
+    main(*sys.argv[1:])

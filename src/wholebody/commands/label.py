@@ -1,0 +1,59 @@
+"""`wholebody label`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from wholebody.commands.predict import Device
+from wholebody.console import _progress
+
+
+def label(
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    /,
+    out: Path,
+    detectors: tuple[str, ...] = ("person",),
+    estimators: tuple[str, ...] = ("wholebody-133",),
+    close_ups: tuple[str, ...] = (),
+    labels: Path | None = None,
+    turns: bool = False,
+    tiles: int = 48,
+    device: Device = "auto",
+    threads: int | None = None,
+) -> int:
+    """Label photos by what several networks agree on: boxes and 133 keypoints with confidences, for training.
+
+    "wholebody label photos/ --out labels" asks the bundled networks, plain and mirrored.
+
+    "wholebody label photos/ --out labels --detectors person yolox_nano.onnx nanodet.onnx --estimators wholebody-133
+    movenet_thunder.tflite --close-ups hand_landmark_full.tflite face_landmark.tflite" asks more of them.
+
+    Writes labels.json (COCO-WholeBody), least_certain.png and people.jsonl; run it again to go on after a stop.
+
+    Args:
+        inputs: Pictures and folders of them.
+        out: Folder for the labels.
+        detectors: Names of `wholebody models`, or files: YOLOX, NanoDet, MoveNet MultiPose, CenterNet.
+        estimators: Names, or files: any pose network of 133 or 17 keypoints, MoveNet.
+        close_ups: Files of MediaPipe's landmark networks for hands and faces.
+        labels: What people have labelled of these pictures, in COCO's layout: their boxes and keypoints are kept.
+        turns: Look at people in whom little is seen with the picture on its sides and upside down, too.
+        tiles: People on the sheet of those least agreed on; 0 for no sheet.
+        device: What to run on.
+        threads: Threads for each network.
+    """
+    from wholebody.images import find_images
+    from wholebody.label.run import Labeller, human_labels
+    from wholebody.label.run import label as run
+
+    labeller = Labeller.of(detectors, estimators, close_ups, turns, device, threads)
+    images = find_images(inputs)
+    human = human_labels(labels) if labels else None
+    with _progress("pictures", len(images)) as advance:
+        count, failed = run(images, out, labeller, human, tiles, advance)
+    for line in failed:
+        print(f"wholebody: {line}", file=sys.stderr)
+    print(f"{out / 'labels.json'}: {count} people on {len(images) - len(failed)} pictures")
+    return 1 if failed else 0

@@ -1,0 +1,94 @@
+"""Keypoints by agreement: several opinions of the same people become one, and where opinions differ it says so.
+
+Two opinions of a point agree by the point's OKS (geometry.oks): exp(-d^2 / (2 s^2 k^2)), s^2 the area of the person's
+box. The opinion with most agreement wins, those that agree move it, and its confidence is the share of what all of them
+together could have said for it. People's labels outweigh networks, but not where all networks say otherwise: clicks go
+wrong, and left and right are exchanged.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.geometry import box_areas
+from wholebody.label.looks import K, Opinion
+from wholebody.schema import COCO_WHOLEBODY
+
+Floats = npt.NDArray[np.float64]
+
+# Our row of each of LSP's 14 joints (Johnson and Everingham 2010); neck and top of the head are none of ours.
+LSP_14 = np.array([16, 14, 12, 11, 13, 15, 10, 8, 6, 5, 7, 9, -1, -1])
+# Annotators differ from networks by more than from each other.
+_LOOSE = 1.5
+# Scores below say nothing.
+_LEAST = 0.05
+
+
+def agreement(one: Floats, other: Floats, boxes: Floats) -> Floats:
+    """(N, 133) how near two opinions of each point are, 1 at the same place; keypoints (N, 133, 2), boxes (N, 4)."""
+    deviations = 2 * _LOOSE * COCO_WHOLEBODY.sigmas
+    squared = ((one - other) ** 2).sum(axis=2)
+    near: Floats = np.exp(-squared / (2 * deviations**2 * np.maximum(box_areas(boxes), 1)[:, None]))
+    return near
+
+
+def fuse(opinions: Sequence[Opinion], boxes: Floats, weights: Sequence[float] | None = None) -> Opinion:
+    """One opinion out of several of the same N people.
+
+    An opinion without a score for a point has no say on it.
+
+    Args:
+        opinions: one at least.
+        boxes: (N, 4) xyxy.
+        weights: how much each is believed; None for all the same.
+    """
+    points = np.stack([each.keypoints for each in opinions])  # (D, N, 133, 2)
+    says = np.stack([np.where(each.scores > _LEAST, each.scores, 0) for each in opinions])
+    belief = np.ones(len(opinions)) if weights is None else np.asarray(weights, np.float64)
+    knows = belief[:, None, None] * (says > 0)
+    near = np.stack([np.stack([agreement(one, other, boxes) for other in points]) for one in points])
+    votes = near * (belief[:, None, None] * says)[None]  # (D, D, N, 133): how much each backs each
+    support = votes.sum(axis=1) * (says > 0)
+    best = support.argmax(axis=0)[None, None]
+    backing = np.take_along_axis(votes, best, axis=0)[0]  # (D, N, 133)
+    total = backing.sum(axis=0)
+    mean = (backing[..., None] * points).sum(axis=0) / np.maximum(total, 1e-12)[..., None]
+    return Opinion(mean, np.clip(total / np.maximum(knows.sum(axis=0), 1e-12), 0, 1))
+
+
+def with_people(said: Opinion, human: Opinion, boxes: Floats) -> Opinion:
+    """Labels of people kept, where there are any (scores above 0), but for what networks are sure is wrong.
+
+    A person's label counts less the surer networks are of another place. Where most of a person's labels fit the
+    networks better with left and right exchanged, they are exchanged.
+    """
+    flip = COCO_WHOLEBODY.flip
+    keypoints, scores = human.keypoints.copy(), human.scores.copy()
+    straight = agreement(keypoints, said.keypoints, boxes) * said.scores * (scores > 0)
+    crossed = agreement(keypoints[:, flip], said.keypoints, boxes) * said.scores * (scores[:, flip] > 0)
+    swapped = crossed.sum(axis=1) > 1.5 * straight.sum(axis=1) + 0.5
+    keypoints[swapped], scores[swapped] = keypoints[swapped][:, flip], scores[swapped][:, flip]
+    doubt = said.scores * (1 - agreement(keypoints, said.keypoints, boxes))
+    trust = scores * np.clip(1 - 1.2 * np.maximum(doubt - 0.2, 0), 0.1, 1)
+    labelled = scores > 0
+    return Opinion(
+        np.where(labelled[..., None], keypoints, said.keypoints),
+        np.where(labelled, np.maximum(trust, 0.1), said.scores),
+    )
+
+
+def from_rows(points: npt.ArrayLike, rows: npt.NDArray[np.int64], hidden: float = 0.4) -> Opinion:
+    """People's labels of another set of points as an opinion.
+
+    Args:
+        points: (N, M, 3) x, y and 1 for visible, 0 for not.
+        rows: (M,) our row of each, -1 for none (`LSP_14`, `annotations.HALPE_136`).
+        hidden: confidence of those that are not visible.
+    """
+    labels = np.asarray(points, np.float64)
+    out = Opinion(np.zeros((len(labels), K, 2)), np.zeros((len(labels), K)))
+    kept = rows >= 0
+    out.keypoints[:, rows[kept]] = labels[:, kept, :2]
+    out.scores[:, rows[kept]] = np.where(labels[:, kept, 2] > 0, 1.0, hidden)
+    return out
