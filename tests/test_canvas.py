@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from walkers import person, seen
 from wholebody import WholebodyError
-from wholebody.canvas import Canvas, Sizing, parsed_size
+from wholebody.draw.canvas import Canvas, Sizing, parsed_size
 
 SIDES = st.integers(16, 2000)
 

@@ -19,10 +19,10 @@ SOURCE = Path(wholebody.__file__).parent
 # Rooms and modules of the package's root, from the ground up. Imports go to the own floor or to one below, those in
 # functions too; on one floor there is no circle.
 FLOORS = (
-    "errors arrays schema poses geometry codec preprocess",
+    "errors choices arrays schema poses geometry codec preprocess",
     "console files images draw weights runtime networks formats",
     "export video data align",
-    "pose synth canvas",
+    "pose synth",
     "wholebody tracking evaluate",
     "train",
     "label predict batch serve compat",

@@ -15,6 +15,7 @@ from test_video import clip, loudest
 from walkers import model, picture
 from wholebody import formats, video
 from wholebody.errors import WholebodyError
+from wholebody.formats import kinds
 from wholebody.predict import clip as one_clip
 from wholebody.predict import resume
 from wholebody.predict.job import Job, Look, Pace
@@ -157,7 +158,7 @@ def test_numbered_pictures_of_a_stopped_run_are_all_there(run, tmp_path, monkeyp
         with pytest.raises(Stop):
             run(path, **options)
     with monkeypatch.context() as patch:  # and once more, when the pictures are in their place
-        patch.setattr(formats, "write_npz_video", refusing(formats.write_npz_video, tmp_path / "clip_pose.npz"))
+        patch.setattr(kinds, "write_npz_video", refusing(formats.write_npz_video, tmp_path / "clip_pose.npz"))
         assert run(path, resume=True, **options)[0] == 1
     assert len(names(tmp_path / "clip_pose_png")) == 40
     assert run(path, resume=True, **options)[0] == 0
@@ -456,7 +457,7 @@ def test_a_full_disk_keeps_the_parts_before(run, tmp_path, monkeypatch):
         real(target, frames)
 
     with monkeypatch.context() as patch:
-        patch.setattr(formats, "write_npz_video", full)
+        patch.setattr(kinds, "write_npz_video", full)
         status, _, errors = run(path)
     assert status == 1 and "No space left" in errors and len(errors.splitlines()) == 1
     assert len(list((tmp_path / "clip_pose.parts").glob("*.npz"))) == 2

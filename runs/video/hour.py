@@ -23,7 +23,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 import walkers
-from wholebody import draw, read_image, video
+import wholebody
+from wholebody import read_image, video
 from wholebody.predict.job import Job, Look
 from wholebody.predict.run import run_job
 from wholebody.video.frame import Frame
@@ -34,7 +35,7 @@ SIZE = (256, 144)
 
 def walk(path, fps, seconds, real):
     """Two people who walk to and fro: blue rectangles, or the sample photo's passer-by."""
-    photo = read_image(Path(draw.__file__).parent / "sample.jpg")
+    photo = read_image(Path(wholebody.__file__).with_name("sample.jpg"))
     tile = cv2.resize(photo, (SIZE[0] * 3 // 4, SIZE[1]), interpolation=cv2.INTER_AREA)
 
     def images():

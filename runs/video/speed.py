@@ -49,6 +49,7 @@ from rich.table import Table
 from rtmlib import YOLOX as TheirYOLOX
 from rtmlib import PoseTracker, RTMPose, draw_skeleton
 
+import wholebody
 from wholebody import WholeBody, draw, read_image, video, weights
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import TopDown
@@ -250,7 +251,7 @@ def clocks():
 
 def crowd(path, count, frames):
     """A clip of copies of the sample photo's passer-by, who walk to and fro."""
-    photo = read_image(Path(draw.__file__).parent / "sample.jpg")
+    photo = read_image(Path(wholebody.__file__).with_name("sample.jpg"))
     x0, y0, x1, y1 = WholeBody()(photo).boxes[0].round().astype(int)
     margin = (y1 - y0) // 8
     cut = photo[max(y0 - margin, 0) : y1 + margin, max(x0 - margin, 0) : x1 + margin]

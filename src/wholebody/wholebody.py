@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Image
+from wholebody.choices import Precision
 from wholebody.errors import WholebodyError
 from wholebody.images import as_image
 from wholebody.pose.detect import YOLOX, Detections
 from wholebody.pose.load import open_detector, open_estimator
 from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
-from wholebody.runtime.session import Precision
 from wholebody.weights.manifest import MANIFEST
 
 POSE = "wholebody-133"

@@ -16,10 +16,10 @@ import numpy as np
 from wholebody.batch.decode import Picture, in_a_line
 from wholebody.batch.rows import Result
 from wholebody.batch.sources import Source, reaching
+from wholebody.choices import Precision
 from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas
 from wholebody.poses import Poses
-from wholebody.runtime.session import Precision
 from wholebody.tracking.pipeline import Follower, follow
 from wholebody.video.decode import read
 from wholebody.wholebody import WholeBody

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from wholebody.commands.predict import Device, Precision
+from wholebody.choices import Device, Precision
 from wholebody.console import _progress
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from wholebody.commands.predict import Device
+from wholebody.choices import Device
 from wholebody.console import _progress
 
 

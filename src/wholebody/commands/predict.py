@@ -1,29 +1,20 @@
 """`wholebody predict` and `wholebody camera`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-# As in jobs.py, which would take a second to import.
-Format = Literal["coco", "openpose", "comfy", "npz", "csv", "parquet", "trc", "png"]
-
-Picture = Literal["skeleton", "openpose", "none"]
-
-Part = Literal["body", "hands", "face", "feet"]
-Latency = Literal["low", "high"]
-Smooth = Literal["off", "light", "strong"]
-Device = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "coreml", "directml"]
-Precision = Literal["auto", "fp32", "bf16", "int8"]
+from wholebody.choices import Device, Drawing, Latency, Part, Precision, Smoothing
 
 
 def predict(
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional],
     /,
     output: Path | None = None,
-    draw: Picture = "skeleton",
+    draw: Drawing = "skeleton",
     parts: tuple[Part, ...] = ("body", "hands", "face"),
-    formats: tuple[Format, ...] = (),
+    formats: tuple[str, ...] = (),
     pose: str = "wholebody-133",
     detector: str = "person",
     threshold: float | None = None,
@@ -36,7 +27,7 @@ def predict(
     end: float | None = None,
     every: int = 8,
     latency: Latency = "high",
-    smooth: Smooth = "light",
+    smooth: Smoothing = "light",
     two_pass: bool = False,
     resume: bool = False,
     device: Device = "auto",
@@ -109,14 +100,14 @@ def camera(
     source: Annotated[str, tyro.conf.Positional] = "0",
     /,
     output: Path | None = None,
-    draw: Picture = "skeleton",
+    draw: Drawing = "skeleton",
     pose: str = "wholebody-133",
     detector: str = "person",
     threshold: float | None = None,
     draw_threshold: float = 0.3,
     people: int | None = None,
     every: int = 8,
-    smooth: Smooth = "light",
+    smooth: Smoothing = "light",
     port: int = 8000,
     device: Device = "auto",
     precision: Precision = "auto",

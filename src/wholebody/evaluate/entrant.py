@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wholebody.choices import Precision
 from wholebody.evaluate.report import Figure
 from wholebody.evaluate.run import Estimator
 from wholebody.poses import Poses
-from wholebody.runtime.session import Precision
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "whole")
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image
+from wholebody.choices import Precision
 from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.journal import fingerprint, journal_line, read_journal
@@ -27,7 +28,6 @@ from wholebody.images import read_image
 from wholebody.pose.load import onnx_file, open_detector, open_estimator
 from wholebody.pose.topdown import check_boxes
 from wholebody.poses import Poses
-from wholebody.runtime.session import Precision
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
 # Pictures that are read before their people are estimated together.

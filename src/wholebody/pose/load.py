@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from wholebody.arrays import PathLike
+from wholebody.choices import Precision
 from wholebody.errors import WholebodyError
 from wholebody.export.once import exported
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import BATCH, TopDown
 from wholebody.runtime.choose import open_session
-from wholebody.runtime.session import Precision, Session, int8_file
+from wholebody.runtime.session import Session, int8_file
 from wholebody.weights.lookup import CHECKPOINTS, find
 from wholebody.weights.manifest import Kind
 

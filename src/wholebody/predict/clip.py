@@ -1,7 +1,6 @@
 """One video: found, drawn and written part by part, so that a kill costs the last part."""
 
 import json
-import re
 import shutil
 import signal
 import sys
@@ -21,7 +20,7 @@ from wholebody.arrays import Image
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
 from wholebody.files import about, replace_folder, replacing
-from wholebody.formats.kinds import Format, place_of
+from wholebody.formats.kinds import KINDS, USUAL_VIDEO, Source, place_of
 from wholebody.images import write_image
 from wholebody.poses import Poses
 from wholebody.predict.job import Done, Job
@@ -46,9 +45,9 @@ class Clip:
     notes: list[str]
 
     @property
-    def kinds(self) -> Sequence[Format]:
+    def kinds(self) -> Sequence[str]:
         """The formats asked for, or what a video gets unasked."""
-        return self.job.kinds or ("npz",)
+        return self.job.kinds or USUAL_VIDEO
 
     @property
     def folder(self) -> Path:
@@ -108,10 +107,8 @@ class Clip:
     def _mp4(self) -> Path:
         return self.place.with_name(f"{self.place.name}.mp4")
 
-    def _kind_path(self, kind: Format) -> Path:
-        if kind == "png" or kind == "openpose":
-            return self.place.with_name(f"{self.place.name}_{kind}")
-        return place_of(self.place, kind, self.job.kinds)
+    def _kind_path(self, kind: str) -> Path:
+        return place_of(self.place, kind, self.kinds, video=True)
 
     def _settings(self) -> dict[str, Any]:
         """What parts are made with."""
@@ -248,38 +245,15 @@ class Clip:
         """Write the files of poses and join the drawings; the paths written."""
         about(self.place).unlink(missing_ok=True)
         written: list[Path] = []
-        for kind in dict.fromkeys(self.kinds):
-            path = self._kind_path(kind)
-            match kind:
-                case "coco":
-                    formats.write_coco(path, ((n, poses) for n, (_, poses) in enumerate(stored)))
-                case "openpose":
-                    fresh = self.folder / "openpose"
-                    for n, (_, poses) in enumerate(stored):
-                        formats.write_openpose(fresh / formats.openpose_name(result_name(self.file), n), poses)
-                    replace_folder(path, fresh)
-                case "comfy":
-                    formats.write_comfy(path, (poses for _, poses in stored), size)
-                case "npz":
-                    formats.write_npz_video(path, stored)
-                case "csv":
-                    formats.write_csv_video(path, stored)
-                case "parquet":
-                    formats.write_parquet(path, stored)
-                case "trc":
-                    each = {person: path.with_name(f"{self.place.name}_{person}.trc") for person in stored.ids}
-                    formats.write_trcs(each, stored, size[1])
-                    written += each.values()
-                    name = re.compile(re.escape(self.place.name) + r"_\d+\.trc")
-                    for left in set(path.parent.glob("*.trc")) - set(each.values()):
-                        if name.fullmatch(left.name):
-                            left.unlink()  # of somebody whom an earlier run had
-                    continue
-                case "png":
-                    # None where an earlier run, stopped since, has put them there.
-                    if (self.folder / "png").exists():
-                        replace_folder(path, self.folder / "png")
-            written.append(path)
+        for name in dict.fromkeys(self.kinds):
+            path, kind = self._kind_path(name), KINDS[name]
+            if kind.video is not None:
+                written += kind.video(path, stored, Source(result_name(self.file), size)) or [path]
+            elif kind.drawn:
+                # None where an earlier run, stopped since, has put them there.
+                if (self.folder / name).exists():
+                    replace_folder(path, self.folder / name)
+                written.append(path)
         # Last: sound that cannot be joined costs no poses.
         if self.drawn:
             parts = [(part.with_suffix(".mp4"), at) for part, at in zip(stored.parts, stored.starts, strict=True)]

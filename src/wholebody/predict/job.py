@@ -10,23 +10,17 @@ import numpy as np
 
 from wholebody import draw
 from wholebody.arrays import Image
+from wholebody.choices import Drawing, Latency, Part, Smoothing
 from wholebody.errors import WholebodyError
-from wholebody.formats.kinds import Format
+from wholebody.formats.kinds import check_kinds
 from wholebody.poses import Poses
-from wholebody.tracking.pipeline import Latency
-
-Picture = Literal["skeleton", "openpose", "none"]
-
-Part = Literal["body", "hands", "face", "feet"]
-
-Smooth = Literal["off", "light", "strong"]
 
 
 @dataclass(frozen=True)
 class Look:
     """How results are drawn."""
 
-    picture: Picture
+    picture: Drawing
     parts: Sequence[Part]
     threshold: float
     xinsir: bool
@@ -66,7 +60,7 @@ class Pace:
     end: float | None = None
     every: int = 8
     latency: Latency = "high"
-    smooth: Smooth = "light"
+    smooth: Smoothing = "light"
     two_pass: bool = False
     resume: bool = False
 
@@ -86,20 +80,23 @@ class Job:
     """What is to be made of each file.
 
     Attributes:
-        look: what is drawn. kinds: files of poses; empty for the usual ones. people: most people, the largest first.
+        look: what is drawn.
+        kinds: files of poses, names of `formats.kinds.KINDS`; empty for the usual ones.
+        people: most people, the largest first.
         networks: what they are called and how they run, in a word each: a stopped run goes on with the same ones.
 
     Raises:
-        WholebodyError: people is below 1.
+        WholebodyError: people is below 1, or a format is unknown.
     """
 
     look: Look
-    kinds: Sequence[Format]
+    kinds: Sequence[str]
     people: int | None = None
     pace: Pace = field(default_factory=Pace)
     networks: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        check_kinds(self.kinds)
         if self.people is not None and self.people < 1:
             raise WholebodyError(f"people is {self.people}: give 1 or more, or leave it out.")
 

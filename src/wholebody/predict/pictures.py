@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wholebody import formats
 from wholebody.arrays import Image
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
-from wholebody.formats.kinds import place_of
+from wholebody.formats.kinds import KINDS, USUAL_PICTURE, Source, place_of
 from wholebody.geometry import box_areas
 from wholebody.images import WRITE_SUFFIXES, read_image, write_image
 from wholebody.poses import Poses
@@ -87,19 +86,9 @@ def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job
         kept = job.look.picture == "skeleton" and file.suffix.lower() in WRITE_SUFFIXES
         written.append(place.with_name(place.name + (file.suffix.lower() if kept else ".png")))
         write_image(written[-1], job.look(image, poses))
-    kinds = job.kinds or ("coco",)
-    for kind in dict.fromkeys(kinds):
-        path = place_of(place, kind, kinds)
-        match kind:
-            case "coco":
-                formats.write_coco(path, {file.name: poses})
-            case "openpose":
-                formats.write_openpose(path, poses)
-            case "comfy":
-                formats.write_comfy(path, poses, size)
-            case "npz":
-                formats.write_npz(path, poses)
-            case "csv":
-                formats.write_csv(path, {file.name: poses})
-        written.append(path)
+    names = job.kinds or USUAL_PICTURE
+    for name in dict.fromkeys(names):
+        if (write := KINDS[name].picture) is not None:
+            written.append(place_of(place, name, names))
+            write(written[-1], poses, Source(file.name, size))
     return written

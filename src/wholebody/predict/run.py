@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wholebody.errors import WholebodyError
 from wholebody.files import make_folder
-from wholebody.formats.kinds import VIDEO_ONLY
+from wholebody.formats.kinds import KINDS
 from wholebody.predict.clip import Clip
 from wholebody.predict.job import Done, Job
 from wholebody.predict.names import find, result_names
@@ -37,8 +37,9 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
     pictures, videos = find(inputs, job.pace.fps is not None)
     if not pictures and not videos:
         raise WholebodyError("nothing to do: name at least one picture or video that is not itself a result.")
-    if pictures and any(kind in VIDEO_ONLY for kind in job.kinds):
-        raise WholebodyError(f"{', '.join(VIDEO_ONLY)} are for videos. Choose other formats for pictures.")
+    if pictures and any(KINDS[name].picture is None for name in job.kinds):
+        videos_alone = ", ".join(name for name, kind in KINDS.items() if kind.picture is None)
+        raise WholebodyError(f"{videos_alone} are for videos. Choose other formats for pictures.")
     if output is not None:
         make_folder(output)
     places = result_names([*pictures, *videos], output)

@@ -1,8 +1,9 @@
 """Running a network: a `Session` takes one batch and gives arrays back, whatever runs underneath."""
 
+from wholebody.choices import Precision
 from wholebody.runtime.choose import int8_is_fast, open_session
 from wholebody.runtime.ort import AUTO, DEVICES, PROVIDERS, OrtSession
-from wholebody.runtime.session import PRECISIONS, Precision, Session, Tensor, float_file, input_size, int8_file, notes
+from wholebody.runtime.session import PRECISIONS, Session, Tensor, float_file, input_size, int8_file, notes
 
 __all__ = [
     "AUTO",

@@ -16,9 +16,10 @@ import os
 import re
 from pathlib import Path
 
+from wholebody.choices import Precision
 from wholebody.errors import WholebodyError
 from wholebody.runtime.ort import AUTO, DEVICES, absent, described, open_ort
-from wholebody.runtime.session import PRECISIONS, Precision, Session, float_file, int8_file, notes, notice
+from wholebody.runtime.session import PRECISIONS, Session, float_file, int8_file, notes, notice
 
 # Devices that are the processor: only there is there a choice of precision.
 _PROCESSOR = ("auto", "cpu", "openvino")

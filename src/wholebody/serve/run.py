@@ -20,8 +20,8 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from wholebody.choices import Precision
 from wholebody.errors import WholebodyError
-from wholebody.runtime.session import Precision
 from wholebody.serve.app import make_app
 from wholebody.serve.engine import Batching
 from wholebody.serve.limits import Limits

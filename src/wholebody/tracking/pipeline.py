@@ -18,13 +18,13 @@ before it lie between the people there and the people before the chunk, so that 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image
+from wholebody.choices import Latency
 from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas, iou
 from wholebody.pose.detect import Detections
@@ -33,8 +33,6 @@ from wholebody.tracking.ahead import ahead, depth_for
 from wholebody.tracking.track import RECENT, Track, Tracker, distinct
 from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
-
-Latency = Literal["low", "high"]
 
 # A chunk spans at most this many seconds, in which people move almost in a straight line, and this many frames.
 CHUNK_SECONDS, CHUNK_FRAMES = 0.14, 6

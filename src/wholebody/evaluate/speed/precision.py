@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wholebody.choices import Precision
 from wholebody.errors import WholebodyError
 from wholebody.runtime.choose import open_session
-from wholebody.runtime.session import Precision, Session
+from wholebody.runtime.session import Session
 
 if TYPE_CHECKING:
     from rich.table import Table
