@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
+from wholebody.commands.batch import batch
 from wholebody.commands.data import data_check, data_frames, data_view, synth, synth_body
 from wholebody.commands.evaluate import bench_image, bench_precision, compare, evaluate
 from wholebody.commands.label import label
@@ -17,6 +18,7 @@ from wholebody.errors import WholebodyError
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "predict": predict,
+    "batch": batch,
     "camera": camera,
     "models": models,
     "doctor": doctor,
