@@ -5,8 +5,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.align.figure import BONES, JOINTS, joint_rows
-from wholebody.arrays import Floats
-from wholebody.draw import FINGER_COLORS, JOINT_COLORS, Color, Image, dark, dots, drawable, sticks
+from wholebody.arrays import Floats, Image
+from wholebody.draw import FINGER_COLORS, JOINT_COLORS, Color, dark, dots, drawable, sticks
 from wholebody.poses import Poses
 from wholebody.schema import HAND_EDGES
 
