@@ -164,7 +164,9 @@ def test_hands_and_faces_alone_are_followed_too(schema):
     spread = np.random.default_rng(0).random((len(schema), 2)) * (40, 60)
     tracker, lefts = Tracker(), []
     for n in range(5):
-        keypoints = np.stack([spread + (20 + 3 * n, 30), spread + (200 - 3 * n, 40)])[:: 1 if n % 2 else -1]
+        keypoints = np.stack([spread + np.array([20 + 3 * n, 30]), spread + np.array([200 - 3 * n, 40])])[
+            :: 1 if n % 2 else -1
+        ]
         boxes = np.concatenate([keypoints.min(axis=1), keypoints.max(axis=1)], axis=1)
         found = Poses(keypoints, np.full(keypoints.shape[:2], 0.9), boxes, np.ones(2), schema)
         named = tracker.update(found, n / 25)
