@@ -69,11 +69,16 @@ def test_heads_that_do_not_end_and_connections_that_are_cut(monkeypatch):
         for waiting in (silent, slow):
             with suppress(ConnectionResetError):
                 assert waiting.recv(100) == b""
-        # Between two requests of one connection the same time is allowed, and used.
+        # A connection that is kept between requests has longer, also after a body that was refused unread.
         kept = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         for _ in range(3):
             kept.request("GET", "/v2/health/live")
             assert kept.getresponse().read() == b'{"live":true}'
+            kept.request("POST", "/v1/pose", bytes(200_000), {"content-type": "text/plain"})
+            assert b"is not read" in kept.getresponse().read()
+            time.sleep(0.15)
+        kept.sock.sendall(b"POST /v1/po")
+        assert kept.sock.recv(100) == b""
 
 
 def test_nothing_more_is_done_for_whoever_has_gone():
