@@ -2,7 +2,7 @@
 
     uvicorn.run(make_app(WholeBody))
 
-Every answer that is no success is {"error": "one line"}. Nothing is written to disk.
+Every answer that is no success is {"error": "one line"}. No picture is written to disk.
 """
 
 import asyncio
