@@ -13,6 +13,7 @@ from wholebody.commands.evaluate import bench_image, bench_precision, compare, e
 from wholebody.commands.label import label
 from wholebody.commands.models import doctor, export, models
 from wholebody.commands.predict import camera, predict
+from wholebody.commands.serve import serve
 from wholebody.commands.train import distill, train
 from wholebody.errors import WholebodyError
 
@@ -20,6 +21,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "predict": predict,
     "batch": batch,
     "camera": camera,
+    "serve": serve,
     "models": models,
     "doctor": doctor,
     "train": train,

@@ -19,10 +19,6 @@ from wholebody.errors import WholebodyError
 from wholebody.serve import run
 from wholebody.serve.app import make_app
 
-SERVE = (
-    "import sys; from wholebody.serve.run import *; serve(Networks('fast', 'none', threads=1), Limits(), Batching(), "
-)
-
 
 def until(there):
     while not there():
@@ -131,8 +127,9 @@ def test_keys_come_from_the_environment(monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
 def test_a_process_says_where_it_is_and_ends_when_told():
-    code = f"{SERVE} port=0, tell=lambda line: print(line, flush=True))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = ["serve", "--port", "0", "--pose", "fast", "--detector", "none", "--precision", "fp32", "--threads", "1"]
+    command = [sys.executable, "-m", "wholebody.cli", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         address = process.stdout.readline()
         port = int(address.split(";")[0].rsplit(":", 1)[1])
