@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from walkers import person, seen
 from wholebody.poses import Poses
+from wholebody.schema import FACE_106, HALPE_26, HAND_21
 from wholebody.tracking.track import Tracker, distinct, extents, pairs, similarity, whole_body_oks
 
 FPS = 25
@@ -156,3 +157,20 @@ def test_the_rate_of_frames_does_not_matter(fps):
         for n in range(2 * fps)
     }
     assert ids == {(1, 2)}
+
+
+@pytest.mark.parametrize("schema", [HAND_21, FACE_106, HALPE_26])
+def test_hands_and_faces_alone_are_followed_too(schema):
+    spread = np.random.default_rng(0).random((len(schema), 2)) * (40, 60)
+    tracker, lefts = Tracker(), []
+    for n in range(5):
+        keypoints = np.stack([spread + np.array([20 + 3 * n, 30]), spread + np.array([200 - 3 * n, 40])])[
+            :: 1 if n % 2 else -1
+        ]
+        boxes = np.concatenate([keypoints.min(axis=1), keypoints.max(axis=1)], axis=1)
+        found = Poses(keypoints, np.full(keypoints.shape[:2], 0.9), boxes, np.ones(2), schema)
+        named = tracker.update(found, n / 25)
+        assert sorted(named.ids.tolist()) == [1, 2]
+        lefts.append(int(named.ids[named.boxes[:, 0].argmin()]))
+    # The one on the left, whichever row it is in, is always the same.
+    assert len(set(lefts)) == 1

@@ -7,17 +7,21 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
+from wholebody.commands.batch import batch
 from wholebody.commands.data import data_check, data_frames, data_view, synth, synth_body
 from wholebody.commands.evaluate import bench_image, bench_precision, compare, evaluate
 from wholebody.commands.label import label
 from wholebody.commands.models import doctor, export, models
 from wholebody.commands.predict import camera, predict
+from wholebody.commands.serve import serve
 from wholebody.commands.train import distill, train
 from wholebody.errors import WholebodyError
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "predict": predict,
+    "batch": batch,
     "camera": camera,
+    "serve": serve,
     "models": models,
     "doctor": doctor,
     "train": train,

@@ -61,6 +61,11 @@ class Schema:
         return len(self.names)
 
     @property
+    def body(self) -> slice:
+        """Rows of the body; all rows of a hand or a face alone."""
+        return self.parts.get("body", slice(0, len(self)))
+
+    @property
     def edges_from_one(self) -> tuple[tuple[int, int], ...]:
         """`edges` as pairs of numbers that count from 1, as COCO's annotation files and supervision have skeletons."""
         return tuple((edge.a + 1, edge.b + 1) for edge in self.edges)

@@ -58,15 +58,12 @@ def test_large_pictures_wait_their_turn(monkeypatch):
     assert len(list(decoded([group(0, 5)], 0))) == 5
 
 
-def test_processes_keep_the_order():
-    assert shades(decoded((group(n) for n in range(0, 30, 3)), 2)) == [(f"{n}", n) for n in range(30)]
-
-
-def test_a_crash_costs_one_picture(monkeypatch):
+def test_processes_keep_the_order_and_a_crash_costs_one_picture(monkeypatch):
     monkeypatch.setattr(module, "decode", killer)
-    groups = [[Item("before", data=png(7)), Item("killer"), Item("after", data=png(8))], group(3)]
-    found = [picture for g in decoded(groups, 1) for picture in g]
-    assert shades([found]) == [("before", 7), ("killer", None), ("after", 8), *((f"{n}", n) for n in range(3, 6))]
+    groups = [group(0), [Item("before", data=png(7)), Item("killer"), Item("after", data=png(8))], group(3), group(6)]
+    found = [picture for g in decoded(groups, 2) for picture in g]
+    middle = [("before", 7), ("killer", None), ("after", 8)]
+    assert shades([found]) == [(f"{n}", n) for n in range(3)] + middle + [(f"{n}", n) for n in range(3, 9)]
     assert [picture.error for picture in found if picture.image is None] == [
         "the decoder crashed. Save it again as JPEG or PNG."
     ]

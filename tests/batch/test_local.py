@@ -124,31 +124,33 @@ def test_a_full_disk_is_an_error_and_no_half_part(tmp_path, monkeypatch):
     assert go(folder, tmp_path / "out").done == 20
 
 
+def test_sigterm_stops_as_ctrl_c_does(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        go(pictures(tmp_path / "in"), tmp_path / "out", watch=lambda report: signal.raise_signal(signal.SIGTERM))
+    assert len(known(tmp_path / "out")) == 8 and signal.getsignal(signal.SIGTERM) == before
+
+
 KILLED = """
 import os, sys
 sys.path[:0] = {path!r}
 from walkers import model
 from wholebody.batch import Settings, run
 Settings.open = lambda self: model()
-def watch(report):
-    if report.done >= 8:
-        os.kill(os.getpid(), {signal})
 if __name__ == "__main__":
-    run(sys.argv[1], sys.argv[2], readers={readers}, part=8, watch=watch)
+    run(sys.argv[1], sys.argv[2], readers=1, watch=lambda report: os.kill(os.getpid(), {signal}))
 """
 
 
-@pytest.mark.parametrize(("number", "readers", "left"), [(signal.SIGKILL, 1, 0), (signal.SIGTERM, 0, 8)])
-def test_killed(tmp_path, number, readers, left):
-    """SIGKILL, before the first part is written, leaves nothing, and no process that decodes; SIGTERM what is ready."""
+def test_killed_it_leaves_nothing_half_done_and_no_process(tmp_path):
     folder = pictures(tmp_path / "in")
     script = tmp_path / "script.py"
-    script.write_text(KILLED.format(path=[p for p in sys.path if p], signal=int(number), readers=readers))
+    script.write_text(KILLED.format(path=[p for p in sys.path if p], signal=int(signal.SIGKILL)))
     words = [sys.executable, f"{script}", f"{folder}", f"{tmp_path / 'out'}"]
     # It comes back when the last process that has its output is gone.
     killed = subprocess.run(words, capture_output=True, timeout=60)
-    assert killed.returncode != 0
-    assert go(folder, tmp_path / "out").before == left
+    assert killed.returncode == -signal.SIGKILL
+    assert go(folder, tmp_path / "out").before == 0
     assert len(known(tmp_path / "out")) == 20
 
 

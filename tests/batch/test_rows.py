@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from walkers import person, seen
@@ -29,6 +29,7 @@ def made_up(draw, name):
     return several
 
 
+@settings(max_examples=25)
 @given(st.data())
 def test_everything_comes_back(data):
     names = data.draw(st.lists(st.text(), unique=True, max_size=4))

@@ -6,7 +6,7 @@ import pickle
 import fsspec
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from walkers import person, seen
@@ -35,6 +35,7 @@ def files(address):
     return sorted(name.rpartition("/")[2] for name in fs.ls(path, detail=False)) if fs.exists(path) else []
 
 
+@settings(max_examples=25)
 @given(st.lists(st.text(), unique=True, min_size=2))
 def test_a_part_is_called_after_its_ids(ids):
     assert part_name(ids) == part_name(reversed(ids)) != part_name(ids[1:])

@@ -223,6 +223,31 @@ def test_easy_dwpose_of_the_same_people(easy, photo, resolution):
     np.testing.assert_array_equal(drawn, wanted)
 
 
+def test_easy_dwpose_on_the_same_files(tmp_path):
+    module = peer("easy_dwpose.dwpose")
+    peer("matplotlib")
+    # The picture is looked at with 640 x 512 pixels, and the package's detector takes 640 x 640.
+    scaled = BOXES * (640 / 320, 512 / 240, 640 / 320, 512 / 240)
+    files = {
+        "det": save_detector(tmp_path / "detector.onnx", scaled, [0.9, 0.8], (640, 640), fused=False),
+        "pose": save_pose(tmp_path / "pose.onnx", fused=False),
+    }
+    theirs = object.__new__(module.DWposeDetector)
+    theirs.pose_estimation = module.Wholebody(str(files["det"]), str(files["pose"]))
+    ours = easy_dwpose.DWposeDetector("cpu", pose=files["pose"], detector=files["det"])
+    rgb = np.ascontiguousarray(PICTURE[..., ::-1])
+    want, got = theirs(rgb, draw_pose=None), ours(rgb, draw_pose=None)
+    for name in ("bodies", "hands", "faces"):
+        assert (got[name].shape, got[name].dtype) == (want[name].shape, want[name].dtype)
+        # Sums in another order decide near ties anew.
+        assert (np.abs(got[name] - want[name]) < 1e-5).mean() > 0.9
+    for name in ("hands_scores", "faces_scores"):
+        assert got[name].shape == want[name].shape
+        np.testing.assert_allclose(got[name], want[name], rtol=2e-3)
+    np.testing.assert_array_equal(got["body_scores"], want["body_scores"])
+    assert ours(rgb).size == theirs(rgb).size == (320, 240)
+
+
 def test_easy_dwpose_draws_the_same_where_all_is_sure(photo):
     theirs = peer("easy_dwpose.draw.openpose")
     peer("matplotlib")

@@ -6,6 +6,7 @@ import json
 import struct
 import threading
 import zlib
+from pathlib import Path
 
 import cv2
 import httpx
@@ -16,6 +17,7 @@ from serve.clients import BOXES, ask, client, photo, post, tiny
 from wholebody import formats
 from wholebody.draw import openpose, skeleton
 from wholebody.poses import Poses
+from wholebody.serve import static
 from wholebody.serve.app import make_app
 from wholebody.serve.engine import Batching
 from wholebody.serve.limits import Limits
@@ -382,3 +384,21 @@ def test_the_documentation_needs_no_other_server():
     assert "://" not in docs.text.replace("http://www.w3.org", "")
     responses = schema.json()["paths"]["/v1/pose"]["post"]["responses"]
     assert sorted(responses) == ["200", "400", "408", "413", "415", "429", "503"]
+
+
+def test_the_page_is_isolated_and_its_networks_are_there():
+    page, network, docs, missing = ask(
+        ("GET", "/", {}), ("GET", "/models/fast.onnx", {}), ("GET", "/docs", {}), ("GET", "/models/none.onnx", {})
+    )
+    assert "<title>" in page.text and page.headers["cache-control"] == "no-cache"
+    assert network.content == (Path(static.MODELS) / "fast.onnx").read_bytes()
+    for answer in (page, network):
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+        assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
+    assert "cross-origin-embedder-policy" not in docs.headers
+    error(missing, 404, "Not Found")
+    assets = [f"/{path.relative_to(static.PAGE)}" for path in static.PAGE.glob("assets/*")]
+    for path, answer in zip(assets, ask(*(("GET", path, {}) for path in assets)), strict=True):
+        assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"]
+        if path.endswith(("js", "css")):
+            assert answer.headers["content-type"].split(";")[0].rsplit("/", 1)[1] in ("javascript", "css"), path

@@ -94,6 +94,8 @@ NONSENSE = [
     ({"inputs": [tensor(data=None)]}, "base64"),
     ({"inputs": [tensor(data=["http://x"], shape=[1])]}, "not base64"),
     ({"inputs": [tensor(parameters=7)]}, "parameters"),
+    ({"inputs": [tensor(parameters=False)]}, "parameters"),
+    ({"inputs": [tensor()], "outputs": ""}, "outputs"),
     ({"inputs": [tensor(parameters={"binary_data_size": 5})]}, "0 bytes follow"),
     ({"inputs": [tensor()], "parameters": {"people": 0}}, "people"),
     ({"inputs": [tensor()], "parameters": {"threshold": "high"}}, "threshold"),

@@ -19,10 +19,6 @@ from wholebody.errors import WholebodyError
 from wholebody.serve import run
 from wholebody.serve.app import make_app
 
-SERVE = (
-    "import sys; from wholebody.serve.run import *; serve(Networks('fast', 'none', threads=1), Limits(), Batching(), "
-)
-
 
 def until(there):
     while not there():
@@ -69,11 +65,16 @@ def test_heads_that_do_not_end_and_connections_that_are_cut(monkeypatch):
         for waiting in (silent, slow):
             with suppress(ConnectionResetError):
                 assert waiting.recv(100) == b""
-        # Between two requests of one connection the same time is allowed, and used.
+        # A connection that is kept between requests has longer, also after a body that was refused unread.
         kept = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         for _ in range(3):
             kept.request("GET", "/v2/health/live")
             assert kept.getresponse().read() == b'{"live":true}'
+            kept.request("POST", "/v1/pose", bytes(200_000), {"content-type": "text/plain"})
+            assert b"is not read" in kept.getresponse().read()
+            time.sleep(0.15)
+        kept.sock.sendall(b"POST /v1/po")
+        assert kept.sock.recv(100) == b""
 
 
 def test_nothing_more_is_done_for_whoever_has_gone():
@@ -126,8 +127,9 @@ def test_keys_come_from_the_environment(monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
 def test_a_process_says_where_it_is_and_ends_when_told():
-    code = f"{SERVE} port=0, tell=lambda line: print(line, flush=True))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = ["serve", "--port", "0", "--pose", "fast", "--detector", "none", "--precision", "fp32", "--threads", "1"]
+    command = [sys.executable, "-m", "wholebody.cli", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         address = process.stdout.readline()
         port = int(address.split(";")[0].rsplit(":", 1)[1])

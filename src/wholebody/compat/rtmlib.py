@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody import draw, weights
-from wholebody.arrays import Image
-from wholebody.codec import Floats, SimCC
+from wholebody.arrays import Floats, Image
+from wholebody.codec import SimCC
 from wholebody.compat import names
 from wholebody.errors import WholebodyError
 from wholebody.pose.detect import YOLOX as Finder

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
-from wholebody import draw, formats
+from wholebody import draw
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
+from wholebody.formats import to_bytes, write_coco, write_comfy, write_csv, write_npz, write_openpose
 from wholebody.images import encode_image
 from wholebody.poses import Poses
 from wholebody.serve.engine import Found
@@ -90,36 +89,16 @@ def _drawn(image: Image, poses: Poses, answer: Answer) -> bytes:
     return encode_image(drawn, f".{answer.format}")
 
 
-def _filed(write: Callable[[Path, Image, Poses, Answer], None]) -> Callable[[Image, Poses, Answer], bytes]:
-    """What a writer of files writes."""
-
-    def body(image: Image, poses: Poses, answer: Answer) -> bytes:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "answer"
-            write(path, image, poses, answer)
-            return path.read_bytes()
-
-    return body
-
-
 _Body = Callable[[Image, Poses, Answer], bytes]
+# Format -> its media type, and the body.
 ANSWERS: Mapping[Format, tuple[str, _Body]] = MappingProxyType(
     {
         "wholebody": ("application/json", _wholebody),
-        "coco": (
-            "application/json",
-            _filed(lambda path, _, poses, answer: formats.write_coco(path, {answer.name: poses})),
-        ),
-        "openpose": ("application/json", _filed(lambda path, _, poses, __: formats.write_openpose(path, poses))),
-        "comfy": (
-            "application/json",
-            _filed(lambda path, image, poses, _: formats.write_comfy(path, poses, _size(image))),
-        ),
-        "csv": (
-            "text/csv; charset=utf-8",
-            _filed(lambda path, _, poses, answer: formats.write_csv(path, {answer.name: poses})),
-        ),
-        "npz": ("application/octet-stream", _filed(lambda path, _, poses, __: formats.write_npz(path, poses))),
+        "coco": ("application/json", lambda _, poses, how: to_bytes(write_coco, {how.name: poses})),
+        "openpose": ("application/json", lambda _, poses, __: to_bytes(write_openpose, poses)),
+        "comfy": ("application/json", lambda image, poses, _: to_bytes(write_comfy, poses, _size(image))),
+        "csv": ("text/csv; charset=utf-8", lambda _, poses, how: to_bytes(write_csv, {how.name: poses})),
+        "npz": ("application/octet-stream", lambda _, poses, __: to_bytes(write_npz, poses)),
         "png": ("image/png", _drawn),
         "jpg": ("image/jpeg", _drawn),
     }

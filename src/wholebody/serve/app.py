@@ -2,7 +2,7 @@
 
     uvicorn.run(make_app(WholeBody))
 
-Every answer that is no success is {"error": "one line"}. Nothing is written to disk.
+Every answer that is no success is {"error": "one line"}. No picture is written to disk.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from wholebody.errors import WholebodyError
-from wholebody.serve import kserve, page
+from wholebody.serve import kserve, static
 from wholebody.serve.answers import ANSWERS, PARTS, Answer, Drawing, Format
 from wholebody.serve.bodies import read_upload
 from wholebody.serve.engine import LEAST_SCORE, Ask, Batching, Engine
@@ -68,7 +68,7 @@ def make_app(
             if service.engine:
                 service.engine.close()
 
-    app = FastAPIOffline(
+    app: FastAPI = FastAPIOffline(
         title="wholebody",
         version=version("wholebody"),
         summary="Whole-body pose estimation: 133 keypoints of everyone in a picture.",
@@ -76,6 +76,7 @@ def make_app(
         redoc_url=None,
     )
     app.state.service = service
+    _describe(app, service.needs_key)
     app.add_middleware(Watched, metrics=service.metrics)
     _add_errors(app)
     guard = [Depends(_guard(service))]
@@ -86,8 +87,7 @@ def make_app(
     app.add_api_route("/v1/pose", _pose_route(service), methods=["POST"], dependencies=guard, **_POSE_DOCS)
     kserve.add_routes(app, service, guard)
     app.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
-    page.add_page(app)
-    _tidy_schema(app, service.needs_key)
+    static.add_page(app)
     return app
 
 
@@ -266,13 +266,13 @@ _POSE_DOCS: dict[str, Any] = {
 }
 
 
-def _tidy_schema(app: FastAPI, needs_key: bool) -> None:
-    """Say in the OpenAPI schema what is true here: what is invalid is 400, and keys only where there are any."""
-    whole = app.openapi
+def _describe(app: Any, needs_key: bool) -> None:
+    """Let the OpenAPI schema say what is true here: what is invalid is 400, and keys are asked where there are any."""
+    usual = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = whole()
+            schema = usual()
             for operation in (operation for path in schema["paths"].values() for operation in path.values()):
                 operation["responses"].pop("422", None)
                 if not needs_key:

@@ -179,7 +179,9 @@ def read_request(body: bytes, header_length: str | None, limits: Limits) -> Infe
 
 
 def _parameters(holder: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = holder.get("parameters") or {}
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
     if not isinstance(parameters, dict):
         raise Refused(400, "parameters is an object.")
     return parameters
@@ -196,7 +198,7 @@ def _ask(parameters: Mapping[str, Any], limits: Limits) -> Ask:
 
 def _outputs(wanted: Any, parameters: Mapping[str, Any]) -> dict[str, bool]:
     usual = parameters.get("binary_data_output") is True
-    if not wanted:
+    if wanted is None or wanted == []:
         return dict.fromkeys(_DTYPES, usual)
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
         raise Refused(400, "outputs is a list of objects.")

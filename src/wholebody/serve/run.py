@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -32,8 +33,9 @@ from wholebody.wholebody import WholeBody
 KEYS = "WHOLEBODY_API_KEYS"
 # How the first process tells the others what to do.
 _SETTINGS = "WHOLEBODY_SERVE"
-# Seconds for a request's head to arrive, and for a client to take some more of an answer.
-_HEAD, _STALLED = 10, 30
+# Seconds for a request's head to arrive, for a client to take some more of an answer, and between two requests: longer
+# than most clients and proxies keep a connection, as a request that meets its end is lost.
+_HEAD, _STALLED, _IDLE = 10, 30, 75
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def serve(
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "timeout_keep_alive": _IDLE,
         "timeout_graceful_shutdown": round(limits.seconds) + 5,
     }
     with _kindly_ended():
@@ -154,24 +157,25 @@ def _kindly_ended() -> Iterator[None]:
 
 
 class Impatient(H11Protocol):
-    """uvicorn's connection, which waits for ever for a request's head and for a client that does not read: not so here.
+    """uvicorn's connection, which waits for ever for a head's end and for a client that does not read: not so here.
 
-    The body has limits of its own (see bodies).
+    The body has limits of its own while it is read (see bodies).
     """
 
+    _waits: float | None = None
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._allow(_HEAD)
+        self._watch()
 
     def handle_events(self) -> None:
         super().handle_events()
-        if self.cycle is None or self.cycle.response_complete:
-            if self._timer is None:
-                self._allow(_HEAD)
-        else:
-            self._allow(None)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -179,14 +183,28 @@ class Impatient(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._allow(None)
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._allow(None)
 
+    def _watch(self) -> None:
+        """Allow the time that what is awaited now may take."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._allow(None)  # the request is being read or answered
+        elif self.cycle is None or self.conn.trailing_data[0]:
+            self._allow(_HEAD)  # of the next head, if the first, only some is here
+        elif self.conn.their_state is h11.SEND_BODY:
+            self._allow(_STALLED)  # what was refused still arrives
+        else:
+            self._allow(_IDLE)
+
     def _allow(self, seconds: float | None) -> None:
-        """Close the connection in so many seconds, unless allowed something else before."""
+        """Cut the connection in so many seconds, unless something else is awaited before."""
+        if seconds == self._waits:
+            return
         if self._timer is not None:
             self._timer.cancel()
+        self._waits = seconds
         self._timer = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)

@@ -173,7 +173,7 @@ class Follower:
             self.tracker.searched = last.time
         named = self.tracker.update(people, last.time, sure)
         assert named.ids is not None
-        rows = people.schema.parts["body"]
+        rows = people.schema.body
         scores = dict(zip(named.ids.tolist(), named.scores[:, rows].mean(axis=1).tolist(), strict=True))
         # Who is no longer believed in may well be there.
         scores = {track.id: scores.get(track.id, 0) for track in self.tracker.tracks}
@@ -280,7 +280,7 @@ class Follower:
 def _showing(poses: Poses, needed: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     """Rows of different people whose body has the score that is `needed` (N,): a box that goes on without a detector
     has to show somebody."""
-    body = poses.scores[:, poses.schema.parts["body"]].mean(axis=1)
+    body = poses.scores[:, poses.schema.body].mean(axis=1)
     rows = distinct(poses)
     shown: npt.NDArray[np.int64] = rows[(body >= needed)[rows]]
     return shown

@@ -147,13 +147,13 @@ class Tracker:
 
 
 def _moved(track: Track | None, track_id: int, pose: Poses, time: float, confirmed: bool) -> Track:
-    body = pose.scores[0, pose.schema.parts["body"]]
+    body = pose.scores[0, pose.schema.body]
     score = float(body.mean())
     if track is None:
         return Track(track_id, pose, np.zeros(2), time, time, score)
     step = max(time - track.seen, 1e-3)
     # The median of the body's points: neither a waving arm nor a point that jumps is a person's motion.
-    rows = pose.schema.parts["body"]
+    rows = pose.schema.body
     both = (pose.scores[0, rows] >= SEEN) & (track.pose.scores[0, rows] >= SEEN)
     if both.any():
         away = np.median((pose.keypoints[0, rows] - track.pose.keypoints[0, rows])[both], axis=0)
@@ -174,7 +174,7 @@ def _plain(poses: Poses) -> npt.NDArray[np.bool_]:
 
     A ghost that is followed once would stay for as long as the detector hints at it.
     """
-    body = poses.scores[:, poses.schema.parts["body"]].mean(axis=1)
+    body = poses.scores[:, poses.schema.body].mean(axis=1)
     plain: npt.NDArray[np.bool_] = (poses.box_scores >= _SURE) | (body >= _BODY)
     return plain
 

@@ -47,7 +47,8 @@ def add_page(app: FastAPI, folder: Path = PAGE) -> None:
     """Serve the page at / and the networks under /models; where no page was built, / leads to the documentation."""
     app.mount("/models", _Isolated(MODELS), name="models")
     if (folder / "index.html").is_file():
-        app.mount("/", _Isolated(folder), name="page")
+        # Not mounted at /: there it would take what another route refuses for its method.
+        app.router.default = _Isolated(folder)
         return
 
     async def to_docs() -> Any:

@@ -1,0 +1,74 @@
+"""`wholebody batch`: options, what it prints, and its exit status."""
+
+import cv2
+import pytest
+
+from walkers import model, picture
+from wholebody.batch import Settings, read
+from wholebody.cli import main
+from wholebody.commands import batch as command
+
+BOXES = ((20, 20, 50, 110), (90, 30, 115, 105))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder of four pictures to stand in, and networks that find blue rectangles."""
+    monkeypatch.setattr(Settings, "open", lambda self: model())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for n in range(4):
+        cv2.imwrite(f"in/{n}.png", picture(BOXES[: n % 3], (160, 120)))
+
+
+def status(*words):
+    with pytest.raises(SystemExit) as caught:
+        main(["batch", *words])
+    return caught.value.code
+
+
+def test_a_folder_into_one_file(capsys):
+    words = ("in", "--output", "poses.parquet", "--readers", "0")
+    assert status(*words) == 0
+    assert capsys.readouterr().out.startswith("poses.parquet: 4 done, 3 people in ")
+    assert [len(result.poses) for result in read("poses.parquet")] == [0, 1, 2, 0]
+    assert status(*words) == 0
+    assert capsys.readouterr().out == "poses.parquet: 0 done, 0 people, 4 were done before\n"
+
+
+def test_errors_are_counted(tmp_path, capsys):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "in" / name).write_bytes(b"no picture")
+    assert status("in", "--output", "out", "--readers", "0") == 1
+    out, err = capsys.readouterr()
+    assert "6 done, 3 people" in out and out.endswith("2 failed:\n")
+    assert err.startswith("2 x not a picture that can be read here") and err.endswith("First: a.jpg\n")
+
+
+def test_lines_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(command, "_LINE_SECONDS", 0)
+    status("in", "--output", "out", "--readers", "0")
+    assert capsys.readouterr().err.startswith("4 of 4 done, 3 people, ")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("none",), "no such file"),
+        (("in", "--shard", "x"), "write 3/16"),
+        (("in", "--shard", "2/2"), "the first of 2 is 0/2"),
+        (("in", "--part", "0"), "1 or more"),
+        (("in", "--workers", "2"), "are for --engine ray"),
+        (("in", "--engine", "ray", "--shard", "0/2"), "Ray shares the work itself"),
+        (("in", "--people", "0"), "people is 0"),
+    ],
+)
+def test_what_cannot_be(words, problem, capsys):
+    assert status(*words, "--output", "out") == 1
+    assert problem in capsys.readouterr().err
+
+
+def test_the_extra(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert status("in", "--output", "out") == 1
+    assert "needs pyarrow: pip install 'wholebody[batch]'" in capsys.readouterr().err
