@@ -457,7 +457,7 @@ def test_a_full_disk_keeps_the_parts_before(run, tmp_path, monkeypatch):
         real(target, frames)
 
     with monkeypatch.context() as patch:
-        patch.setattr(kinds, "write_npz_video", full)
+        patch.setattr(formats, "write_npz_video", full)
         status, _, errors = run(path)
     assert status == 1 and "No space left" in errors and len(errors.splitlines()) == 1
     assert len(list((tmp_path / "clip_pose.parts").glob("*.npz"))) == 2
