@@ -1,16 +1,32 @@
-"""The progress bar of every long command."""
+"""What commands print through: the console of their tables, and the one progress bar."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Columns where the output is a file or a pipe: a name that is cut off is no use to another program.
+_UNCUT = 400
+
+
+def stdout_console() -> "Console":
+    """The console of tables on stdout: as wide as the terminal, and as wide as they need where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _UNCUT, highlight=False)
 
 
 @contextmanager
-def progress(name: str, total: int | None, unit: str | None = None, before: int = 0) -> Iterator[Callable[[], None]]:
-    """A bar on stderr and the function that moves it on by one; a single picture needs none.
+def progress(name: str, total: int | None, unit: str | None = None, before: int = 0) -> Iterator[Callable[..., None]]:
+    """A bar on stderr and the function that moves it on, by one unless told; a single item needs none.
 
     Args:
-        total: how many there will be, None if nobody knows. unit: what is counted in a second. before: done already.
+        total: how many there will be, None where that is unknown. unit: what is counted per second. before: done
+            already.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -22,22 +38,10 @@ def progress(name: str, total: int | None, unit: str | None = None, before: int 
         task = bar.add_task(name, total=total, completed=before, speed="")
         started, count = time.perf_counter(), 0
 
-        def advance() -> None:
+        def advance(steps: int = 1) -> None:
             nonlocal count
-            count += 1
+            count += steps
             speed = "" if unit is None else f"{count / (time.perf_counter() - started):.1f} {unit}/s"
-            bar.update(task, advance=1, speed=speed)
+            bar.update(task, advance=steps, speed=speed)
 
         yield advance
-
-
-@contextmanager
-def _progress(name: str, total: int) -> Iterator[Callable[..., None]]:
-    """A bar on stderr and the function that moves it on, by one unless told; a single picture needs none."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=total < 2) as bar:
-        task = bar.add_task(name, total=total)
-        yield lambda steps=1: bar.advance(task, steps)

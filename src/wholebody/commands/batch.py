@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from wholebody.choices import Device, Precision
 from wholebody.commands.models import need
-from wholebody.commands.predict import Device, Precision
 from wholebody.errors import WholebodyError
 
 if TYPE_CHECKING:

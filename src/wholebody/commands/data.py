@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from wholebody.commands.models import need
-from wholebody.console import _progress
+from wholebody.console import progress
 from wholebody.errors import WholebodyError
 
 
@@ -55,7 +55,7 @@ def data_frames(
     """
     from wholebody.video.frames import extract_all, find_videos
 
-    with _progress("videos", len(find_videos(videos))) as advance:
+    with progress("videos", len(find_videos(videos))) as advance:
         written, failed = extract_all(videos, images, fps=fps, every=every, suffix=suffix, advance=advance)
     print(f"{written} pictures written" + (f", {len(failed)} videos failed:" if failed else ""))
     for line in failed:
@@ -165,7 +165,7 @@ def synth(
         figure = load_body(recipe.body)
         for path in bvh:
             read_bvh(path, figure)
-    with _progress("pictures", count) as advance:
+    with progress("pictures", count) as advance:
         shown = 0
 
         def tell(done: int) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from wholebody.console import stdout_console
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.speed.precision import fastest, table, time_precisions
@@ -35,7 +35,7 @@ PACKAGES = ("wholebody", "numpy", "opencv-python-headless", "onnxruntime", "av",
 
 def report() -> int:
     """Print everything; 1 if the sample photo could not be done or packages clash."""
-    console = Console()
+    console = stdout_console()
     console.print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores")
     console.print(", ".join(f"{package} {_version(package)}" for package in PACKAGES), highlight=False)
     offline = " (WHOLEBODY_OFFLINE is set: no downloads)" if os.environ.get("WHOLEBODY_OFFLINE") else ""

@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from wholebody.choices import Device, Precision
-from wholebody.console import _progress
+from wholebody.console import progress
 
 
 def evaluate(
@@ -53,7 +53,7 @@ def evaluate(
     options = Options(
         model, annotations, images, output, boxes, detector, flip, batch, mapping, device, precision, threads
     )
-    return evaluate_model(options, lambda total: _progress("pictures", total))
+    return evaluate_model(options, lambda total: progress("pictures", total))
 
 
 def compare(
@@ -99,7 +99,7 @@ def compare(
     options = Options(
         annotations, images, output, models, devices, rtmlib, run, results, boxes, threads, precisions, mapping
     )
-    return measure(options, lambda total: _progress("estimators", total))
+    return measure(options, lambda total: progress("estimators", total))
 
 
 def bench_image(
@@ -124,14 +124,14 @@ def bench_image(
         starts: How often a fresh process is timed to its first result.
         plot: An SVG of the time against the number of people, for the last number of threads.
     """
-    from wholebody.evaluate.speed import image
+    from wholebody.evaluate.speed import image, tables
     from wholebody.files import replacing
 
     report = image.bench_image(pose, detector, people=people, threads=threads, rounds=rounds, starts=starts)
-    image.print_report(report)
+    tables.print_report(report)
     if plot:
         with replacing(plot) as path:
-            path.write_text(image.plot(report, threads[-1]), encoding="utf-8")
+            path.write_text(tables.plot(report, threads[-1]), encoding="utf-8")
     return 0
 
 
@@ -149,13 +149,12 @@ def bench_precision(
         threads: Numbers of CPU threads.
         rounds: How often each is timed; medians are printed.
     """
-    from rich.console import Console
-
+    from wholebody.console import stdout_console
     from wholebody.evaluate.speed.precision import table, time_precisions
     from wholebody.pose.load import onnx_file
     from wholebody.weights.manifest import MANIFEST
 
-    console = Console()
+    console = stdout_console()
     for name in models:
         path = onnx_file(name, MANIFEST[name].kind if name in MANIFEST else "pose")
         for count in threads:

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from wholebody.choices import Device
-from wholebody.console import _progress
+from wholebody.console import progress
 
 
 def label(
@@ -51,7 +51,7 @@ def label(
     labeller = Labeller.of(detectors, estimators, close_ups, turns, device, threads)
     images = find_images(inputs)
     human = human_labels(labels) if labels else None
-    with _progress("pictures", len(images)) as advance:
+    with progress("pictures", len(images)) as advance:
         count, failed = run(images, out, labeller, human, tiles, advance)
     for line in failed:
         print(f"wholebody: {line}", file=sys.stderr)

@@ -13,9 +13,9 @@ def models() -> int:
 
     WHOLEBODY_OFFLINE=1 forbids every download; WHOLEBODY_CACHE names the folder they go to.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from wholebody.console import stdout_console
     from wholebody.files import cache_folder
     from wholebody.weights.lookup import rows
 
@@ -25,7 +25,7 @@ def models() -> int:
     table = Table(*columns, "licence", box=None, pad_edge=False)
     for row in found:
         table.add_row(*(row[column] for column in columns), f"({licences.index(row['licence']) + 1})")
-    console = Console()
+    console = stdout_console()
     console.print(table)
     for number, licence in enumerate(licences, 1):
         console.print(f"({number}) {licence}", highlight=False)

@@ -134,8 +134,7 @@ def camera(
         precision: On a processor: fp32, bf16 (OpenVINO), int8, or the fastest here.
         threads: CPU threads; all cores by default.
     """
-    from rich.console import Console
-
+    from wholebody.console import stdout_console
     from wholebody.predict.job import Look
     from wholebody.serve.camera import watch
     from wholebody.tracking.pipeline import Follower
@@ -145,7 +144,7 @@ def camera(
     look = Look(draw, ("body", "hands", "face"), draw_threshold, False)
     model = WholeBody(pose, detector, device=device, threads=threads, precision=precision, threshold=threshold)
     follower = Follower(model, every, people, "low")
-    console = Console()
+    console = stdout_console()
     smoother = Smoother(STRENGTHS[smooth])
     target = None if output is None else str(output)
     shown = watch(source, follower, look, smoother=smoother, port=port, output=target, tell=console.print)

@@ -3,8 +3,8 @@
 import os
 from typing import Literal
 
+from wholebody.choices import Device, Precision
 from wholebody.commands.models import need
-from wholebody.commands.predict import Device, Precision
 
 
 def serve(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from wholebody.commands.models import need
-from wholebody.console import _progress
+from wholebody.console import progress
 from wholebody.errors import WholebodyError
 
 
@@ -99,7 +99,7 @@ def _adapt(
     from wholebody.train.adapt import Footage, adapt
 
     footage = Footage(images, detector, every, threshold)
-    result = adapt(footage, teacher, student, out, steps, batch, lr, precision, _progress)
+    result = adapt(footage, teacher, student, out, steps, batch, lr, precision, progress)
     print(f"{result}: {result.stat().st_size / 1e6:.1f} MB")
     return 0
 

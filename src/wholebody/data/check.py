@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from wholebody.arrays import Doubles, PathLike
+from wholebody.console import stdout_console
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import POINT_FIELDS, VALID_FIELDS, VALID_PARTS, Labels, picture_path
 from wholebody.data.names import read_mapping
@@ -371,7 +372,7 @@ def _of_people(
 
 
 def _report(path: Path, labels: Labels, found: Sequence[Finding]) -> None:
-    console = Console()
+    console = stdout_console()
     crowds = f", {labels.iscrowd.sum()} of them crowds" if labels.iscrowd.any() else ""
     name = escape(str(path))
     console.print(

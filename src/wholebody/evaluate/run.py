@@ -282,8 +282,7 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
 
 def evaluate_model(options: Options, progress: Progress) -> int:
     """Run the evaluation, print the table, write the files; 1 if a picture could not be used."""
-    from rich.console import Console
-
+    from wholebody.console import stdout_console
     from wholebody.evaluate.html import write_report
     from wholebody.evaluate.metric import evaluate, match
     from wholebody.formats.coco import write_coco
@@ -331,7 +330,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
         path.write_text(json.dumps(results, indent=1) + "\n")
     write_coco(options.output / "predictions.json", predictions)
     write_report(options.output / "report.html", about, labels, options.images, predictions, report, people, parts)
-    console = Console()
+    console = stdout_console()
     for names in (("AP", "AP50", "AP75"), ("AR", "OKS", "PCK")):
         console.print(report.table(names, parts))
     console.print(

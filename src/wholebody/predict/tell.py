@@ -16,11 +16,12 @@ def mistake(error: Exception) -> str:
 
 
 def report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
+    from wholebody.console import stdout_console
+
+    console = stdout_console()
     pictures = [row for row in done if row.frames is None]
     videos = [row for row in done if row.frames is not None]
     for rows, columns in ((pictures, ("picture", "people", "ms")), (videos, ("video", "people", "frames", "frames/s"))):
