@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"wholebody: {error}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
-        print("wholebody: stopped. What was finished is kept.", file=sys.stderr)
+        print("wholebody: interrupted. Finished results are kept.", file=sys.stderr)
         status = 130
     except BrokenPipeError:
         status = 0
@@ -81,10 +81,10 @@ def _overview(name: str, commands: Sequence[str]) -> int:
     if name == "--version":
         print(version("wholebody"))
         return 0
-    print("wholebody finds 133 keypoints of everyone in pictures and videos.\n\nusage: wholebody COMMAND ...\n")
+    print("wholebody finds 133 keypoints of every person in pictures and videos.\n\nusage: wholebody COMMAND ...\n")
     for command in commands:
         print(f"  {command:12} {(COMMANDS[command].__doc__ or '').splitlines()[0]}")
-    print("\nwholebody COMMAND --help says more. First try: wholebody predict PHOTO")
+    print("\nRun wholebody COMMAND --help for its options. To start: wholebody predict PHOTO")
     return 0 if name else 2
 
 

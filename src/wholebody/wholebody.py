@@ -139,7 +139,7 @@ class WholeBody:
             rgb: an array's channels are R, G, B; then it may be a tensor too, and hold floats of 0..1.
 
         Returns:
-            Poses in pixels of the picture, the surest box first, or in the order of `boxes`; empty where nobody is.
+            Poses in pixels of the picture, highest box score first, or in the order of `boxes`; empty for zero people.
 
         Raises:
             WholebodyError: the picture cannot be read or is none, a box makes no sense, or a network fails.

@@ -46,7 +46,7 @@ def test_places(tmp_path):
 
 
 def test_an_unknown_format_is_one_line_that_names_them_all():
-    with pytest.raises(WholebodyError, match=r"no format is called 'json'\. Choose of coco, openpose"):
+    with pytest.raises(WholebodyError, match=r"no format is called 'json'\. Choose one of coco, openpose"):
         check_kinds(["coco", "json"])
 
 

@@ -79,10 +79,10 @@ def test_scenes_are_a_size_of_their_own(run, body, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--count", "0"), "ask for 1 picture or more"),
+        (("--count", "0"), "--count 0: must be 1 or more"),
         (("--count", "3", "--size", "256"), "give height x width"),
         (("--count", "3", "--size", "9x9"), "give height x width"),
-        (("--count", "3", "--workers", "0"), "1 or more are needed"),
+        (("--count", "3", "--workers", "0"), "--workers 0: must be 1 or more"),
         (("--count", "3", "--preview", "sheet.gif"), "name a .jpg or .png"),
         (("--count", "3", "--backgrounds", "nowhere"), "not a folder of pictures"),
         (("--count", "3", "--assets", "nowhere.tar"), "nowhere.tar: cannot read"),

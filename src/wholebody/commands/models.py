@@ -9,9 +9,9 @@ from wholebody.errors import WholebodyError
 
 
 def models() -> int:
-    """List the networks: bundled ones, and released ones that are downloaded when first used.
+    """List the networks: bundled ones, and released ones that are downloaded on first use.
 
-    WHOLEBODY_OFFLINE=1 forbids every download; WHOLEBODY_CACHE names the folder they go to.
+    WHOLEBODY_OFFLINE=1 forbids downloads; WHOLEBODY_CACHE sets the folder for them.
     """
     from rich.table import Table
 
@@ -34,7 +34,7 @@ def models() -> int:
 
 
 def doctor() -> int:
-    """Say what this machine runs: versions, providers and why others are not used, clashes, the time of each stage."""
+    """Check this machine: versions, devices and why others are unavailable, conflicts, the time of each stage."""
     from wholebody.commands.doctor import report
 
     return report()
@@ -47,22 +47,22 @@ def export(
     plain: bool = False,
     half: bool = False,
 ) -> int:
-    """Turn a pose checkpoint (.pth, .safetensors) into an ONNX file (needs the train extra).
+    """Export a pose checkpoint (.pth, .safetensors) to ONNX (needs the train extra).
 
-    "wholebody export wholebody-133 plain.onnx --plain" gives a network of this package to rtmlib and others that know
-    only the official layout.
+    "wholebody export wholebody-133 plain.onnx --plain" converts a network of this package for rtmlib and others that
+    expect the official layout.
 
     Args:
         weights: The checkpoint: released RTMPose or DWPose, a distiller's, or one trained here. With --plain also an
-            .onnx file of this package, or its name.
+            .onnx file or the name of a network of this package.
         target: The .onnx file.
-        plain: The official layout: normalised float crops in, SimCC logits out. Otherwise uint8 crops go in and
-            keypoints and scores come out as well.
+        plain: The official layout: normalised float crops in, SimCC logits out. Without it: uint8 crops in, keypoints
+            and scores out as well.
         half: Store the weights in 16 bits; the network still computes in 32.
     """
     if weights.suffix.lower() not in (".pth", ".pt", ".safetensors"):
         if not plain or half:
-            raise WholebodyError(f"{weights}: only --plain can be had of what is ONNX already. Give the checkpoint.")
+            raise WholebodyError(f"{weights}: is ONNX already, which only --plain accepts. Give the checkpoint.")
         need("onnx", "train")
         from wholebody.export.plain import plain_layout
         from wholebody.pose.load import onnx_file

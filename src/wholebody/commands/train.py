@@ -14,7 +14,7 @@ from wholebody.errors import WholebodyError
 
 
 def train(words: Sequence[str]) -> int:
-    """Train a pose network by a recipe (needs the train extra). Run again to go on where a stopped run ended."""
+    """Train a pose network by a recipe (needs the train extra). Run it again to resume."""
     from wholebody.train.recipes import RECIPES
 
     recipe, rest = _recipe("train", words, RECIPES)
@@ -28,16 +28,16 @@ def train(words: Sequence[str]) -> int:
 
 TRAIN_HELP = """Train a pose network by a recipe (needs the train extra).
 
-    "wholebody train teacher --out work/teacher" trains the bundled pose network, or goes on where a stopped run ended.
+    "wholebody train teacher --out work/teacher" trains the bundled pose network, or resumes.
 
     "wholebody train teacher --out work/mine --data pool:photos=0.7 shards:work/synth=0.3 --optim.lr 1e-3": other data.
 
-    "torchrun --nproc-per-node 8 -m wholebody.cli train teacher --out work/teacher" in eight processes.
+    "torchrun --nproc-per-node 8 -m wholebody.cli train teacher --out work/teacher" trains in eight processes.
     """
 
 
 def distill(words: Sequence[str]) -> int:
-    """Train a small network from a larger one, in DWPose's two stages; or without labels, on your own pictures."""
+    """Distil a large network into a small one, in DWPose's two stages; or adapt one to pictures without labels."""
     from wholebody.train.recipes import DISTILLATIONS
 
     if words and words[0].startswith("--") and words[0] not in ("--help", "-h"):
@@ -56,11 +56,11 @@ def distill(words: Sequence[str]) -> int:
     return 0
 
 
-DISTILL_HELP = """Train a small network from a larger one, in DWPose's two stages (needs the train extra).
+DISTILL_HELP = """Distil a large network into a small one, in DWPose's two stages (needs the train extra).
 
-    "wholebody distill student-t --out work/student-t" runs stage 1, stage 2 and the export; stopped, it goes on.
+    "wholebody distill student-t --out work/student-t" runs stage 1, stage 2 and the export. Run it again to resume.
 
-    "wholebody distill student-t --out work/student-t --stages 2" runs the second stage on the result of the first.
+    "wholebody distill student-t --out work/student-t --stages 2" runs stage 2 on the result of stage 1.
 
     "wholebody distill dwpose-m --out work/dwpose-m --first.distill.beta 0.2" is a published pair with another weight.
     """
@@ -79,22 +79,22 @@ def _adapt(
     threshold: float | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
 ) -> int:
-    """Adapt a small network to your own pictures or videos, without any label: a teacher's logits are all it follows.
+    """Adapt a small network to your own pictures or videos without labels, by a teacher's logits alone.
 
     "wholebody distill --images dance/ --teacher big.safetensors --student small.safetensors --out work/mine"
 
     Args:
         images: Pictures, videos, or folders of them.
         teacher: Names of `wholebody models` or files (.onnx, .pth, .safetensors); several are averaged.
-        student: A checkpoint to start from, or t, s, m, l, x for random weights.
-        out: Folder for weights, state and the exported network.
-        detector: Person detector: a name or a file, or none for pictures that show one person each.
+        student: A checkpoint to start from, or t, s, m, l or x for random weights.
+        out: Folder for the weights, the training state and the exported network.
+        detector: Person detector: a name or a file, or "none" for pictures of one person each.
         steps: Training steps.
         batch: Crops per step.
         lr: Highest learning rate.
-        every: Frames of a video from one that is used to the next.
+        every: Use every n-th frame of a video.
         threshold: Lowest score of a person.
-        precision: bf16 only where the processor computes in it.
+        precision: bf16 needs a processor with native support.
     """
     from wholebody.train.adapt import Footage, adapt
 
@@ -110,7 +110,7 @@ def _recipe(command: str, words: Sequence[str], recipes: Mapping[str, object]) -
     if not words or words[0] in ("-h", "--help"):
         how = TRAIN_HELP if command == "train" else DISTILL_HELP
         print(f"usage: wholebody {command} RECIPE --out FOLDER [options]\n\n{inspect.cleandoc(how)}\n")
-        print(f"Recipes: {known}.\nwholebody {command} RECIPE --help lists the options and what the recipe has there.")
+        print(f"Recipes: {known}.\nwholebody {command} RECIPE --help lists the options and their values in the recipe.")
         if command == "distill":
             print("wholebody distill --images PATHS --teacher NAME --student NAME --out FOLDER needs no recipe.")
         raise SystemExit(0 if words else 2)

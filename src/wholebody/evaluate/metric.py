@@ -224,7 +224,7 @@ def _suppress(ranking: Ranking, boxes: Floats, settings: Settings) -> Ints:
 
 
 def _soft(scores: Doubles, similar: Doubles, offsets: Ints, settings: Settings) -> Ints:
-    """Take the best, lower the scores of its like, and again, `MOST` times. Rows of one image, best first."""
+    """Take the best, lower the scores of its like, and again, `MOST` times. Rows of one image, highest score first."""
     left = np.arange(len(scores))
     kept: list[int] = []
     while len(left) and len(kept) < MOST:

@@ -119,7 +119,7 @@ def check_kinds(names: Iterable[str]) -> None:
     """
     for name in names:
         if name not in KINDS:
-            raise WholebodyError(f"no format is called {name!r}. Choose of {', '.join(KINDS)}.")
+            raise WholebodyError(f"no format is called {name!r}. Choose one of {', '.join(KINDS)}.")
 
 
 def place_of(place: Path, name: str, names: Sequence[str], *, video: bool = False) -> Path:

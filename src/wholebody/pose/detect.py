@@ -57,7 +57,7 @@ def grid(size: tuple[int, int]) -> tuple[Floats, Floats]:
 
 
 def nms(boxes: npt.NDArray[np.floating], scores: npt.NDArray[np.floating], threshold: float) -> npt.NDArray[np.int64]:
-    """Rows of the boxes that stay, best first; each drops the lower ones that overlap it by more than `threshold`.
+    """Rows of the boxes that stay, highest score first; each drops lower ones that overlap it by over `threshold`.
 
     Sides count as whole pixels with both ends (x1 - x0 + 1), as in the official code.
 
@@ -134,7 +134,7 @@ class YOLOX:
         """The people in one (H, W, 3) uint8 BGR picture.
 
         Returns:
-            boxes (N, 4) float32 xyxy in pixels of the picture and inside it, and box_scores (N,), best first.
+            boxes (N, 4) float32 xyxy in pixels of the picture and inside it, and box_scores (N,), highest score first.
         """
         return self.images([image])[0]
 
@@ -161,7 +161,7 @@ class YOLOX:
             yield boxes[seen], scores[seen]
 
     def decode(self, raw: Floats) -> Detections:
-        """The network's output for one picture -> boxes (N, 4) xyxy in canvas pixels and box_scores (N,), best first.
+        """The output for one picture -> boxes (N, 4) xyxy in canvas pixels and box_scores (N,), highest score first.
 
         Args:
             raw: (anchors, 5 + classes), or (boxes, 5) from a network with NMS inside.
