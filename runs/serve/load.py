@@ -1,6 +1,6 @@
 """Latency and throughput of the service with 1, 8 and 32 clients on loopback, with batches across requests and without.
 
-    python runs/serve/load.py examples/parkour.jpg --requests 64 --rounds 3
+    python runs/serve/load.py examples/parkour.jpg --requests 48 --rounds 2
 
 Two services run at the same time, of the same networks; rounds of both take turns, so that whatever else the machine
 does hits both. Clients ask again as soon as they are answered. The CPU time is that of the service's process.

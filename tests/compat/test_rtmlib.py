@@ -6,7 +6,6 @@ import pytest
 
 from networks import people, save_detector, save_heatmaps, save_pose
 from wholebody import Poses, WholeBody, draw
-from wholebody.compat import rtmlib
 from wholebody.compat.rtmlib import (
     YOLOX,
     Body,
@@ -154,18 +153,19 @@ def test_what_does_not_run_is_said(make, message):
         make()
 
 
-def test_addresses_of_released_files_are_known(monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        rtmlib.weights, "find", lambda name, kind: asked.append(name) or (_ for _ in ()).throw(KeyError)
-    )
-    base = "https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk"
-    for stem in ("yolox_m_8xb8-300e_humanart-c2c7a14a", "yolox_tiny_8xb8-300e_humanart-6f3252f9"):
-        with pytest.raises(KeyError):
-            YOLOX(f"{base}/{stem}.zip")
-    with pytest.raises(KeyError):
-        RTMPose(f"{base}/rtmpose-m_simcc-ucoco_dw-ucoco_270e-256x192-c8b76419_20230728.zip")
-    assert asked == ["yolox-m-humanart", "yolox-tiny-humanart", "dwpose-m"]
+@pytest.mark.parametrize(
+    ("kind", "stem", "name"),
+    [
+        (YOLOX, "yolox_m_8xb8-300e_humanart-c2c7a14a", "yolox-m-humanart"),
+        (YOLOX, "yolox_tiny_8xb8-300e_humanart-6f3252f9", "yolox-tiny-humanart"),
+        (RTMPose, "rtmpose-m_simcc-ucoco_dw-ucoco_270e-256x192-c8b76419_20230728", "dwpose-m"),
+    ],
+)
+def test_addresses_of_released_files_are_known(kind, stem, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("WHOLEBODY_OFFLINE", "1")
+    monkeypatch.setenv("WHOLEBODY_CACHE", str(tmp_path))
+    with pytest.raises(WholebodyError, match=f"'{name}' is not in the cache"):
+        kind(f"https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk/{stem}.zip")
 
 
 # --- Video ------------------------------------------------------------------------------------------------------------

@@ -12,9 +12,8 @@ Everybody of a picture goes through the network together, colours reach each net
 on, and where nobody is found the arrays are empty, (0, 133, 2) and (0, 133).
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -22,21 +21,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody import draw, weights
-from wholebody.arrays import Floats, Image
+from wholebody import draw
+from wholebody.arrays import Floats, Image, PathLike
 from wholebody.codec import SimCC
 from wholebody.compat import names
 from wholebody.errors import WholebodyError
-from wholebody.pose.detect import YOLOX as Finder
-from wholebody.pose.topdown import TopDown
+from wholebody.pose.load import open_detector, open_estimator
 from wholebody.poses import Poses
-from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import notes
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, HALPE_26, OPENPOSE, Schema
 from wholebody.tracking.track import Tracker
-from wholebody.wholebody import DETECTOR, MODES, WholeBody
+from wholebody.wholebody import DETECTOR, MODES, POSE, WholeBody
 
-PathLike = str | os.PathLike[str]
 Doubles = npt.NDArray[np.float64]
 Points = tuple[Doubles, Floats]
 
@@ -87,8 +83,8 @@ class YOLOX:
     ) -> None:
         if det_mode != "human":
             raise WholebodyError(f"det_mode {det_mode!r}: only people are detected here. Leave it out.")
-        path = weights.find(names.network(onnx_model, ""), kind="detector")
-        self.finder = Finder(open_session(path, _on(backend, device)), score_thr, nms_thr)
+        finder = open_detector(names.network(onnx_model, DETECTOR), _on(backend, device), threshold=score_thr)
+        self.finder = replace(finder, nms=nms_thr)
         self.det_mode = det_mode
 
     def __call__(self, image: Image) -> Floats:
@@ -115,13 +111,10 @@ class RTMPose:
         backend: str = "onnxruntime",
         device: str = "cpu",
     ) -> None:
-        path = weights.find(names.network(onnx_model, ""), kind="pose")
-        session = open_session(path, _on(backend, device))
-        network = TopDown(session)
+        network = open_estimator(names.network(onnx_model, POSE), _on(backend, device))
         # What carries a calibration was measured with its own scores.
-        if isinstance(network.codec, SimCC) and "calibration" not in notes(session):
-            given = network.codec
-            network = TopDown(session, codec=MeanSimCC(given.input_size, given.split_ratio), schema=network.schema)
+        if isinstance(network.codec, SimCC) and "calibration" not in notes(network.session):
+            network = replace(network, codec=MeanSimCC(network.codec.input_size, network.codec.split_ratio))
         self.network = network
         self.to_openpose = to_openpose
 

@@ -21,6 +21,7 @@ from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.networks.cspnext import CSPNeXt
+from wholebody.networks.exported import is_exported, read_exported, unfolded
 from wholebody.networks.rtmpose import MEAN, SIZES, STD, RTMPose, RTMPoseHead, simcc
 from wholebody.networks.thunder import Bodies, Thunder
 from wholebody.networks.two_scale import TwoScale, TwoScaleHead
@@ -37,7 +38,8 @@ def load_pose(path: str | os.PathLike[str], stage: Literal[1, 2] | None = None) 
     """A pose network with the weights of a file; its size and input size are read from their shapes.
 
     Args:
-        path: a released RTMPose or DWPose .pth, the checkpoint of a training run of theirs, or .safetensors. Where a
+        path: a released RTMPose or DWPose .pth, the checkpoint of a training run of theirs, .safetensors, or an .onnx
+            file that `export_pose` wrote, as all bundled ones are (`exported.measure_norms` before training). Where a
             file has averaged (EMA) weights, those are taken.
         stage: which distillation a checkpoint with a teacher and a student comes from: 1 takes the student, 2 the
             teacher's backbone with the student's head. None: the file's notes decide, or its shapes.
@@ -48,6 +50,11 @@ def load_pose(path: str | os.PathLike[str], stage: Literal[1, 2] | None = None) 
     Raises:
         WholebodyError: the file is missing, damaged, holds anything but weights, or other weights.
     """
+    if is_exported(path):
+        stored = read_exported(_there(path))
+        model = _build(stored, path)
+        _load(model, unfolded(model, stored), path)
+        return model.eval()
     weights, notes = _read(path)
     weights = _undistil(weights, notes, stage)
     model = _build(weights, path)
@@ -68,6 +75,11 @@ def load_backbone(path: str | os.PathLike[str]) -> CSPNeXt:
     Raises:
         WholebodyError: as `load_pose`.
     """
+    if is_exported(path):
+        backbone = load_pose(path).backbone
+        if not isinstance(backbone, CSPNeXt):
+            raise WholebodyError(f"{path}: its backbone is not an RTMPose's. Choose dwpose-t, or a checkpoint.")
+        return backbone
     weights, _ = _read(path)
     if not any(name.startswith("backbone.") for name in weights):
         weights = {f"backbone.{name}": value for name, value in weights.items()}
@@ -104,14 +116,18 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     Raises:
         WholebodyError: the file is missing, damaged, or holds anything but weights and harmless notes.
     """
-    return _read(path)[0]
+    return read_exported(_there(path)) if is_exported(path) else _read(path)[0]
+
+
+def _there(path: str | os.PathLike[str]) -> Path:
+    if not Path(path).is_file():
+        raise WholebodyError(f"{path}: no such file. Check the path.")
+    return Path(path)
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[Weights, Mapping[str, str]]:
     """The weights and the texts that came with them."""
-    path = Path(path)
-    if not path.is_file():
-        raise WholebodyError(f"{path}: no such file. Check the path.")
+    path = _there(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors import safe_open
@@ -205,7 +221,12 @@ def _guess_stage(weights: Weights) -> int:
 def _build(weights: Weights, path: str | os.PathLike[str]) -> RTMPose:
     """An untrained network of the shapes found."""
     backbone: CSPNeXt | Thunder = Thunder() if "backbone.top.weight" in weights else _cspnext(weights, path)
-    keypoints, channels, kernel, _ = _shape(weights, "head.final_layer.weight", 4, path)
+    rank, layer = 0, "head.final_layer"
+    if f"{layer}.0.weight" in weights:
+        rank, channels, _, _ = _shape(weights, f"{layer}.0.weight", 4, path)
+        keypoints, _, kernel, _ = _shape(weights, f"{layer}.1.weight", 4, path)
+    else:
+        keypoints, channels, kernel, _ = _shape(weights, f"{layer}.weight", 4, path)
     hidden, area = _shape(weights, "head.mlp.1.weight", 2, path)
     x, y = (_shape(weights, f"head.{name}.weight", 2, path)[0] for name in ("cls_x", "cls_y"))
     s = _shape(weights, "head.gau.gamma", 2, path)[1]
@@ -219,8 +240,8 @@ def _build(weights: Weights, path: str | os.PathLike[str]) -> RTMPose:
         )
     if "head.places.weight" in weights and isinstance(backbone, Thunder):
         width, answered = weights["head.heat.weight"].shape[1], weights["head.trust"].shape[0]
-        return TwoScale(backbone, Bodies(), TwoScaleHead(codec, keypoints, hidden, answered, width))
-    head = RTMPoseHead(channels, size, (x, y), keypoints, hidden, s, expansion, kernel)
+        return TwoScale(backbone, Bodies(), TwoScaleHead(codec, keypoints, hidden, answered, width, rank))
+    head = RTMPoseHead(channels, size, (x, y), keypoints, hidden, s, expansion, kernel, rank)
     mean, std = (backbone.mean, backbone.std) if isinstance(backbone, Thunder) else (MEAN, STD)
     return RTMPose(backbone, head, codec, mean, std)
 

@@ -92,6 +92,7 @@ class RTMPoseHead(nn.Module):
         keypoints: K.
         hidden, s, expansion: widths of the attention unit.
         kernel: size of the convolution.
+        rank: first mix the channels of the feature map into so many, as `export.narrow.low_rank` does; 0 reads all.
     """
 
     def __init__(
@@ -104,10 +105,12 @@ class RTMPoseHead(nn.Module):
         s: int = 128,
         expansion: int = 2,
         kernel: int = 7,
+        rank: int = 0,
     ) -> None:
         super().__init__()
         area = feature_size[0] * feature_size[1]
-        self.final_layer = nn.Conv2d(in_channels, keypoints, kernel, padding=kernel // 2)
+        read = nn.Conv2d(rank or in_channels, keypoints, kernel, padding=kernel // 2)
+        self.final_layer = nn.Sequential(nn.Conv2d(in_channels, rank, 1, bias=False), read) if rank else read
         self.mlp = nn.Sequential(ScaleNorm(area), nn.Linear(area, hidden, bias=False))
         self.gau = GatedAttention(hidden, s, expansion)
         self.cls_x = nn.Linear(hidden, bins[0], bias=False)
@@ -115,7 +118,8 @@ class RTMPoseHead(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.001)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
 

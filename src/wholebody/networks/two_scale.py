@@ -79,15 +79,22 @@ class TwoScaleHead(RTMPoseHead):
         keypoints, hidden: as `RTMPoseHead`.
         answered: how many of the first keypoints the answer has.
         width: channels of the fine maps.
+        rank: as `RTMPoseHead`.
     """
 
     stride = 4
 
     def __init__(
-        self, codec: SimCC, keypoints: int = 133, hidden: int = 256, answered: int = 17, width: int = 64
+        self,
+        codec: SimCC,
+        keypoints: int = 133,
+        hidden: int = 256,
+        answered: int = 17,
+        width: int = 64,
+        rank: int = 0,
     ) -> None:
         w, h = codec.input_size
-        super().__init__(Thunder.channels, (w // 32, h // 32), codec.bins, keypoints, hidden)
+        super().__init__(Thunder.channels, (w // 32, h // 32), codec.bins, keypoints, hidden, rank=rank)
         self.codec = codec
         self.fine = Fine(width=width)
         self.heat = nn.Linear(width, keypoints, bias=False)

@@ -257,6 +257,7 @@ _MEDIA = dict.fromkeys((media.partition(";")[0] for media, _ in ANSWERS.values()
 
 
 _POSE_DOCS: dict[str, Any] = {
+    "tags": ["Poses"],
     "response_class": Response,
     "openapi_extra": {"requestBody": _BODY},
     "responses": {

@@ -19,6 +19,8 @@ from wholebody.train.labels import Labels
 from wholebody.train.lesson import Lesson
 from wholebody.train.teachers import from_files
 from wholebody.train.warm import WarmStart
+from wholebody.weights.lookup import find
+from wholebody.weights.manifest import MANIFEST
 
 
 def build(config: TrainConfig) -> RTMPose:
@@ -30,15 +32,16 @@ def build(config: TrainConfig) -> RTMPose:
     if config.calm:
         _calm(network.head)
     if config.init:
+        init = weights_file(config.init)
         target: nn.Module = network.backbone
-        if any(name.startswith("head.") for name in read_weights(config.init)):
-            found = load_pose(config.init)
+        if any(name.startswith("head.") for name in read_weights(init)):
+            found = load_pose(init)
             # A head belongs to its input size, a backbone takes any.
             same = found.codec == network.codec
             source: nn.Module = found if same else found.backbone
             target = network if same else network.backbone
         else:
-            source = load_backbone(config.init)
+            source = load_backbone(init)
         try:
             target.load_state_dict(source.state_dict())
         except RuntimeError as error:
@@ -60,8 +63,17 @@ def _thunder(config: TrainConfig) -> RTMPose:
     if config.calm:
         _calm(network.head)
     if config.init and not tflite:
-        network.load_state_dict(load_pose(config.init).state_dict())
+        found = load_pose(weights_file(config.init))
+        if type(found) is not type(network) or not isinstance(found.backbone, Thunder):
+            raise WholebodyError(f"{config.init}: not for a network of kind {config.network}.")
+        # The file says how its head reads the map (`rank`).
+        return found
     return network
+
+
+def weights_file(name: str) -> str:
+    """The file of a name of `wholebody models`, bundled or downloaded; a path as it is."""
+    return str(find(name, kind="pose")) if name in MANIFEST else name
 
 
 @torch.no_grad()
@@ -80,13 +92,13 @@ def build_lesson(config: TrainConfig, data: Crops | Views) -> Lesson:
     if distill.stage == 2:
         if len(distill.teachers) != 1:
             raise WholebodyError(f"recipe {config.name}: stage 2 needs one trained network as distill.teachers.")
-        trained = load_pose(distill.teachers[0])
+        trained = load_pose(weights_file(distill.teachers[0]))
         return StageTwo(trained, cast(RTMPoseHead, build(dataclasses.replace(config, init="")).head), distill)
     student = build(config)
     if distill.stage == "warm":
         if len(distill.teachers) != 1:
             raise WholebodyError(f"recipe {config.name}: a warm start needs one checkpoint as distill.teachers.")
-        return WarmStart(student, load_pose(distill.teachers[0]))
+        return WarmStart(student, load_pose(weights_file(distill.teachers[0])))
     if isinstance(data, Views):
         teacher, channels = None, data.channels
         if "x" not in data.arrays and (distill.alpha or distill.beta):

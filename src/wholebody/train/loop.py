@@ -34,6 +34,7 @@ from wholebody.evaluate.oks import part_oks
 from wholebody.files import replacing
 from wholebody.geometry import Crop
 from wholebody.networks.checkpoints import save_pose
+from wholebody.networks.exported import measure_norms, wants_measuring
 from wholebody.networks.rtmpose import RTMPose, simcc
 from wholebody.train.build import build_lesson
 from wholebody.train.config import TrainConfig
@@ -44,6 +45,9 @@ from wholebody.train.engine.log import figures, save_picture
 from wholebody.train.engine.optim import average, learning_rate, parameter_groups
 from wholebody.train.engine.parallel import Process, distributed, mean_of, this_process
 from wholebody.train.lesson import Batch
+
+# Crops that give a network from an exported file the statistics of its batch norms.
+_NORM_CROPS = 64
 
 
 @torch.no_grad()
@@ -87,6 +91,8 @@ def _fit(config: TrainConfig, folder: Path, process: Process) -> RTMPose:
     network = cast(RTMPose, lesson.network)
     if network.codec != codec:
         raise WholebodyError(f"the network takes {network.codec.input_size}, the recipe is for {codec.input_size}.")
+    if wants_measuring(network):
+        measure_norms(network, data.draw(range(_NORM_CROPS)).images.to(device))
     ema = copy.deepcopy(network)
     groups = parameter_groups(lesson, config.optim, config.batch)
     optimizer = torch.optim.AdamW(groups, lr=config.optim.lr)

@@ -13,7 +13,6 @@ that teachers wrote to a file, with confidences, are not a teacher but a data se
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,11 +23,13 @@ from torch.nn import functional as F
 
 from wholebody.arrays import Floats
 from wholebody.codec import SimCC
+from wholebody.errors import WholebodyError
 from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.rtmpose import RTMPose
 from wholebody.pose.load import open_estimator
 from wholebody.pose.topdown import TopDown
 from wholebody.train.landmarks import K, Landmarks, to_wholebody
+from wholebody.weights.lookup import CHECKPOINTS, find
 
 
 class Taught(NamedTuple):
@@ -147,6 +148,8 @@ class Average:
 def from_file(path: str | os.PathLike[str], codec: SimCC, trains: bool = False) -> Teacher:
     """The teacher in a file, or behind a name of `wholebody models`: a checkpoint (.pth, .safetensors) or an ONNX file.
 
+    What this package exported, and so every bundled network, gives features too; another ONNX file logits alone.
+
     Args:
         codec: the student's.
         trains: see `Network`.
@@ -154,9 +157,14 @@ def from_file(path: str | os.PathLike[str], codec: SimCC, trains: bool = False) 
     Raises:
         WholebodyError: no such file, or not a pose network.
     """
-    if Path(path).suffix in (".pth", ".pt", ".safetensors"):
-        return Network(load_pose(path), codec, trains)
-    return Onnx(open_estimator(path), codec)
+    file = find(path, kind="pose")
+    if file.suffix in CHECKPOINTS:
+        return Network(load_pose(file), codec, trains)
+    try:
+        network = load_pose(file)
+    except WholebodyError:  # somebody else's ONNX file
+        return Onnx(open_estimator(file), codec)
+    return Network(network, codec, trains)
 
 
 def from_files(paths: Sequence[str], codec: SimCC, trains: bool = False) -> Teacher:

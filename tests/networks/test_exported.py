@@ -1,0 +1,95 @@
+"""From a bundled or exported ONNX file back to a network that says the same and can be trained."""
+
+import numpy as np
+import pytest
+import torch
+
+from wholebody.errors import WholebodyError
+from wholebody.export.convert import export_pose
+from wholebody.export.narrow import low_rank
+from wholebody.networks.checkpoints import load_backbone, load_pose
+from wholebody.networks.exported import measure_norms, wants_measuring
+from wholebody.networks.rtmpose import rtmpose
+from wholebody.runtime.choose import open_session
+from wholebody.weights.lookup import find
+
+CROPS = np.random.default_rng(0).integers(0, 256, (6, 256, 192, 3), np.uint8)
+
+
+def alive(network, seed=0):
+    """Norms that have seen something, so that folding them changes weights."""
+    torch.manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(std=0.3)
+            module.running_mean.normal_(std=0.3)
+            module.running_var.uniform_(0.5, 2)
+    # Equal arrays are stored once, under one name: after training no two are.
+    network.head.gau.ln.g.data.fill_(0.9)
+    return network.eval()
+
+
+@torch.no_grad()
+def logits(network, crops=CROPS):
+    return [axis.numpy() for axis in network(network.normalise(torch.from_numpy(crops)))]
+
+
+def same(one, other, tolerance=1e-4):
+    for a, b in zip(one, other, strict=True):
+        assert np.abs(a - b).max() < tolerance * max(np.abs(b).max(), 1e-3)
+
+
+@pytest.mark.parametrize("name", ["wholebody-133", "dwpose-t"])
+def test_a_bundled_network_by_its_file_says_what_the_file_says(name):
+    path = find(name, kind="pose")
+    same(logits(load_pose(path)), open_session(path, "cpu", 1)(CROPS, ("simcc_x", "simcc_y")))
+
+
+@pytest.mark.parametrize("rank", [0, 16])
+def test_a_network_comes_back_from_its_own_export(tmp_path, rank):
+    network = alive(rtmpose("t", (96, 128)))
+    if rank:
+        network.head.final_layer = low_rank(network.head.final_layer, rank)
+    export_pose(network, tmp_path / "t.onnx")
+    crops = CROPS[:, :128, :96].copy()
+    same(logits(load_pose(tmp_path / "t.onnx"), crops), logits(network, crops))
+
+
+def test_measured_norms_change_nothing_and_then_the_network_trains(tmp_path):
+    network = alive(rtmpose("t", (96, 128)))
+    export_pose(network, tmp_path / "t.onnx")
+    crops = CROPS[:, :128, :96].copy()
+    back = load_pose(tmp_path / "t.onnx")
+    assert wants_measuring(back)
+    measure_norms(back, torch.from_numpy(crops))
+    assert not wants_measuring(back)
+    same(logits(back, crops), logits(network, crops))
+    # In training, norms use the statistics of the batch: with these very crops that is no change either.
+    same(logits(back.train(), crops), logits(network, crops), 1e-3)
+
+
+def test_a_fresh_network_has_nothing_to_measure():
+    assert not wants_measuring(rtmpose("t", (96, 128)))
+
+
+def test_the_backbone_of_a_bundled_student_alone():
+    assert load_backbone(find("dwpose-t", kind="pose")).channels == 384
+    with pytest.raises(WholebodyError, match="backbone"):
+        load_backbone(find("wholebody-133", kind="pose"))
+
+
+def test_a_file_without_names_is_refused_in_one_line(tmp_path):
+    with pytest.raises(WholebodyError, match="lost their names"):
+        load_pose(_nameless(tmp_path))
+
+
+def _nameless(folder):
+    import onnx
+    from onnx import TensorProto, helper
+
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3])
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [given], [made])
+    onnx.save(helper.make_model(graph), folder / "other.onnx")
+    return folder / "other.onnx"
