@@ -9,7 +9,7 @@
 | time          | float64     | seconds since the start of the video                                                |
 | track         | int64       | who it is: the same person has the same number in all frames of a video             |
 | people        | int32       | how many were found in this picture or frame                                        |
-| person        | int32       | 0 to people - 1, highest box score first; null for zero people, as are the rest           |
+| person        | int32       | 0 to people - 1, highest box score first; null for zero people, as are the rest     |
 | box           | float32 [4] | x0, y0, x1, y1 in pixels of the picture                                             |
 | box_score     | float32     |                                                                                     |
 | keypoints     | float32 [3 K] | x, y, score of each keypoint; reshape to (K, 3)                                   |
