@@ -104,6 +104,18 @@ def test_errors_of_ours_are_found_in_rays():
     assert str(adapter._own(outer)) == "no such network."
 
 
+def test_a_cluster_that_is_not_there():
+    class Ray:
+        is_initialized = staticmethod(lambda: False)
+
+        @staticmethod
+        def init(address, **_):
+            raise ConnectionError(f"nobody at\n{address}")
+
+    with pytest.raises(WholebodyError, match=r"\(nobody at 10\.0\.0\.1:6379\)\. Check the address"):
+        adapter._join(Ray, "10.0.0.1:6379", 2)
+
+
 def test_without_ray(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(WholebodyError, match=r"wholebody\[ray\]"):

@@ -141,11 +141,15 @@ def _own(error: BaseException) -> WholebodyError:
 def _join(ray: Any, cluster: str | None, processors: int) -> None:
     if ray.is_initialized():
         return
-    if cluster is None and "RAY_ADDRESS" not in os.environ:
-        # One more: with none that is free Ray warns that it may wait for ever.
-        ray.init(address="local", num_cpus=processors + 1, include_dashboard=False, log_to_driver=False)
-    else:
-        ray.init(address=cluster, log_to_driver=False)
+    try:
+        if cluster is None and "RAY_ADDRESS" not in os.environ:
+            # One more: with none that is free Ray warns that it may wait for ever.
+            ray.init(address="local", num_cpus=processors + 1, include_dashboard=False, log_to_driver=False)
+        else:
+            ray.init(address=cluster, log_to_driver=False)
+    except Exception as error:  # of many kinds
+        what = " ".join(str(error).split())
+        raise WholebodyError(f"Ray cannot be started or reached ({what}). Check the address of the cluster.") from error
 
 
 def _blocks(sources: Sequence[Source], size: int) -> Iterator[pa.Table]:

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from wholebody.batch.rows import Result, from_table
 from wholebody.batch.sources import reaching
 from wholebody.errors import WholebodyError
+from wholebody.files import make_folder
 
 # What is put there is seen whole or not at all; elsewhere a file is written under another name first.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
@@ -68,9 +69,7 @@ class Store:
         """
         with reaching(self.address):
             fs, folder = fsspec.core.url_to_fs(self.folder)
-            fs.makedirs(folder, exist_ok=True)
-            if "file" in fs.protocol:
-                _sweep(Path(folder))
+            _try(fs, folder)
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 done: set[str] = set()
                 for table in pool.map(lambda path: self._read(path, ["id"]), self._files()):
@@ -164,6 +163,24 @@ class Store:
             raise WholebodyError(f"{self.address}: was made with {was}. Use the same options, or another --output.")
 
 
+def _try(fs: Any, folder: str) -> None:
+    """That nothing can be written there is to be known at once, and not when the first part is ready."""
+    if "file" in fs.protocol:
+        make_folder(Path(folder))
+        _sweep(Path(folder))
+    elif _kept_whole(fs):
+        # No makedirs: a bucket has no folders, and one whose name is mistyped would be made.
+        fs.pipe_file(f"{folder}/.wholebody", b"")
+        with suppress(Exception):  # it may be that files may be written and not removed
+            fs.rm_file(f"{folder}/.wholebody")
+    else:
+        fs.makedirs(folder, exist_ok=True)
+
+
+def _kept_whole(fs: Any) -> bool:
+    return bool(_WHOLE & ({fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)))
+
+
 def _write(fs: Any, path: str, tables: Iterable[pa.Table]) -> None:
     """A Parquet file of these tables: there whole, or not at all."""
     parent, _, name = path.rpartition("/")
@@ -185,8 +202,7 @@ def _write(fs: Any, path: str, tables: Iterable[pa.Table]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "part.parquet"
         _write_file(whole, tables)
-        protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-        if protocols & _WHOLE:
+        if _kept_whole(fs):
             fs.put_file(str(whole), path)
         else:
             fs.put_file(str(whole), partial)
