@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from wholebody import runtime
 from wholebody.commands import doctor
 from wholebody.commands.doctor import duplicates, providers
 from wholebody.errors import WholebodyError
+from wholebody.runtime import choose
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Tensor, notice
 
@@ -320,3 +322,24 @@ def test_the_int8_file_and_back(tmp_path, name):
     assert small.name == f"{name}.int8.onnx"
     assert runtime.float_file(small) == path
     assert runtime.int8_file(small) == small and runtime.float_file(path) == path
+
+
+def test_a_runtime_from_outside(tmp_path, monkeypatch):
+    """A row is all that a new runtime needs."""
+
+    class Toy:
+        inputs = outputs = ()
+        metadata: ClassVar = {}
+        provider, fallback = "toy", None
+
+        def __init__(self, path, precision, threads):
+            self.path, self.precision, self.threads = path, precision, threads
+
+    missing = []
+    monkeypatch.setitem(choose.RUNTIMES, "toy", choose.Runtime(lambda: missing[0] if missing else None, Toy))
+    path = network(tmp_path / "a.onnx")
+    session = open_session(path, "toy", 3)
+    assert (session.path, session.precision, session.threads) == (path, "fp32", 3)
+    missing.append("needs a toy")
+    with pytest.raises(WholebodyError, match="device 'toy' needs a toy, or choose another device"):
+        open_session(path, "toy")

@@ -14,6 +14,8 @@ import hashlib
 import importlib.util
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from wholebody.choices import Precision
@@ -21,8 +23,37 @@ from wholebody.errors import WholebodyError
 from wholebody.runtime.ort import AUTO, DEVICES, absent, described, open_ort
 from wholebody.runtime.session import PRECISIONS, Session, float_file, int8_file, notes, notice
 
-# Devices that are the processor: only there is there a choice of precision.
-_PROCESSOR = ("auto", "cpu", "openvino")
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime for the CPU beside ONNX Runtime, chosen by its name as `device`.
+
+    Attributes:
+        absent: what is missing for it, as the end of a sentence; None where it works.
+        open: (path, precision, threads) -> session.
+    """
+
+    absent: Callable[[], str | None]
+    open: Callable[[Path, Precision, int | None], Session]
+
+
+def no_openvino() -> str | None:
+    """What is missing for OpenVINO; None if it is there."""
+    if importlib.util.find_spec("openvino") is None:
+        return "needs an extra: pip install 'wholebody[openvino]'"
+    return None
+
+
+def _open_openvino(path: Path, precision: Precision, threads: int | None) -> Session:
+    from wholebody.runtime.ov import open_openvino
+
+    assert precision != "auto"
+    session: Session = open_openvino(path, precision, threads)
+    return session
+
+
+# A new runtime is a file in this room and a row here.
+RUNTIMES: dict[str, Runtime] = {"openvino": Runtime(lambda: no_openvino(), _open_openvino)}
 
 
 def open_session(
@@ -47,18 +78,19 @@ def open_session(
             precision that is not to be had here.
     """
     path = Path(path)
-    if device not in DEVICES:
+    if device not in DEVICES and device not in RUNTIMES:
         raise WholebodyError(f"device {device!r} is unknown.{_closest(device)} Choose one of {', '.join(DEVICES)}.")
     if precision not in PRECISIONS:
         raise WholebodyError(f"precision {precision!r} is unknown. Choose one of {', '.join(PRECISIONS)}.")
-    if device == "openvino" and (why := no_openvino()):
-        raise WholebodyError(f"device 'openvino' {why}, or choose another device.")
-    if precision in ("bf16", "int8") and device not in _PROCESSOR:
+    if device in RUNTIMES and (why := RUNTIMES[device].absent()):
+        raise WholebodyError(f"device {device!r} {why}, or choose another device.")
+    on_processor = device in ("auto", "cpu", *RUNTIMES)  # only there is a choice of precision
+    if precision in ("bf16", "int8") and not on_processor:
         raise WholebodyError(f"precision {precision} is for processors: choose fp32, or device cpu.")
     if threads is not None and threads < 1:
         raise WholebodyError(f"threads is {threads}: give 1 or more, or leave it out.")
     _check_file(path)
-    if precision in ("bf16", "int8") or device == "openvino":
+    if precision in ("bf16", "int8") or device in RUNTIMES:
         return _on_processor(path, device, threads, precision)
 
     reasons = []
@@ -66,7 +98,7 @@ def open_session(
     for name in wanted:
         why = absent(name)
         if why is None:
-            if name == "cpu" and precision == "auto" and device in _PROCESSOR:
+            if name == "cpu" and precision == "auto" and on_processor:
                 return _on_processor(path, device, threads, precision)
             opened = open_ort(path, name, threads)
             if not isinstance(opened, str):
@@ -97,11 +129,8 @@ def _on_processor(path: Path, device: str, threads: int | None, precision: Preci
         if not small.is_file():
             raise WholebodyError(f"{small}: no such file, and int8 needs it. Choose another precision, such as auto.")
         path = small
-    if chosen == "bf16" or device == "openvino":
-        from wholebody.runtime.ov import open_openvino
-
-        assert chosen != "auto"
-        session: Session = open_openvino(path, chosen, threads)
+    if chosen == "bf16" or device in RUNTIMES:
+        session = RUNTIMES[device if device in RUNTIMES else "openvino"].open(path, chosen, threads)
     else:
         session = described(path, open_ort(path, "cpu", threads), None, chosen)
     if chosen == "int8":
@@ -136,13 +165,6 @@ def _computes_bf16() -> bool:
     from wholebody.runtime.ov import computes_bf16
 
     return computes_bf16()
-
-
-def no_openvino() -> str | None:
-    """What is missing for OpenVINO; None if it is there."""
-    if importlib.util.find_spec("openvino") is None:
-        return "needs an extra: pip install 'wholebody[openvino]'"
-    return None
 
 
 def _check_file(path: Path) -> None:
