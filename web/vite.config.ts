@@ -64,11 +64,17 @@ function sources(): string {
   return hash.digest("hex");
 }
 
+/** Some hosts do not know .mjs for a script. */
+const output = {
+  assetFileNames: ({ names }: { names: string[] }) =>
+    names[0]?.endsWith(".mjs") ? "assets/[name]-[hash].js" : "assets/[name]-[hash][extname]",
+};
+
 export default defineConfig({
   base: "./",
   plugins: [compressedWasm(), serviceWorker()],
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "production"] },
-  worker: { format: "es", plugins: () => [compressedWasm()] },
-  build: { outDir: OUT, emptyOutDir: true, target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  worker: { format: "es", plugins: () => [compressedWasm()], rolldownOptions: { output } },
+  build: { outDir: OUT, emptyOutDir: true, target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false }, rolldownOptions: { output } },
   test: { environment: "node", include: ["test/*.test.ts"] },
 });

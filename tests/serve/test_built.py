@@ -94,3 +94,26 @@ def test_golden_files(goldens, pictures, tmp_path):
 
 def test_nobody_has_an_empty_map():
     assert not draw.openpose(np.zeros((8, 8, 3), np.uint8), Poses.empty()).any()
+
+
+def test_the_service_hands_it_out_isolated():
+    pytest.importorskip("fastapi", reason="the serve extra is not installed")
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    from fastapi import FastAPI
+    from starlette.testclient import TestClient
+
+    from wholebody.serve.static import add_page
+
+    app = FastAPI()
+    add_page(app)
+    visitor = TestClient(app)
+    names = [path.relative_to(PAGE).as_posix() for path in PAGE.rglob("*") if path.is_file()]
+    for name in ("", "models/fast.onnx", *names):
+        answer = visitor.get(f"/{name}")
+        assert answer.status_code == 200, name
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+        assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
+        if name.endswith(".js"):
+            assert "javascript" in answer.headers["content-type"], name
+        # Compressed by us, not for the way: a browser must not unpack it, or may, as the page looks itself.
+        assert "content-encoding" not in answer.headers

@@ -4,8 +4,8 @@
  * FILES and VERSION are filled in when the page is built. Files with a hash in their name never change; all others are
  * asked for anew, and taken from the store where that fails.
  */
-const FILES = ["./","assets/index-D6pG4F4P.css","assets/index-DsZfiuvl.js","assets/ort-3398c10d.wasm.gz","assets/ort-wasm-simd-threaded-qyIweqWS.mjs","assets/worker-DEv_dnCK.js","icon.svg","manifest.webmanifest","sample.jpg"];
-const STORE = `wholebody-page-${"771e7f219a42"}`;
+const FILES = ["./","assets/index-BWYCmUh6.css","assets/index-u5xvh5n2.js","assets/ort-3398c10d.wasm.gz","assets/ort-wasm-simd-threaded-qyIweqWS.js","assets/worker-7-ZoIOpz.js","icon.svg","manifest.webmanifest","sample.jpg"];
+const STORE = `wholebody-page-${"ec94d6a00517"}`;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
