@@ -36,6 +36,9 @@ _SETTINGS = "WHOLEBODY_SERVE"
 # Seconds for a request's head to arrive, for a client to take some more of an answer, and between two requests: longer
 # than most clients and proxies keep a connection, as a request that meets its end is lost.
 _HEAD, _STALLED, _IDLE = 10, 30, 75
+# Seconds until a worker that says nothing counts as hung. It says nothing while Python starts, which on a busy machine
+# takes longer than uvicorn's 5 seconds: workers would be killed and started for ever.
+_WORKER = 120
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def serve(
         "access_log": False,
         "server_header": False,
         "timeout_keep_alive": _IDLE,
+        "timeout_worker_healthcheck": _WORKER,
         "timeout_graceful_shutdown": round(limits.seconds) + 5,
     }
     with _kindly_ended():
