@@ -18,7 +18,8 @@ from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size
-from wholebody.weights.lookup import download, find, locate, lookup, rows
+from wholebody.weights import download, lookup
+from wholebody.weights.lookup import find, locate, rows
 from wholebody.weights.manifest import MANIFEST
 from wholebody.wholebody import WholeBody
 

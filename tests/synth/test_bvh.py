@@ -3,9 +3,10 @@ import pytest
 from toy_body import Toys, toy_body
 
 from wholebody.errors import WholebodyError
-from wholebody.synth import bvh, posture, rotations
+from wholebody.synth import bvh, posture
 from wholebody.synth.body import bone_transforms
 from wholebody.synth.people import People
+from wholebody.synth.rotations import turn
 
 Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # x left, y up, z to the front, as most files have it
 Z_UP = np.eye(3)
@@ -79,7 +80,7 @@ def test_another_rig_in_a_t_pose_points_its_limbs_alike(tmp_path):
     ]  # fmt: skip
     names, parents, heads = zip(*joints, strict=True)
     rotations = np.tile(np.eye(3), (2, len(names), 1, 1))
-    rotations[1, 10] = rotations.turn((0, 0, 1), -90)
+    rotations[1, 10] = turn((0, 0, 1), -90)
     path = tmp_path / "arm.bvh"
     path.write_text(write(names, parents, np.array(heads), rotations, Y_UP))
     for pose, fore in zip(bvh.read_bvh(path, body), ((1, 0, 0), (0, -1, 0)), strict=True):
@@ -129,10 +130,6 @@ def test_rotations_multiply_in_the_order_of_the_channels():
     MOTION Frames: 1 Frame Time: 0.5 90 90 0 30"""
     motion = bvh.parse(text)
     assert motion.names == ("a", "b") and motion.parents == (-1, 0) and motion.interval == 0.5
-    np.testing.assert_allclose(
-        motion.rotations[0, 0], rotations.turn((0, 0, 1), 90) @ rotations.turn((1, 0, 0), 90), atol=1e-9
-    )
-    np.testing.assert_allclose(
-        motion.global_rotations()[0, 1], motion.rotations[0, 0] @ rotations.turn((0, 1, 0), 30), atol=1e-9
-    )
+    np.testing.assert_allclose(motion.rotations[0, 0], turn((0, 0, 1), 90) @ turn((1, 0, 0), 90), atol=1e-9)
+    np.testing.assert_allclose(motion.global_rotations()[0, 1], motion.rotations[0, 0] @ turn((0, 1, 0), 30), atol=1e-9)
     np.testing.assert_allclose(motion.places()[1] - motion.places()[0], [0, 1, 0])

@@ -154,7 +154,7 @@ def test_every_letter_is_a_hand_of_its_own():
                 assert apart > 8, (a, b)
 
 
-@pytest.mark.parametrize("name", [*hands.HANDS, *props.GRIPS, *hands.LETTERS])
+@pytest.mark.parametrize("name", [*hands.HANDS, *hands.GRIPS, *hands.LETTERS])
 @pytest.mark.parametrize("side", "LR")
 def test_hand_shapes_keep_within_the_limits_of_joints(name, side):
     angles, _ = hand_angles(name, toy_body(), side)

@@ -20,7 +20,8 @@ from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig
 
 RUN = """
 import json, sys, torch
-from wholebody.train import loop, recipes
+from wholebody.train import loop
+from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig
 torch.set_num_threads(1)
 d = json.loads(sys.argv[1])
 for name, kind in (("optim", Optim), ("augment", Augment), ("distill", Distill)):
