@@ -241,8 +241,9 @@ def test_options_of_predict_are_a_decision():
 
     assert list(inspect.signature(cli.predict).parameters) == [
         "inputs", "output", "draw", "parts", "formats", "pose", "detector", "threshold", "draw_threshold", "people",
-        "flip", "xinsir", "fps", "start", "end", "every", "latency", "smooth", "two_pass", "resume", "device",
-        "precision", "threads",
+        "order", "region", "id", "rotate", "align_to", "align", "size", "short_side", "multiple", "resize",
+        "flip", "xinsir", "true_scores", "fps", "start", "end", "every", "latency", "smooth", "two_pass", "resume",
+        "device", "precision", "threads",
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from walkers import model, picture
 from wholebody import formats, video
 from wholebody.errors import WholebodyError
 from wholebody.formats import kinds
+from wholebody.pose.choose import Choice
 from wholebody.predict import clip as one_clip
 from wholebody.predict import resume
 from wholebody.predict.job import Job, Look, Pace
@@ -47,8 +48,8 @@ def run(tmp_path, capsys, monkeypatch):
     """Run a job over inputs; gives status, stdout, stderr. Parts are of ten frames."""
     monkeypatch.setattr(one_clip, "PART_FRAMES", 10)
 
-    def run(*inputs, output=None, kinds=(), look=LOOK, people=None, **pace):
-        status = run_job(inputs, output, model, Job(look, kinds, people, Pace(**pace)))
+    def run(*inputs, output=None, kinds=(), look=LOOK, people=None, options=None, **pace):
+        status = run_job(inputs, output, model, Job(look, kinds, Choice(people), Pace(**pace), **options or {}))
         printed = capsys.readouterr()
         return status, printed.out, printed.err.strip()
 

@@ -9,3 +9,11 @@ Latency = Literal["low", "high"]
 Smoothing = Literal["off", "light", "strong"]
 Device = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "coreml", "directml"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
+# Who comes first among the people of a picture.
+Order = Literal["size", "score", "left-to-right", "right-to-left", "top-to-bottom"]
+# Degrees clockwise, or the surest of the four.
+Rotation = Literal["0", "90", "180", "270", "auto"]
+# How people are fitted to a character (`wholebody.align`).
+Alignment = Literal["linear", "muse", "uni", "wan", "none"]
+# How a picture goes onto a canvas of other proportions (`wholebody.draw.canvas`).
+Resizing = Literal["pad", "crop", "fit", "stretch"]

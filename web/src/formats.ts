@@ -17,6 +17,8 @@ export interface Result {
   /** One for a picture. */
   frames: Frame[];
   video: boolean;
+  /** The score that a point must have to be in a layout without scores. */
+  threshold: number;
 }
 
 export interface Format {
@@ -93,12 +95,24 @@ export function openpose(people: Person[]): string {
   return `${json({ version: new Real(1.3), people: rows })}\n`;
 }
 
-export function comfy({ frames, width, height }: Result): string {
+/** Points that the map shows have score 1, others are 0, 0, 0: the usual nodes drop every score below 1. */
+function drawn(points: Real[][], threshold: number, body: number): Real[][] {
+  return points.map(([x, y, { value }], row) => {
+    const shown = row < body ? value > threshold : value >= threshold;
+    return shown ? [x, y, new Real(1)] : [new Real(0), new Real(0), new Real(0)];
+  });
+}
+
+export function comfy({ frames, width, height, threshold }: Result): string {
+  const [body, feet] = [OPENPOSE.parts.body[1], WHOLEBODY.parts.feet];
   const rows = frames.map(({ people }) => ({
     people: people.map((person) => {
-      const all: Record<string, Real[] | null> = fields(person, OPENPOSE, OPENPOSE_FIELDS);
-      for (const [field] of OPENPOSE_FIELDS.slice(1)) if (all[field]!.every(({ value }) => value === 0)) all[field] = null;
-      return all;
+      const points = drawn(triplets(person, OPENPOSE), threshold, body);
+      return {
+        ...Object.fromEntries(OPENPOSE_FIELDS.map(([field, part]) => [field, points.slice(...OPENPOSE.parts[part]).flat()])),
+        foot_keypoints_2d: drawn(triplets(person, WHOLEBODY).slice(...feet), threshold, 6).flat(),
+        ...(person.id === null ? {} : { person_id: [person.id] }),
+      };
     }),
     canvas_height: height,
     canvas_width: width,

@@ -345,6 +345,7 @@ function saveData(): void {
     width: picture.width,
     height: picture.height,
     video: moving,
+    threshold: settings().threshold,
     frames: moving ? kept().map(visible) : [{ time: 0, people: shown() }],
   };
   const format = FORMATS.find(({ key }) => key === settings().format)!;

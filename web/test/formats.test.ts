@@ -7,7 +7,7 @@ import { people } from "./people";
 
 const [person] = people(0);
 const named = { ...person, id: 7 };
-const picture: Result = { name: "a picture, é.png", width: 320, height: 376, video: false, frames: [{ time: 0, people: [named] }] };
+const picture: Result = { name: "a picture, é.png", width: 320, height: 376, video: false, threshold: 0.3, frames: [{ time: 0, people: [named] }] };
 const clip: Result = { ...picture, video: true, frames: [{ time: 0, people: [] }, { time: 0.5, people: [named] }] };
 
 test.each([

@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import overload
 
 import numpy as np
 
+from wholebody import choices
 from wholebody.align.figure import NECK, Bools, Doubles, Figure
 from wholebody.align.linear import linear
 from wholebody.align.move import Move, moved
@@ -17,7 +18,7 @@ from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas
 from wholebody.poses import Poses
 
-Mode = Literal["linear", "muse", "uni", "wan", "none"]
+Mode = choices.Alignment
 
 
 @overload

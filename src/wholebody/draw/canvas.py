@@ -13,17 +13,16 @@
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from wholebody.arrays import Image
+from wholebody.choices import Resizing
 from wholebody.errors import WholebodyError
 from wholebody.poses import Poses
 
 Size = tuple[int, int]
-How = Literal["pad", "crop", "fit", "stretch"]
 LONGEST = 2**15 - 2
 
 
@@ -81,7 +80,7 @@ class Sizing:
     size: Size | None = None
     short_side: int | None = None
     multiple: int = 1
-    how: How = "pad"
+    how: Resizing = "pad"
 
     def __post_init__(self) -> None:
         if self.size is not None and self.short_side is not None:

@@ -3,7 +3,7 @@
 | writer           | one file holds       | keypoints                  | boxes | ids | feet | scores   | nobody    |
 |------------------|----------------------|----------------------------|-------|-----|------|----------|-----------|
 | write_openpose   | a picture            | OPENPOSE_25 (CMU 1.3)      | no    | yes | yes  | yes      | kept      |
-| write_comfy      | pictures in order    | OPENPOSE (POSE_KEYPOINT)   | no    | no  | no   | yes      | kept      |
+| write_comfy      | pictures in order    | OPENPOSE (POSE_KEYPOINT)   | no    | yes | yes  | if asked | kept      |
 | write_coco       | pictures by id       | COCO_WHOLEBODY (results)   | yes   | yes | yes  | yes      | no row    |
 | write_npz        | a picture            | any schema, every bit      | yes   | yes | yes  | yes      | kept      |
 | write_npz_frames | pictures in order    | any schema, every bit      | yes   | yes | yes  | yes      | kept      |
@@ -34,7 +34,15 @@ from wholebody.formats.arrays import (
     write_npz_video,
 )
 from wholebody.formats.coco import read_coco, write_coco
-from wholebody.formats.comfy import Bodies, PoseDict, pose_dict, read_comfy, write_comfy
+from wholebody.formats.comfy import (
+    Bodies,
+    PoseDict,
+    from_pose_keypoint,
+    pose_dict,
+    pose_keypoint,
+    read_comfy,
+    write_comfy,
+)
 from wholebody.formats.common import Timed
 from wholebody.formats.openpose import openpose_name, read_openpose, write_openpose
 from wholebody.formats.opensim import read_trc, write_trc, write_trcs
@@ -45,8 +53,10 @@ __all__ = [
     "PoseDict",
     "Timed",
     "from_bytes",
+    "from_pose_keypoint",
     "openpose_name",
     "pose_dict",
+    "pose_keypoint",
     "read_coco",
     "read_comfy",
     "read_csv",

@@ -8,66 +8,116 @@ from typing import Any, TypedDict
 import numpy as np
 
 from wholebody.arrays import Doubles, PathLike, Size
-from wholebody.formats.common import JsonFile, poses_of, split, triplets_of, write_json_list
+from wholebody.formats.common import NO_ID, JsonFile, poses_of, split, triplets_of, write_json_list
 from wholebody.formats.openpose import OPENPOSE_FIELDS
 from wholebody.poses import Poses
-from wholebody.schema import OPENPOSE
+from wholebody.schema import OPENPOSE, OPENPOSE_25
+
+_FEET = ("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel")
+_FEET_FIELD = "foot_keypoints_2d"
+_FEET_ROWS = slice(OPENPOSE_25.names.index(_FEET[0]), OPENPOSE_25.names.index(_FEET[-1]) + 1)
+_KIND = "ComfyUI POSE_KEYPOINT JSON"
 
 
 def write_comfy(
-    path: PathLike, frames: Poses | Iterable[Poses], size: Size | Sequence[Size], *, threshold: float | None = None
+    path: PathLike,
+    frames: Poses | Iterable[Poses],
+    size: Size | Sequence[Size],
+    *,
+    threshold: float | None = 0.3,
 ) -> None:
-    """Write pictures as ComfyUI's POSE_KEYPOINT: 18 body points, 70 face points, two hands.
-
-    A face or hand that has only missing points is null.
-
-    Args:
-        path: the file.
-        frames: the people of each picture; a single Poses is one picture.
-        size: (width, height) of the canvas in pixels, for all pictures or one for each.
-        threshold: None keeps every score. The usual nodes that draw from such a file ignore points whose score is
-            below 1, so a number writes what they write: 1 for a point that reaches it, 0, 0, 0 for another.
+    """Write pictures as a file of ComfyUI's POSE_KEYPOINT (see `pose_keypoint`).
 
     Raises:
         WholebodyError: a schema cannot become OPENPOSE, or the file cannot be written.
     """
+    write_json_list(path, pose_keypoint(frames, size, threshold=threshold, name=path))
+
+
+def pose_keypoint(
+    frames: Poses | Iterable[Poses],
+    size: Size | Sequence[Size],
+    *,
+    threshold: float | None = 0.3,
+    name: PathLike = "POSE_KEYPOINT",
+) -> Iterator[dict[str, Any]]:
+    """Pictures as POSE_KEYPOINT's frames: 18 body points, 70 face points, two hands, and 6 of the feet if there are.
+
+    A missing point is 0, 0, 0, and a part is never null: several of the usual nodes fail on null.
+
+    Args:
+        frames: the people of each picture; a single Poses is one picture.
+        size: (width, height) of the canvas in pixels, for all pictures or one for each.
+        threshold: the usual nodes drop points whose score is below 1. So a point that `draw.openpose` draws at this
+            threshold has score 1, and another is missing. None keeps the points and their true scores.
+        name: what errors start with.
+
+    Raises:
+        WholebodyError: a schema cannot become OPENPOSE.
+    """
     frames = [frames] if isinstance(frames, Poses) else frames
     sizes: list[Size] = [(int(width), int(height)) for width, height in np.asarray(size, dtype=np.int64).reshape(-1, 2)]
-    each = len(sizes) == 1
-    write_json_list(path, _comfy(path, frames, repeat(sizes[0]) if each else sizes, not each, threshold))
+    one = len(sizes) == 1
+    for poses, (width, height) in zip(frames, repeat(sizes[0]) if one else sizes, strict=not one):
+        yield {"people": _people(poses, threshold, name), "canvas_height": height, "canvas_width": width}
 
 
-def _comfy(
-    path: PathLike, frames: Iterable[Poses], sizes: Iterable[Size], strict: bool, threshold: float | None
-) -> Iterator[dict[str, Any]]:
-    for poses, (width, height) in zip(frames, sizes, strict=strict):
-        triplets = triplets_of(poses, OPENPOSE, path)
-        if threshold is not None:
-            shown = triplets[..., 2] >= threshold
-            triplets[..., 2] = 1
-            triplets[~shown] = 0
-        people = [split(person, OPENPOSE, OPENPOSE_FIELDS) for person in triplets]
-        for person in people:
-            for field in person.keys() - {"pose_keypoints_2d"}:
-                person[field] = person[field] if any(person[field]) else None
-        yield {"people": people, "canvas_height": height, "canvas_width": width}
+def _people(poses: Poses, threshold: float | None, name: PathLike) -> list[dict[str, Any]]:
+    triplets = _shown(triplets_of(poses, OPENPOSE, name), threshold, OPENPOSE.parts["body"])
+    people = [split(person, OPENPOSE, OPENPOSE_FIELDS) for person in triplets]
+    if set(_FEET) <= set(poses.schema.names):
+        rows = [poses.schema.names.index(point) for point in _FEET]
+        feet = _shown(triplets_of(poses, poses.schema, name)[:, rows], threshold, slice(0, 6))
+        for person, points in zip(people, feet, strict=True):
+            person[_FEET_FIELD] = points.ravel().tolist()
+    for person, one in zip(people, [] if poses.ids is None else poses.ids.tolist(), strict=False):
+        person["person_id"] = [one]
+    return people
+
+
+def _shown(triplets: Doubles, threshold: float | None, body: slice) -> Doubles:
+    """Score 1 for what is drawn, the body above the threshold, other points from it on; 0, 0, 0 for the rest."""
+    if threshold is None:
+        return triplets
+    shown = triplets[..., 2] >= threshold
+    shown[:, body] = triplets[:, body, 2] > threshold
+    triplets[..., 2] = 1
+    triplets[~shown] = 0
+    return triplets
 
 
 def read_comfy(path: PathLike) -> tuple[list[Poses], list[Size]]:
-    """Read a POSE_KEYPOINT file, a list of pictures or a single one.
-
-    A part that is null or absent becomes zeros. Coordinates in fractions of the canvas are scaled to pixels: those
-    of a picture all of whose points with a score lie within -1..1. Animals are passed over.
-
-    Returns:
-        the people of each picture, in OPENPOSE, and each picture's (width, height).
+    """Read a POSE_KEYPOINT file, a list of pictures or a single one (see `from_pose_keypoint`).
 
     Raises:
         WholebodyError: the file cannot be read, or is something else.
     """
-    file = JsonFile(Path(path), "ComfyUI POSE_KEYPOINT JSON")
-    content = file.content()
-    frames, sizes = [], []
+    file = JsonFile(Path(path), _KIND)
+    return _frames(file, file.content())
+
+
+def from_pose_keypoint(content: Any) -> tuple[list[Poses], list[Size]]:
+    """POSE_KEYPOINT -> people, that of other programs too.
+
+    A part that is null or absent becomes zeros. Coordinates in fractions of the canvas are scaled to pixels: those
+    of a picture all of whose points with a score lie within -1..1. Animals are passed over.
+
+    Args:
+        content: a list of frames, or one, as they are after `json.load`.
+
+    Returns:
+        the people of each picture, in OPENPOSE, or in OPENPOSE_25 where somebody has feet, and each picture's (width,
+        height). Ids where somebody has one.
+
+    Raises:
+        WholebodyError: it is something else.
+    """
+    return _frames(JsonFile(Path("POSE_KEYPOINT"), _KIND), content)
+
+
+def _frames(file: JsonFile, content: Any) -> tuple[list[Poses], list[Size]]:
+    frames: list[tuple[Doubles, Doubles, list[int]]] = []
+    sizes: list[Size] = []
     for i, frame in enumerate([content] if isinstance(content, dict) else file.list(content, "")):
         where = f"[{i}]."
         width, height = (
@@ -76,12 +126,39 @@ def read_comfy(path: PathLike) -> tuple[list[Poses], list[Size]]:
         )
         people = frame.get("people", []) if "animals" in frame else file.field(frame, "people", where)
         people = file.list(people, f"{where}people")
-        triplets = file.people(people, f"{where}people", OPENPOSE, OPENPOSE_FIELDS)
-        if (np.abs(triplets[triplets[..., 2] > 0, :2]) <= 1).all():
-            triplets[..., :2] *= (width, height)
-        frames.append(poses_of(triplets, OPENPOSE))
+        triplets = file.people(people, f"{where}people", OPENPOSE, OPENPOSE_FIELDS).astype(np.float64)
+        feet = np.zeros((len(people), len(_FEET), 3))
+        ids = []
+        for n, person in enumerate(people):
+            at = f"{where}people[{n}]."
+            if person.get(_FEET_FIELD) not in (None, []):
+                feet[n] = file.numbers(person[_FEET_FIELD], at + _FEET_FIELD, 18).reshape(6, 3)
+            value = person.get("person_id")
+            ids.append(file.integer(value[0] if isinstance(value, list) and value else NO_ID, at + "person_id"))
+        points = np.concatenate([triplets, feet], axis=1)
+        if (np.abs(points[points[..., 2] > 0, :2]) <= 1).all():
+            for array in (triplets, feet):
+                array[..., :2] *= (width, height)
+        frames.append((triplets, feet, ids))
         sizes.append((width, height))
-    return frames, sizes
+    with_feet = any((feet[..., 2] > 0).any() for _, feet, _ in frames)
+    return [_with_feet(*frame) if with_feet else _without_feet(*frame) for frame in frames], sizes
+
+
+def _without_feet(triplets: Doubles, _: Doubles, ids: list[int]) -> Poses:
+    return poses_of(triplets.astype(np.float32), OPENPOSE, ids)
+
+
+def _with_feet(triplets: Doubles, feet: Doubles, ids: list[int]) -> Poses:
+    """People of OPENPOSE's rows and feet as OPENPOSE_25, whose middle hip is between the hips."""
+    whole = np.zeros((len(triplets), len(OPENPOSE_25), 3))
+    whole[:, [OPENPOSE_25.names.index(name) for name in OPENPOSE.names]] = triplets
+    whole[:, _FEET_ROWS] = feet
+    hips = triplets[:, [OPENPOSE.names.index(f"{side}_hip") for side in ("left", "right")]]
+    both = hips[..., 2].min(axis=1) > 0
+    middle = np.concatenate([hips[..., :2].mean(axis=1), hips[..., 2:].min(axis=1)], axis=1)
+    whole[:, OPENPOSE_25.names.index("mid_hip")] = middle * both[:, None]
+    return poses_of(whole.astype(np.float32), OPENPOSE_25, ids)
 
 
 class Bodies(TypedDict):

@@ -29,10 +29,12 @@ class Source:
 
     Attributes:
         name: of the file, or for frames what numbers are put behind. size: of a picture, in pixels.
+        drawn_from: the score from which a point is drawn, for formats that say no more than that; None for the scores.
     """
 
     name: str
     size: Size
+    drawn_from: float | None = 0.3
 
 
 PictureWriter = Callable[[Path, Poses, Source], None]
@@ -90,8 +92,10 @@ KINDS: dict[str, Kind] = {
     "openpose": Kind(".json", lambda path, poses, source: write_openpose(path, poses), _openpose_frames, folder=True),
     "comfy": Kind(
         ".json",
-        lambda path, poses, source: write_comfy(path, poses, source.size),
-        lambda path, frames, source: write_comfy(path, (poses for _, poses in frames), source.size),
+        lambda path, poses, source: write_comfy(path, poses, source.size, threshold=source.drawn_from),
+        lambda path, frames, source: write_comfy(
+            path, (poses for _, poses in frames), source.size, threshold=source.drawn_from
+        ),
     ),
     "npz": Kind(
         ".npz",

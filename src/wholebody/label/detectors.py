@@ -31,7 +31,7 @@ _OVERLAP = 0.5
 class NanoDet:
     """NanoDet (Apache-2.0): each side of a box is a distribution over 0..10 strides from the cell's centre.
 
-    The input is BGR, minus ImageNet's means over its deviations, stretched to the network's square.
+    The input is BGR, minus ImageNet's means over its deviations, the picture in the top left corner.
 
     Attributes:
         session: (1, 3, h, w) float32 in; class scores (1, n, 80) and distances (1, n, 44) of each stride out.

@@ -11,17 +11,17 @@ change their places.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.choices import Order
 from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas
 from wholebody.poses import Poses
 
-Order = Literal["size", "score", "left-to-right", "right-to-left", "top-to-bottom"]
-ORDERS: tuple[Order, ...] = ("size", "score", "left-to-right", "right-to-left", "top-to-bottom")
+ORDERS: tuple[Order, ...] = get_args(Order)
 Region = tuple[float, float, float, float]
 
 
@@ -112,3 +112,16 @@ class Choice:
         if self.people is None or self.keep or len(boxes) <= self.people:
             return np.arange(len(boxes))[: self.people]
         return np.sort(_rank(boxes, scores, "size")[: self.people])
+
+
+def parsed_region(text: str) -> Region:
+    """(100, 50, 400, 600) of "100,50,400,600".
+
+    Raises:
+        WholebodyError: it is not four numbers with commas between.
+    """
+    try:
+        x, y, width, height = (float(number) for number in text.split(","))
+    except ValueError as error:
+        raise WholebodyError(f"region is {text!r}: give x, y, width and height, as 100,50,400,600.") from error
+    return x, y, width, height

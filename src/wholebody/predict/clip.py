@@ -22,10 +22,13 @@ from wholebody.errors import WholebodyError
 from wholebody.files import about, replace_folder, replacing
 from wholebody.formats.kinds import KINDS, USUAL_VIDEO, Source, place_of
 from wholebody.images import write_image
+from wholebody.pose.choose import Choice
 from wholebody.poses import Poses
+from wholebody.predict.arrange import Arranged, Character, surest_turn, turned_frames
 from wholebody.predict.job import Done, Job
 from wholebody.predict.names import result_name
 from wholebody.predict.resume import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
+from wholebody.predict.turn import TURNS, Turn, turned, turned_back
 from wholebody.tracking.ahead import ahead, depth_for
 from wholebody.tracking.pipeline import Follower, follow
 from wholebody.tracking.smooth import STRENGTHS, Smoother
@@ -42,6 +45,7 @@ class Clip:
     file: Path
     place: Path
     job: Job
+    character: Character | None
     notes: list[str]
 
     @property
@@ -57,6 +61,17 @@ class Clip:
     def drawn(self) -> bool:
         return self.job.look.picture != "none"
 
+    @property
+    def afterwards(self) -> bool:
+        """Whether drawing waits until everybody is found."""
+        return self.job.pace.two_pass or self.character is not None or self._chosen
+
+    @property
+    def _chosen(self) -> bool:
+        """Whether people are kept by more than being the largest of their frame."""
+        choice = self.job.choice
+        return choice.order is not None or choice.region is not None or bool(choice.keep)
+
     def run(self) -> Done:
         started = time.perf_counter()
         pace = self.job.pace
@@ -69,17 +84,21 @@ class Clip:
         total = None if length is None else max(round(length * fps), 1)
         before = sum(len(formats.read_npz_video(part)) for part in parts_in(self.folder))
         with progress(f"{self.file.name}: people", total, "frames", before) as advance:
-            self._find_people(fps, pace.two_pass, advance)
+            self._find_people(fps, self.afterwards, advance)
         size = size_in(self.folder) or source.size
         stored = Stored(self.folder, STRENGTHS[pace.smooth], pace.two_pass)
         if not stored.times:
             raise WholebodyError(f"{self.file}: no frame from {pace.start:g} s on. Choose an earlier start.")
-        if pace.two_pass and (self.drawn or "png" in self.job.kinds):
+        try:
+            people = Arranged.of(stored, self.job.choice if self.afterwards else Choice(), self.character, size)
+        except WholebodyError as error:
+            raise WholebodyError(f"{self.file}: {error}") from error
+        if self.afterwards and (self.drawn or "png" in self.job.kinds):
             with progress(f"{self.file.name}: drawing", len(stored.times), "frames") as advance:
-                self._draw(stored, size, fps, advance)
-        written = self._finish(stored, size, fps)
+                self._draw(people, size, fps, advance)
+        written = self._finish(people, size if self.character is None else self.character.size, fps)
         seconds = time.perf_counter() - started
-        done = Done(self.file, len(stored.ids), written, seconds, len(stored.times))
+        done = Done(self.file, len(people.ids), written, seconds, len(stored.times))
         self._keep(done)
         shutil.rmtree(self.folder)
         return done
@@ -115,7 +134,9 @@ class Clip:
         settings = {
             **{name: value for name, value in asdict(self.job.pace).items() if name != "resume"},
             "look": asdict(self.job.look),
-            "people": self.job.people,
+            "choice": asdict(self.job.choice),
+            "turn": self.job.turn,
+            "align_to": None if self.job.align_to is None else [*map(str, self.job.align_to)],
             "networks": list(self.job.networks),
             "pictures": "png" in self.job.kinds,
             "bytes": None if self.file.is_dir() else self.file.stat().st_size,
@@ -125,12 +146,14 @@ class Clip:
 
     def _options(self) -> dict[str, Any]:
         """What results are made with."""
-        return {**self._settings(), "formats": sorted(set(self.kinds))}
+        return {**self._settings(), "formats": sorted(set(self.kinds)), "true_scores": self.job.true_scores}
 
     def _find_people(self, fps: float, hidden: bool, advance: Callable[[], None]) -> None:
         """The people of all frames that are not yet there; drawn at once unless that is for a second pass."""
         pace, done = self.job.pace, parts_in(self.folder)
         tracker, smoother = Tracker(), Smoother(STRENGTHS[pace.smooth])
+        turn = self._turn()
+        back = TURNS[-(turn // 90) % 4]
         start, number = pace.start, 0
         for part in done:
             frames = formats.read_npz_video(part)
@@ -139,11 +162,13 @@ class Clip:
             tracker.next_id = max(tracker.next_id, *(int(key) + 1 for _, poses in frames for key in ids_of(poses)), 1)
             if part in done[-3:]:
                 for at, poses in frames:
-                    tracker.follow(poses, at)
+                    tracker.follow(turned_back(poses, back, self._turned_size(turn)), at)
                     smoother(poses, at)
         if pace.end is not None and start >= pace.end:
             return
-        follower = Follower(self.model, pace.every, self.job.people, pace.latency, tracker)
+        # Who is chosen by place or id is chosen from all.
+        people = None if self._chosen else self.job.choice.people
+        follower = Follower(self.model, pace.every, people, pace.latency, tracker)
         # A video may change its size: all frames are fitted into that of the first, whichever run read it.
         size = size_in(self.folder)
         frames_in = video.read(self.file, start=start, end=pace.end, fps=pace.fps, size=size, notice=self.notes.append)
@@ -151,9 +176,11 @@ class Clip:
             frames_in = _nothing_left(frames_in)
 
         def drawn() -> Generator[tuple[Frame, Poses]]:
-            with closing(follow(frames_in, follower)) as followed:
-                for frame, poses in followed:
-                    shown = frame.image if hidden else self.job.look(frame.image, smoother(poses, frame.time))
+            with closing(follow(turned_frames(frames_in, turn), follower)) as followed:
+                for frame, found in followed:
+                    image = turned(frame.image, back)
+                    poses = turned_back(found, turn, (image.shape[1], image.shape[0]))
+                    shown = image if hidden else self.job.look(image, smoother(poses, frame.time))
                     yield Frame(frame.time, shown), poses
 
         first = next(frames_in, None)
@@ -213,8 +240,21 @@ class Clip:
 
             yield write
 
-    def _draw(self, stored: Stored, size: tuple[int, int], fps: float, advance: Callable[[], None]) -> None:
-        """The second pass: decode again and draw the smoothed people, from the first part that has no drawing."""
+    def _turn(self) -> Turn:
+        """The degrees asked for, or those of the surest."""
+        if self.job.turn != "auto":
+            return self.job.turn
+        pace = self.job.pace
+        return surest_turn(self.model, self.file, pace.start, pace.end, pace.fps)
+
+    def _turned_size(self, turn: Turn) -> tuple[int, int]:
+        """(width, height) of the frames that people are looked for in."""
+        width, height = size_in(self.folder) or video.info(self.file).size
+        return (height, width) if turn % 180 else (width, height)
+
+    def _draw(self, people: Arranged, size: tuple[int, int], fps: float, advance: Callable[[], None]) -> None:
+        """The second pass: decode again and draw the arranged people, from the first part that has no drawing."""
+        stored = people.stored
         parts = [part for part in stored.parts if self.drawn and not part.with_suffix(".mp4").exists()]
         if not parts and self.drawn:
             return
@@ -222,33 +262,36 @@ class Clip:
         counts = [len(formats.read_npz_video(part)) for part in stored.parts]
         for _ in range(sum(counts[:first])):
             advance()
-        people = stored.frames(first)
-        head = next(people)
+        found = people.frames(first)
+        head = next(found)
         pace = self.job.pace
         frames = video.read(self.file, start=max(head[0] - 2e-4, 0), end=pace.end, fps=pace.fps, size=size)
 
         def drawn() -> Generator[tuple[Frame, Poses]]:
-            for frame, poses in same_times(frames, chain([head], people)):
-                yield Frame(frame.time, self.job.look(frame.image, poses)), poses
+            for frame, poses in same_times(frames, chain([head], found)):
+                behind = frame.image if self.character is None else self.character.image
+                yield Frame(frame.time, self.job.look(behind, poses)), poses
 
-        with closing(ahead(drawn(), 2)) as found:
+        with closing(ahead(drawn(), 2)) as shown:
             for n in range(first, len(stored.parts)):
-                some = next(found, None)
+                some = next(shown, None)
                 if some is None:
                     return
                 with self._writer(sum(counts[:n]), some[0].image, fps, False) as write:
-                    for frame, _ in chain([some], islice(found, counts[n] - 1)):
+                    for frame, _ in chain([some], islice(shown, counts[n] - 1)):
                         write(frame)
                         advance()
 
-    def _finish(self, stored: Stored, size: tuple[int, int], fps: float) -> list[Path]:
+    def _finish(self, people: Arranged, size: tuple[int, int], fps: float) -> list[Path]:
         """Write the files of poses and join the drawings; the paths written."""
+        stored = people.stored
         about(self.place).unlink(missing_ok=True)
         written: list[Path] = []
+        source = Source(result_name(self.file), size, self.job.comfy_threshold)
         for name in dict.fromkeys(self.kinds):
             path, kind = self._kind_path(name), KINDS[name]
             if kind.video is not None:
-                written += kind.video(path, stored, Source(result_name(self.file), size)) or [path]
+                written += kind.video(path, people, source) or [path]
             elif kind.drawn:
                 # None where an earlier run, stopped since, has put them there.
                 if (self.folder / name).exists():

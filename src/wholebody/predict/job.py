@@ -6,35 +6,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from wholebody import draw
+from wholebody.align import Mode
 from wholebody.arrays import Image
 from wholebody.choices import Drawing, Latency, Part, Smoothing
+from wholebody.draw.canvas import Sizing
 from wholebody.errors import WholebodyError
 from wholebody.formats.kinds import check_kinds
+from wholebody.pose.choose import Choice
 from wholebody.poses import Poses
+from wholebody.predict.turn import Turn
 
 
 @dataclass(frozen=True)
 class Look:
-    """How results are drawn."""
+    """How results are drawn.
+
+    Attributes:
+        sizing: the size of what is drawn; points are scaled before.
+    """
 
     picture: Drawing
     parts: Sequence[Part]
     threshold: float
     xinsir: bool
+    sizing: Sizing = field(default_factory=Sizing)
 
     def __call__(self, image: Image, poses: Poses) -> Image:
         if self.picture == "none":
             return image
+        canvas = self.sizing.canvas((image.shape[1], image.shape[0]))
+        placed = canvas.poses(poses)
         if self.picture == "skeleton":
-            return draw.skeleton(image, poses, self.threshold)
+            return draw.skeleton(canvas.image(image), placed, self.threshold)
         shown = {part: part in self.parts for part in ("body", "hands", "face", "feet")}
         scale: Literal["official", "xinsir"] = "xinsir" if self.xinsir else "official"
-        canvas = np.zeros_like(image)
         try:
-            return draw.openpose(canvas, poses, **shown, stick_scale=scale, threshold=self.threshold)
+            return draw.openpose(canvas.black(), placed, **shown, stick_scale=scale, threshold=self.threshold)
         except ValueError as error:  # a network of the body alone
             raise WholebodyError(f"{error}. Choose another picture, such as the skeleton.") from error
 
@@ -82,23 +90,32 @@ class Job:
     Attributes:
         look: what is drawn.
         kinds: files of poses, names of `formats.kinds.KINDS`; empty for the usual ones.
-        people: most people, the largest first.
+        choice: who is kept.
         networks: what they are called and how they run, in a word each: a stopped run goes on with the same ones.
+        turn: degrees clockwise by which pictures are turned before people are looked for, or "auto".
+        align_to: the picture of a character that people are aligned to, and the formula; None for none.
+        true_scores: ComfyUI's files hold the scores instead of 1 and 0.
 
     Raises:
-        WholebodyError: people is below 1, or a format is unknown.
+        WholebodyError: a format is unknown.
     """
 
     look: Look
     kinds: Sequence[str]
-    people: int | None = None
+    choice: Choice = field(default_factory=Choice)
     pace: Pace = field(default_factory=Pace)
     networks: Sequence[str] = ()
+    turn: Turn | Literal["auto"] = 0
+    align_to: tuple[Path, Mode] | None = None
+    true_scores: bool = False
 
     def __post_init__(self) -> None:
         check_kinds(self.kinds)
-        if self.people is not None and self.people < 1:
-            raise WholebodyError(f"people is {self.people}: give 1 or more, or leave it out.")
+
+    @property
+    def comfy_threshold(self) -> float | None:
+        """What ComfyUI's files take for drawn; None for true scores."""
+        return None if self.true_scores else self.look.threshold
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from wholebody.arrays import Image
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
 from wholebody.formats.kinds import KINDS, USUAL_PICTURE, Source, place_of
-from wholebody.geometry import box_areas
 from wholebody.images import WRITE_SUFFIXES, read_image, write_image
 from wholebody.poses import Poses
+from wholebody.predict.arrange import Character
 from wholebody.predict.job import Done, Job
+from wholebody.predict.turn import Turned
 from wholebody.wholebody import WholeBody
 
 # Pictures are read and estimated in small groups: people of a group share batches, and memory stays bounded.
@@ -23,15 +22,24 @@ GROUP_PICTURES = 8
 
 
 def done_pictures(
-    model: WholeBody, files: Sequence[Path], places: Mapping[Path, Path], job: Job, failed: list[str]
+    model: WholeBody,
+    files: Sequence[Path],
+    places: Mapping[Path, Path],
+    job: Job,
+    character: Character | None,
+    failed: list[str],
 ) -> Iterator[Done]:
+    finder = Turned(model, job.turn) if job.turn else model
     with progress("people", len(files)) as advance:
         for group in _groups(files, failed, advance):
             started = time.perf_counter()
-            for (file, image), poses in zip(group, _estimate(model, group, failed), strict=True):
+            for (file, image), poses in zip(group, _estimate(finder, group, failed), strict=True):
                 if poses is not None:
-                    poses = _largest(poses, job.people)
                     try:
+                        size = (image.shape[1], image.shape[0])
+                        poses = job.choice(poses, size)
+                        if character is not None:
+                            poses, image = character.picture(poses, size), character.image
                         written = _write_picture(places[file], file, image, poses, job)
                         yield Done(file, len(poses), written, (time.perf_counter() - started) / len(group))
                     except WholebodyError as error:
@@ -58,7 +66,9 @@ def _groups(
         yield group
 
 
-def _estimate(model: WholeBody, group: Sequence[tuple[Path, Image]], failed: list[str]) -> Iterator[Poses | None]:
+def _estimate(
+    model: WholeBody | Turned, group: Sequence[tuple[Path, Image]], failed: list[str]
+) -> Iterator[Poses | None]:
     """Poses of each picture, None where it failed: one that fails does not take the group with it."""
     try:
         yield from model.images([image for _, image in group])
@@ -69,12 +79,6 @@ def _estimate(model: WholeBody, group: Sequence[tuple[Path, Image]], failed: lis
             except WholebodyError as error:
                 failed.append(f"{file}: {error}")
                 yield None
-
-
-def _largest(poses: Poses, people: int | None) -> Poses:
-    if people is None or len(poses) <= people:
-        return poses
-    return poses[np.sort(box_areas(poses.boxes).argsort(kind="stable")[::-1][:people])]
 
 
 def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job) -> list[Path]:
@@ -90,5 +94,5 @@ def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job
     for name in dict.fromkeys(names):
         if (write := KINDS[name].picture) is not None:
             written.append(place_of(place, name, names))
-            write(written[-1], poses, Source(file.name, size))
+            write(written[-1], poses, Source(file.name, size, job.comfy_threshold))
     return written

@@ -15,6 +15,7 @@ from pathlib import Path
 from wholebody.errors import WholebodyError
 from wholebody.files import make_folder
 from wholebody.formats.kinds import KINDS
+from wholebody.predict.arrange import Character
 from wholebody.predict.clip import Clip
 from wholebody.predict.job import Done, Job
 from wholebody.predict.names import find, result_names
@@ -43,15 +44,20 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
     if output is not None:
         make_folder(output)
     places = result_names([*pictures, *videos], output)
+    if pictures and job.choice.keep:
+        raise WholebodyError("ids are of videos: nobody in a picture has one. Leave --id out.")
     opened = model()
+    character = None
+    if job.align_to is not None:
+        character = Character.read(*job.align_to, opened, job.choice.people)
     done: list[Done] = []
     failed: list[str] = []
     notes: list[str] = []
     try:
-        done += done_pictures(opened, pictures, places, job, failed)
+        done += done_pictures(opened, pictures, places, job, character, failed)
         for file in videos:
             try:
-                done.append(Clip(opened, file, places[file], job, notes).run())
+                done.append(Clip(opened, file, places[file], job, character, notes).run())
             except WholebodyError as error:
                 failed.append(str(error))
             except Exception as error:  # a mistake of ours: the other videos are done all the same
