@@ -59,10 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         command = COMMANDS[name]
-        # A recipe decides which options there are.
-        status = (
-            command(rest) if command in (train, distill) else tyro.cli(command, prog=f"wholebody {name}", args=rest)
-        )
+        if command in (train, distill):  # a recipe decides which options there are
+            status = command(rest)
+        else:
+            status = tyro.cli(command, prog=f"wholebody {name}", args=rest, config=(tyro.conf.OmitArgPrefixes,))
     except WholebodyError as error:
         print(f"wholebody: {error}", file=sys.stderr)
         status = 1
