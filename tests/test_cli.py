@@ -1,11 +1,11 @@
-from dataclasses import fields
-
 """The command line from outside: what it writes, what it says, and how it exits."""
 
 import errno
+import inspect
 import json
 import subprocess
 import sys
+from dataclasses import fields
 
 import cv2
 import numpy as np
