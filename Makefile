@@ -1,7 +1,9 @@
 # Everything from a fresh clone, with nothing but Python >= 3.11 and make:
 #
 #   make demo    set up, then find the people of a sample photo
-#   make test    set up what the tests need, then run them
+#   make test    set up what the tests need, then run them, but for the slow ones
+#   make test-slow   the slow ones: kills, several processes, the longest golden numbers (CI runs both)
+#   make coverage    all tests, and the lines that none of them runs
 #   make lint    ruff and mypy
 #   make page    with npm: test the sources of the page in the browser and build it anew
 
@@ -9,13 +11,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint page clean
+.PHONY: demo test test-slow coverage lint page clean
 
 demo: $(VENV)/user
 	$(BIN)/wholebody predict examples/parkour.jpg --output out
 
 test: $(VENV)/developer
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
+	@echo "The slow tests were left out: make test-slow runs them."
+
+test-slow: $(VENV)/developer
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow
+
+coverage: $(VENV)/developer
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov
 
 lint: $(VENV)/developer
 	$(BIN)/ruff check .

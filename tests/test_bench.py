@@ -146,6 +146,7 @@ def test_networks_made_here_take_part_fused_too(rtmlib, files, tmp_path, monkeyp
     assert "random weights" in report.networks["pose"]
 
 
+@pytest.mark.slow
 def test_cold_starts(rtmlib, files):
     report = bench_image(*files, people=(1,), threads=(1,), rounds=1, starts=1)
     assert [name.split("(")[0] for name in report.starts] == [

@@ -142,6 +142,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_killed_it_leaves_nothing_half_done_and_no_process(tmp_path):
     folder = pictures(tmp_path / "in")
     script = tmp_path / "script.py"

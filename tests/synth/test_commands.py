@@ -33,6 +33,7 @@ def body(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_set_is_made_and_looked_at(run, body, tmp_path):
     out, preview = tmp_path / "set", tmp_path / "sheet.png"
     words = ("synth", out, "--size", "64x64", "--seed", 3, "--workers", 1, "--body", body)

@@ -73,6 +73,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
     assert (broken / "00000.tar").stat().st_mtime_ns == first
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_byte(tmp_path):
     write_shards(tmp_path / "one", count=8, seed=2, people=Toys(64), per_shard=5)
     write_shards(tmp_path / "two", count=8, seed=2, people=Toys(64), per_shard=5, workers=1)
@@ -80,6 +81,7 @@ def test_workers_do_not_change_a_byte(tmp_path):
     assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "three")
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on(tmp_path):
     """kill -9 in the middle, again and again: at the end every picture is there once, with the bytes of a whole run."""
     code = (

@@ -229,6 +229,7 @@ def test_bad_labels_are_one_line(tmp_path, labels, content):
 # The run
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkeypatch):
     recipe = replace(TINY, labels=(labels,))
     torch.set_num_threads(1)

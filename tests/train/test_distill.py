@@ -63,6 +63,7 @@ def build(run, mode, epochs):
     return lesson, named, teacher
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "mode"), cases())
 def test_a_distillers_step_golden(golden, run, mode):
     facts, arrays = golden
@@ -249,6 +250,7 @@ def test_stage_two_keeps_the_backbone_unless_faithful(faithful):
     assert lesson.network.head is not trained.head
 
 
+@pytest.mark.slow
 def test_a_warm_start_explains_the_maps_of_every_stride():
     torch.manual_seed(2)
     teacher, student = building.build(THUNDER), rtmpose("t", SIZE)

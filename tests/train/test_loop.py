@@ -62,6 +62,7 @@ def test_a_run_leaves_weights_recipe_figures_and_a_picture(config, tmp_path):
     assert all(torch.equal(stored[name], value) for name, value in network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_two_scale_run_learns_heat_maps_with_its_own_head(config, tmp_path):
     loop.fit(replace(config, network="thunder-fine", heatmap=1.0, steps=2), tmp_path)
     assert all(np.isfinite(row["heatmap"]) for row in rows(tmp_path))
@@ -88,6 +89,7 @@ def test_pseudo_labels_of_a_mirrored_head_are_dropped(tmp_path, mirrored):
     assert (person.visible[5:17] > 0).all()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_unbroken(config, tmp_path, monkeypatch):
     whole = loop.fit(config, tmp_path / "whole")
     save, calls = loop.save_state, []
@@ -135,6 +137,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_run_killed_anywhere_ends_as_an_unbroken_one(shards, tmp_path, workers):
     """SIGKILL in the middle of a step or of a save, twice."""

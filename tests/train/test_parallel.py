@@ -54,6 +54,7 @@ def run(config, out: Path, processes: int) -> list[dict]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1])
 def test_two_processes_follow_the_curve_of_one(config, tmp_path, stage):
     if stage:
@@ -72,6 +73,7 @@ def test_two_processes_follow_the_curve_of_one(config, tmp_path, stage):
             torch.testing.assert_close(both[name], value, rtol=1e-2, atol=3e-3, msg=lambda text, n=name: f"{n}: {text}")
 
 
+@pytest.mark.slow
 def test_two_processes_run_both_stages(config, tmp_path):
     """Stage 2 of both begins with what stage 1 has left, and one of them exports."""
     torch.manual_seed(0)

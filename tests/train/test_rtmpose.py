@@ -20,6 +20,7 @@ def pixels(h, w, salt):
     return torch.from_numpy((rgb - np.float32(MEAN)) / np.float32(STD)).permute(0, 3, 1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "input_size"), NETWORKS)
 def test_names_shapes_and_counts_are_the_released_ones(oracle, size, input_size):
     official = json.loads((oracle / "01_rtmpose_state_dicts.json").read_text())["models"][name(size, input_size)]

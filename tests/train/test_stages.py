@@ -45,6 +45,7 @@ def two(folder):
     return TwoStages(first, second_stage(first, 0.4))
 
 
+@pytest.mark.slow
 def test_stage_one_then_two_then_export(two, tmp_path):
     result = stages.distil(two, tmp_path)
     one, both = (load_file(tmp_path / each / "model.safetensors") for each in ("stage1", "stage2"))
@@ -65,6 +66,7 @@ def test_stage_two_alone_needs_stage_one(two, tmp_path):
         stages.distil(two, tmp_path, stages=(2,))
 
 
+@pytest.mark.slow
 def test_recipes_from_the_command_line(two, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(recipes, "DISTILLATIONS", {"tiny": lambda: two})
     words = ["distill", "tiny", "--out", str(tmp_path / "out"), "--stages", "1", "--first.steps", "2"]

@@ -35,6 +35,7 @@ def test_names_shapes_and_order_are_the_released_ones(released, size):
     assert {name: tuple(value.shape) for name, value in state.items()} == released[size]["shapes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", RELEASED)
 @torch.inference_mode()
 def test_forward_golden(oracle, released, size):
