@@ -276,3 +276,13 @@ def test_views_and_thin_pictures_are_fine():
     wide = np.zeros((240, 320, 3), np.uint8)
     for image in (wide[:, ::2], wide[::-1, :160], np.zeros((1, 1, 3), np.uint8), wide[..., ::-1]):
         assert skeleton(image, person()).shape == openpose(image, person()).shape == image.shape
+
+
+def test_a_map_of_another_size_has_sticks_of_the_same_width():
+    poses = person()
+    drawn = openpose(black(), poses, size=(320, 480))
+    np.testing.assert_array_equal(drawn, openpose(black(480, 320), poses.scaled(2)))
+    assert openpose(black(), poses, size=(500, 100)).shape == (100, 500, 3)
+    for canvas in (np.zeros((10, 10)), np.zeros((10, 10, 4), np.uint8), np.zeros((10, 10, 3))):
+        with pytest.raises(ValueError, match="canvas"):
+            openpose(canvas, poses)

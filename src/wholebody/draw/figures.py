@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image
+from wholebody.draw.canvas import Sizing
 from wholebody.poses import Poses
 from wholebody.schema import HAND_EDGES, OPENPOSE, OPENPOSE_25, OPENPOSE_COLORS, Schema
 
@@ -71,6 +72,7 @@ def openpose(
     feet: bool = False,
     stick_scale: Literal["official", "xinsir"] = "official",
     threshold: float = 0.3,
+    size: tuple[int, int] | None = None,
 ) -> Image:
     """The OpenPose map of the people, drawn as the official DWPose annotator draws it.
 
@@ -90,13 +92,21 @@ def openpose(
         stick_scale: "xinsir" widens the body's sticks, not the dots, as the xinsir SDXL ControlNets expect: 2x from
             500 pixels of the longer side on, 3x from 1000, one more for each further 1000, at most 7x.
         threshold: the score a point must have to be drawn.
+        size: (width, height) of the map, where it is not the canvas's: canvas and points are scaled and padded first
+            (`Sizing` has the other ways), and sticks keep their width.
 
     Returns:
         (H, W, 3) uint8 BGR, a new array.
 
     Raises:
-        ValueError: the schema cannot become OPENPOSE, or `feet` is asked of a schema without feet.
+        ValueError: the canvas is not (H, W, 3) uint8, the schema cannot become OPENPOSE, or `feet` is asked of a schema
+            without feet.
     """
+    if canvas.ndim != 3 or canvas.shape[2] != 3 or canvas.dtype != np.uint8:
+        raise ValueError(f"the canvas is {canvas.shape} of {canvas.dtype}, not (height, width, 3) of uint8")
+    if size is not None:
+        placed = Sizing(size=size).canvas((canvas.shape[1], canvas.shape[0]))
+        canvas, poses = placed.image(canvas), placed.poses(poses)
     drawn = np.array(canvas, order="C")
     height, width = drawn.shape[:2]
     people = poses.to(OPENPOSE)
