@@ -154,7 +154,7 @@ def train(out: Path, sets: Sequence[str], steps: int, lr: float, seed: int) -> N
         with torch.no_grad():
             for kept, now in zip(ema.parameters(), head.parameters(), strict=True):
                 kept.lerp_(now, momentum)
-        losses.append(float(loss))
+        losses.append(loss.item())
         if (step + 1) % 20 == 0 or step + 1 == steps:
             with (out / "figures.csv").open("a") as file:
                 file.write(f"{step + 1},{np.mean(losses):.6f},{rate:.2e}\n")
