@@ -301,3 +301,18 @@ def test_numbers_that_make_no_sense_are_one_line(tmp_path, capsys, options, mess
     errors = capsys.readouterr().err.strip()
     assert end.value.code == 1 and len(errors.splitlines()) == 1 and message in errors
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "common"), [(("train", "teacher"), "--optim.lr"), (("distill", "student-t"), "--first.optim.lr")]
+)
+def test_help_of_a_recipe_shows_what_people_change(words, common, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--help"])
+    shown = capsys.readouterr().out
+    options = [line.split()[0] for line in shown.splitlines() if line.startswith("--")]
+    assert ended.value.code == 0 and common in options and len(options) <= 20 and "--help-all" in shown
+    with pytest.raises(SystemExit):
+        cli.main([*words, "--help-all"])
+    every = capsys.readouterr().out
+    assert all(option in every for option in options)

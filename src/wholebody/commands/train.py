@@ -121,8 +121,64 @@ def _recipe(command: str, words: Sequence[str], recipes: Mapping[str, object]) -
     return words[0], list(words[1:])
 
 
+# What people change. The rest is shown by --help-all.
+_RUN = ("out", "data", "validate_on")
+_COMMON = {
+    "train": (
+        *("network", "init", "input_size", "epochs", "steps", "batch", "accumulate", "seed", "precision", "workers"),
+        *("optim.lr", "optim.warmup", "optim.backbone", "augment.close_up", "augment.rotation"),
+        *("distill.teachers", "checkpoint_minutes"),
+    ),
+    "distill": (
+        *("stages", "first.init", "first.batch", "first.epochs", "first.steps", "first.precision", "first.workers"),
+        *("first.optim.lr", "first.distill.teachers", "first.distill.alpha", "first.distill.beta"),
+        *("second.batch", "second.epochs", "second.steps", "second.optim.lr", "second.distill.gamma"),
+    ),
+}
+
+
+def _common_help(command: str, name: str, recipe: Any, text: str) -> None:
+    """Print the options that people change, with what the recipe has there."""
+    from docstring_parser import parse
+    from rich.table import Table
+
+    from wholebody.console import stdout_console
+
+    said = {
+        "out": "Folder for weights, state and figures (required).",
+        "data": "Data instead of the recipe's: KIND:PATH[:IMAGES][=SHARE], several for a mixture.",
+        "validate_on": "People to evaluate on, written in the same way.",
+        "stages": "Which stages to run.",
+    }
+    table = Table("option", "recipe", "", box=None, pad_edge=False)
+    for option in (*_RUN, *_COMMON[command]):
+        value, about = (1, 2) if option == "stages" else "", said.get(option, "")
+        if not about:
+            holder = recipe
+            *path, last = option.split(".")
+            for step in path:
+                holder = getattr(holder, step)
+            if holder is None:  # a run without a teacher
+                continue
+            value = getattr(holder, last)
+            words = {each.arg_name: each.description or "" for each in parse(type(holder).__doc__ or "").params}
+            about = " ".join(words.get(last, "").split())
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        table.add_row(f"--{option.replace('_', '-')}", shown, about)
+    console = stdout_console()
+    console.print(
+        f"usage: wholebody {command} {name} --out FOLDER [OPTIONS]\n\n{inspect.cleandoc(text)}\n", markup=False
+    )
+    console.print(table, markup=False)
+    console.print(f"\nwholebody {command} {name} --help-all shows every option.", markup=False)
+
+
 def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text: str) -> Any:
     """A recipe with single fields overridden: `out`, `recipe` and, of a distillation, `stages`."""
+    if "--help" in words or "-h" in words:
+        _common_help(command, name, recipe, text)
+        raise SystemExit(0)
+    words = ["--help" if word == "--help-all" else word for word in words]
     from dataclasses import make_dataclass, replace
 
     from wholebody.train.config import TwoStages, parse_source
