@@ -8,20 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wholebody.networks.layers import Block, Conv, SpatialPyramid
+
 # Per stage: channels and blocks at depth and width 1, and whether blocks add their input. The last stage pools instead.
 _STAGES = ((128, 3, True), (256, 6, True), (512, 6, True), (1024, 3, False))
-
-
-class _Conv(nn.Module):
-    """Convolution, batch norm, SiLU."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(outputs)  # eps 1e-5 and momentum 0.1: RTMPose does not use RTMDet's 1e-3 and 0.03
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.silu(self.bn(self.conv(x)))
 
 
 class _Separable(nn.Module):
@@ -29,24 +19,12 @@ class _Separable(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.depthwise_conv = _Conv(channels, channels, 5, groups=channels)
-        self.pointwise_conv = _Conv(channels, channels, 1)
+        self.depthwise_conv = Conv(channels, channels, 5, groups=channels)
+        self.pointwise_conv = Conv(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.pointwise_conv(self.depthwise_conv(x))
         return out
-
-
-class _Block(nn.Module):
-    def __init__(self, channels: int, add: bool) -> None:
-        super().__init__()
-        self.conv1 = _Conv(channels, channels, 3)
-        self.conv2 = _Separable(channels)
-        self.add = add
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(self.conv1(x))
-        return x + out if self.add else out
 
 
 class _ChannelAttention(nn.Module):
@@ -64,31 +42,15 @@ class _CSPLayer(nn.Module):
     def __init__(self, channels: int, blocks: int, add: bool) -> None:
         super().__init__()
         half = channels // 2
-        self.main_conv = _Conv(channels, half, 1)
-        self.short_conv = _Conv(channels, half, 1)
-        self.final_conv = _Conv(2 * half, channels, 1)
-        self.blocks = nn.Sequential(*(_Block(half, add) for _ in range(blocks)))
+        self.main_conv = Conv(channels, half, 1)
+        self.short_conv = Conv(channels, half, 1)
+        self.final_conv = Conv(2 * half, channels, 1)
+        self.blocks = nn.Sequential(*(Block(Conv(half, half, 3), _Separable(half), add) for _ in range(blocks)))
         self.attention = _ChannelAttention(2 * half)
 
     def forward(self, x: Tensor) -> Tensor:
         both = torch.cat((self.blocks(self.main_conv(x)), self.short_conv(x)), dim=1)
         out: Tensor = self.final_conv(self.attention(both))
-        return out
-
-
-class _SpatialPyramid(nn.Module):
-    """The map beside its maxima over 5x5, 9x9 and 13x13 windows."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = _Conv(channels, channels // 2, 1)
-        self.conv2 = _Conv(channels // 2 * 4, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        maps = [self.conv1(x)]
-        for _ in range(3):  # pooling again by 5 gives the windows of 9 and 13 for less work
-            maps.append(F.max_pool2d(maps[-1], 5, stride=1, padding=2))
-        out: Tensor = self.conv2(torch.cat(maps, dim=1))
         return out
 
 
@@ -106,15 +68,15 @@ class CSPNeXt(nn.Module):
         super().__init__()
         stem = int(_STAGES[0][0] // 2 * width)
         self.stem = nn.Sequential(
-            _Conv(3, stem // 2, 3, stride=2), _Conv(stem // 2, stem // 2, 3), _Conv(stem // 2, stem, 3)
+            Conv(3, stem // 2, 3, stride=2), Conv(stem // 2, stem // 2, 3), Conv(stem // 2, stem, 3)
         )
         inputs = stem
         stages = []
         for channels, blocks, add in _STAGES:
             outputs = int(channels * width)
-            layers: list[nn.Module] = [_Conv(inputs, outputs, 3, stride=2)]
+            layers: list[nn.Module] = [Conv(inputs, outputs, 3, stride=2)]
             if channels == _STAGES[-1][0]:
-                layers.append(_SpatialPyramid(outputs))
+                layers.append(SpatialPyramid(outputs, Conv))
             layers.append(_CSPLayer(outputs, max(round(blocks * depth), 1), add))
             stages.append(nn.Sequential(*layers))
             inputs = outputs

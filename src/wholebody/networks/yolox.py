@@ -10,12 +10,14 @@ import math
 import os
 import pickle
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wholebody.errors import WholebodyError
+from wholebody.networks.layers import Block, Conv, SpatialPyramid
 from wholebody.networks.thunder import Thunder
 
 STRIDES = (8, 16, 32)
@@ -32,16 +34,8 @@ SIZES: Mapping[str, tuple[float, float, bool]] = {
 }
 
 
-class _Conv(nn.Module):
-    """Convolution, batch norm, SiLU."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.silu(self.bn(self.conv(x)))
+# Its batch norms are not torch's usual ones.
+_conv = partial(Conv, eps=1e-3, momentum=0.03)
 
 
 class _Separable(nn.Module):
@@ -49,8 +43,8 @@ class _Separable(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.dconv = _Conv(inputs, inputs, 3, stride, groups=inputs)
-        self.pconv = _Conv(inputs, outputs, 1)
+        self.dconv = _conv(inputs, inputs, 3, stride, groups=inputs)
+        self.pconv = _conv(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.pconv(self.dconv(x))
@@ -58,7 +52,7 @@ class _Separable(nn.Module):
 
 
 def _conv3(inputs: int, outputs: int, separable: bool, stride: int = 1) -> nn.Module:
-    return _Separable(inputs, outputs, stride) if separable else _Conv(inputs, outputs, 3, stride)
+    return _Separable(inputs, outputs, stride) if separable else _conv(inputs, outputs, 3, stride)
 
 
 class _Focus(nn.Module):
@@ -66,24 +60,12 @@ class _Focus(nn.Module):
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.conv = _Conv(12, outputs, 3)
+        self.conv = _conv(12, outputs, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         squares = [x[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
         out: Tensor = self.conv(torch.cat(squares, dim=1))
         return out
-
-
-class _Block(nn.Module):
-    def __init__(self, channels: int, add: bool, separable: bool) -> None:
-        super().__init__()
-        self.conv1 = _Conv(channels, channels, 1)
-        self.conv2 = _conv3(channels, channels, separable)
-        self.add = add
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(self.conv1(x))
-        return x + out if self.add else out
 
 
 class _CSPLayer(nn.Module):
@@ -92,29 +74,15 @@ class _CSPLayer(nn.Module):
     def __init__(self, inputs: int, outputs: int, blocks: int, add: bool, separable: bool) -> None:
         super().__init__()
         half = outputs // 2
-        self.conv1 = _Conv(inputs, half, 1)
-        self.conv2 = _Conv(inputs, half, 1)
-        self.conv3 = _Conv(2 * half, outputs, 1)
-        self.m = nn.Sequential(*(_Block(half, add, separable) for _ in range(blocks)))
+        self.conv1 = _conv(inputs, half, 1)
+        self.conv2 = _conv(inputs, half, 1)
+        self.conv3 = _conv(2 * half, outputs, 1)
+        self.m = nn.Sequential(
+            *(Block(_conv(half, half, 1), _conv3(half, half, separable), add) for _ in range(blocks))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv3(torch.cat((self.m(self.conv1(x)), self.conv2(x)), dim=1))
-        return out
-
-
-class _SpatialPyramid(nn.Module):
-    """The map beside its maxima over 5x5, 9x9 and 13x13 windows."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = _Conv(channels, channels // 2, 1)
-        self.conv2 = _Conv(channels // 2 * 4, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        maps = [self.conv1(x)]
-        for _ in range(3):  # pooling again by 5 gives the windows of 9 and 13 for less work
-            maps.append(F.max_pool2d(maps[-1], 5, stride=1, padding=2))
-        out: Tensor = self.conv2(torch.cat(maps, dim=1))
         return out
 
 
@@ -135,7 +103,7 @@ class CSPDarknet(nn.Module):
         self.dark4 = nn.Sequential(*stage(4 * base, 3 * blocks))
         self.dark5 = nn.Sequential(
             _conv3(8 * base, 16 * base, separable, stride=2),
-            _SpatialPyramid(16 * base),
+            SpatialPyramid(16 * base, _conv),
             _CSPLayer(16 * base, 16 * base, blocks, False, separable),
         )
 
@@ -160,7 +128,7 @@ class ThunderTrunk(nn.Module):
         self.stem = encoder.stem
         self.blocks = encoder.blocks[: max(self.READ) + 1]
         outputs = (int(channels * width) for channels in (256, 512, 1024))
-        self.laterals = nn.ModuleList(_Conv(c, out, 1) for c, out in zip(self.READ.values(), outputs, strict=True))
+        self.laterals = nn.ModuleList(_conv(c, out, 1) for c, out in zip(self.READ.values(), outputs, strict=True))
 
     def start_from(self, encoder: Thunder) -> None:
         """Copy the encoder's weights."""
@@ -191,9 +159,9 @@ class _Pyramid(nn.Module):
             return _CSPLayer(inputs, outputs, blocks, False, separable)
 
         self.backbone = backbone
-        self.lateral_conv0 = _Conv(c5, c4, 1)
+        self.lateral_conv0 = _conv(c5, c4, 1)
         self.C3_p4 = mix(2 * c4, c4)
-        self.reduce_conv1 = _Conv(c4, c3, 1)
+        self.reduce_conv1 = _conv(c4, c3, 1)
         self.C3_p3 = mix(2 * c3, c3)
         self.bu_conv2 = _conv3(c3, c3, separable, stride=2)
         self.C3_n3 = mix(2 * c3, c4)
@@ -230,7 +198,7 @@ class _Head(nn.Module):
         self.cls_preds = nn.ModuleList(nn.Conv2d(hidden, classes, 1) for _ in levels)
         self.reg_preds = nn.ModuleList(nn.Conv2d(hidden, 4, 1) for _ in levels)
         self.obj_preds = nn.ModuleList(nn.Conv2d(hidden, 1, 1) for _ in levels)
-        self.stems = nn.ModuleList(_Conv(int(channels * width), hidden, 1) for channels in (256, 512, 1024))
+        self.stems = nn.ModuleList(_conv(int(channels * width), hidden, 1) for channels in (256, 512, 1024))
         # Nearly every anchor is background: starting at a probability of 0.01 keeps the first steps calm.
         for conv in (*self.cls_preds, *self.obj_preds):
             assert isinstance(conv, nn.Conv2d) and conv.bias is not None
