@@ -49,7 +49,7 @@ class Estimator(Protocol):
     ) -> list[Poses]: ...
 
 
-class Detector(Protocol):
+class PersonFinder(Protocol):
     """Boxes (N, 4) and scores (N,) of the people of a picture; `detect.YOLOX` is one."""
 
     def __call__(self, image: Image) -> tuple[Floats, Floats]: ...
@@ -127,7 +127,7 @@ def predict(
     estimator: Estimator,
     labels: Labels,
     images: str | Path,
-    boxes: Boxes | Detector,
+    boxes: Boxes | PersonFinder,
     journal: Path,
     about: Mapping[str, object],
     advance: Callable[[], None] = lambda: None,
@@ -175,7 +175,7 @@ def _group(
     estimator: Estimator,
     labels: Labels,
     folder: str | Path,
-    boxes: Boxes | Detector,
+    boxes: Boxes | PersonFinder,
     numbers: Sequence[int],
     done: Measured,
 ) -> list[tuple[int, Poses]]:
@@ -302,7 +302,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
         "flip": options.flip,
         "precision": estimator.session.precision,
     }
-    boxes: Boxes | Detector
+    boxes: Boxes | PersonFinder
     match options.boxes:
         case "gt":
             boxes = labelled_boxes(labels)
