@@ -73,9 +73,15 @@ class Schema:
     def __repr__(self) -> str:
         return f"Schema({self.name!r}, {len(self)} keypoints)"
 
+    def __deepcopy__(self, memo: dict[int, object]) -> "Schema":
+        return self
+
     def __reduce__(self) -> str | tuple[object, ...]:
-        # Schemas are constants compared by identity: a worker process must get the same object back.
-        return (schema_named, (self.name,))
+        # Schemas are constants compared by identity: a worker process must get the same object back. One of somebody's
+        # own is not there, and goes by its content.
+        if any(schema is self for schema in SCHEMAS[:_OWN]):
+            return (schema_named, (self.name,))
+        return (Schema, (self.name, self.names, self.flip, self.sigmas, dict(self.parts), self.edges))
 
 
 _BLUE, _GREEN, _ORANGE, _PINK, _SKY, _RED = (
@@ -284,7 +290,11 @@ def _openpose(name: str, body: tuple[str, ...], limbs: tuple[tuple[int, int], ..
 
 OPENPOSE = _openpose("openpose", _OPENPOSE_18, _LIMBS_18)
 OPENPOSE_25 = _openpose("openpose_25", _OPENPOSE_25, _LIMBS_25)
-SCHEMAS = (COCO_WHOLEBODY, COCO_BODY, OPENPOSE, OPENPOSE_25, HALPE_26, HAND_21, FACE_106)
+# What a name in a file or a recipe stands for. Append your own: `SCHEMAS.append(Schema("horse", ...))`.
+SCHEMAS = [COCO_WHOLEBODY, COCO_BODY, OPENPOSE, OPENPOSE_25, HALPE_26, HAND_21, FACE_106]
+_OWN = len(SCHEMAS)
+# Of networks whose files say nothing but a number of keypoints.
+_BY_NUMBER = {len(schema): schema for schema in (COCO_WHOLEBODY, COCO_BODY, HALPE_26, HAND_21, FACE_106)}
 
 
 def schema_named(name: str) -> Schema:
@@ -293,6 +303,11 @@ def schema_named(name: str) -> Schema:
         if schema.name == name:
             return schema
     raise ValueError(f"no schema {name!r}; known: {', '.join(schema.name for schema in SCHEMAS)}")
+
+
+def schema_with(keypoints: int) -> Schema | None:
+    """The schema that networks of so many keypoints have, where nothing else tells; None if it is not known."""
+    return _BY_NUMBER.get(keypoints)
 
 
 @cache

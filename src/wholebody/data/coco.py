@@ -5,7 +5,7 @@
 | read_labels  | COCO-WholeBody v1.0 (train, val); COCO with 17 points; all 133 points in `keypoints`;           |
 |              | Halpe-136; any other COCO-keypoints JSON, by its own keypoint names or with a mapping table    |
 | read_ubody   | UBody: a COCO-WholeBody file for each of 15 scenes, pictures cut from videos (see frames.py)   |
-| write_labels | COCO-WholeBody v1.0                                                                            |
+| write_labels | COCO-WholeBody v1.0; of another schema all points in `keypoints`, named in the category         |
 
 A file is decoded row by row, so that the gigabyte of COCO-WholeBody's training set becomes arrays without ever standing
 in memory as lists of numbers.
@@ -32,7 +32,7 @@ from wholebody.data.names import names_of, rows_of
 from wholebody.data.stream import Layout, Stream, first_line
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.schema import COCO_WHOLEBODY
+from wholebody.schema import COCO_WHOLEBODY, Schema
 
 
 def read_labels(
@@ -42,6 +42,7 @@ def read_labels(
     strict: bool = True,
     keep: Callable[[Mapping[str, Any]], bool] = lambda image: True,
     progress: Callable[[int], None] = lambda done: None,
+    schema: Schema = COCO_WHOLEBODY,
 ) -> Labels:
     """The people of one annotation file.
 
@@ -54,6 +55,8 @@ def read_labels(
         strict: refuse a file with a row that cannot be read; otherwise such rows are left out and kept in `dropped`.
         keep: which of the image records to use; people in others are not read.
         progress: called with the number of bytes read so far.
+        schema: of the result. For another one than COCO_WHOLEBODY, `keypoints` has its points: in the order of the
+            category's names if the file has them, else in its own.
 
     Raises:
         WholebodyError: not JSON, not that layout, or, if strict, a row that cannot be read.
@@ -81,21 +84,33 @@ def read_labels(
         raise WholebodyError(f"{path}: not valid JSON ({first_line(error)}). Copy or download it again.") from None
 
     names = names_of(categories)
-    order = rows_of(path, rows.points([*KNOWN, len(names), len(mapping or ())]), names, mapping)
-    labels = _assemble(rows, images, _person_categories(categories), order)
+    if schema is COCO_WHOLEBODY:
+        order = rows_of(path, rows.points([*KNOWN, len(names), len(mapping or ())]), names, mapping)
+    else:
+        order = _own_order(path, names, schema)
+    labels = _assemble(rows, images, _person_categories(categories), order, schema)
     if strict and labels.dropped:
         more = f"{len(labels.dropped) - 1} more: " if len(labels.dropped) > 1 else ""
         raise WholebodyError(f"{path}: {labels.dropped[0]}. {more}`wholebody data check` lists all problems.")
     return labels
 
 
+def _own_order(path: Path, names: Sequence[str], schema: Schema) -> Ints:
+    """The row of each of the file's points in a schema that is not ours."""
+    if names and set(names) != set(schema.names):
+        other = sorted(set(names) ^ set(schema.names))[0]
+        raise WholebodyError(f"{path}: its keypoints are not those of {schema.name}: {other}. Name another schema.")
+    return np.array([schema.names.index(name) for name in names or schema.names])
+
+
 def write_labels(path: PathLike, labels: Labels) -> None:
-    """Write people and pictures as COCO-WholeBody v1.0; `read_labels` gives the same arrays.
+    """Write people and pictures as COCO-WholeBody v1.0; `read_labels` with their schema gives the same arrays.
 
     Raises:
         WholebodyError: the file cannot be written.
     """
-    body = list(COCO_WHOLEBODY.names[:17])
+    names = labels.schema.names
+    body = list(names[:17] if labels.schema is COCO_WHOLEBODY else names)
     category = {"supercategory": "person", "id": 1, "name": "person", "keypoints": body}
     with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         pictures = ({"id": number, **picture._asdict()} for number, picture in labels.images.items())
@@ -243,9 +258,11 @@ def _flag(row: Mapping[str, Any], name: str) -> int:
     return int(value)
 
 
-def _assemble(rows: _Rows, images: _Images, categories: Mapping[int, bool], order: Ints) -> Labels:
+def _assemble(
+    rows: _Rows, images: _Images, categories: Mapping[int, bool], order: Ints, schema: Schema = COCO_WHOLEBODY
+) -> Labels:
     """The people that can be read as arrays, and why the others cannot."""
-    m, k = len(rows.ids), len(COCO_WHOLEBODY)
+    m, k = len(rows.ids), len(schema)
     keypoints, visible = np.zeros((m, k, 2)), np.zeros((m, k), dtype=np.float32)
     good = np.ones(m, dtype=bool)
     problems = [*images.problems, *rows.problems]
@@ -254,14 +271,15 @@ def _assemble(rows: _Rows, images: _Images, categories: Mapping[int, bool], orde
         good[n] = False
         problems.append(Problem(f"annotation {rows.ids[n]}", name, what))
 
-    orders = {name: np.arange(k)[COCO_WHOLEBODY.parts[part]] for name, part in POINT_FIELDS.items()}
-    orders["keypoints"] = order
+    orders = {"keypoints": order}
+    if schema is COCO_WHOLEBODY:
+        orders = {name: np.arange(k)[schema.parts[part]] for name, part in POINT_FIELDS.items()} | orders
     start = m
     while rows.blocks:  # from the last one on, each freed when done
         block = rows.blocks.pop()
         start -= len(block["keypoints"][1])
-        for name, (flat, counts) in block.items():
-            ours = orders[name]
+        for name, ours in orders.items():
+            flat, counts = block[name]
             numbers = np.array(counts, dtype=np.int64)
             full = numbers == 3 * len(ours)
             for n in np.flatnonzero(~full & (numbers > 0)):
@@ -288,7 +306,8 @@ def _assemble(rows: _Rows, images: _Images, categories: Mapping[int, bool], orde
     boxes = np.array(rows.boxes, dtype=np.float64).reshape(m, 4)
     boxes[:, 2:] += boxes[:, :2]
     said = np.array(rows.valid, dtype=np.uint8).reshape(m, 4)
-    seen = np.stack([(visible[:, COCO_WHOLEBODY.parts[part]] > 0).any(axis=1) for part in VALID_PARTS], axis=1)
+    parts = [schema.parts.get(part, slice(0, 0)) for part in VALID_PARTS]
+    seen = np.stack([(visible[:, rows] > 0).any(axis=1) for rows in parts], axis=1)
     labels = Labels(
         ids=ids,
         image_ids=image_ids,
@@ -300,12 +319,16 @@ def _assemble(rows: _Rows, images: _Images, categories: Mapping[int, bool], orde
         valid=np.where(said == _UNSAID, seen, said == 1),
         images=images.pictures,
         dropped=tuple(problems),
+        schema=schema,
     )
     return labels if good.all() else labels[good]
 
 
 def _as_rows(labels: Labels) -> Iterator[dict[str, Any]]:
     points = np.concatenate([labels.keypoints, labels.visible[..., None].astype(np.float64)], axis=2)
+    schema = labels.schema
+    whole = schema is COCO_WHOLEBODY
+    fields = {name: schema.parts[part] for name, part in POINT_FIELDS.items()} if whole else {"keypoints": slice(None)}
     for m in range(len(labels)):
         x0, y0, x1, y1 = labels.boxes[m].tolist()
         yield {
@@ -315,8 +338,8 @@ def _as_rows(labels: Labels) -> Iterator[dict[str, Any]]:
             "iscrowd": int(labels.iscrowd[m]),
             "bbox": [x0, y0, x1 - x0, y1 - y0],
             "area": float(labels.areas[m]),
-            "num_keypoints": int((labels.visible[m, :17] > 0).sum()),
-            **{name: points[m, COCO_WHOLEBODY.parts[part]].ravel().tolist() for name, part in POINT_FIELDS.items()},
+            "num_keypoints": int((labels.visible[m, fields["keypoints"]] > 0).sum()),
+            **{name: points[m, rows].ravel().tolist() for name, rows in fields.items()},
             **dict(zip(VALID_FIELDS, labels.valid[m].tolist(), strict=True)),
         }
 

@@ -1,4 +1,4 @@
-"""`Labels`: the labelled people of a set as arrays, in the order of COCO_WHOLEBODY."""
+"""`Labels`: the labelled people of a set as arrays, in the order of their schema, mostly COCO_WHOLEBODY."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Doubles, Ints, PathLike, Rows
-from wholebody.schema import COCO_WHOLEBODY
+from wholebody.schema import COCO_WHOLEBODY, Schema
 
 # JSON field -> part of the schema.
 POINT_FIELDS: Mapping[str, str] = MappingProxyType(
@@ -62,8 +62,8 @@ class Labels:
     Attributes:
         ids: (M,) int64 annotation ids.
         image_ids: (M,) int64, keys of `images`.
-        keypoints: (M, 133, 2) float64, pixels of the picture.
-        visible: (M, 133) float32 as in the file: 0 unlabelled, 1 occluded, 2 visible, or a confidence.
+        keypoints: (M, K, 2) float64, pixels of the picture.
+        visible: (M, K) float32 as in the file: 0 unlabelled, 1 occluded, 2 visible, or a confidence.
         boxes: (M, 4) float64 x0, y0, x1, y1.
         areas: (M,) float64 square pixels as in the file, else of the box.
         iscrowd: (M,) bool, a box around many.
@@ -71,6 +71,7 @@ class Labels:
             does not say, whether they have a labelled point.
         images: image id -> picture, also those without people.
         dropped: the rows of the file that could not be read.
+        schema: which K = 133 points they are, or another schema's.
 
     Raises:
         ValueError: shapes do not agree.
@@ -86,9 +87,10 @@ class Labels:
     valid: npt.NDArray[np.bool_]
     images: Mapping[int, Picture]
     dropped: tuple[Problem, ...] = field(default=())
+    schema: Schema = COCO_WHOLEBODY
 
     def __post_init__(self) -> None:
-        m, k = len(self.ids), len(COCO_WHOLEBODY)
+        m, k = len(self.ids), len(self.schema)
         shapes = ((m,), (m,), (m, k, 2), (m, k), (m, 4), (m,), (m,), (m, 4))
         for name, shape in zip(_ARRAYS, shapes, strict=True):
             if getattr(self, name).shape != shape:
@@ -102,9 +104,9 @@ class Labels:
         return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
 
     @staticmethod
-    def empty() -> "Labels":
+    def empty(schema: Schema = COCO_WHOLEBODY) -> "Labels":
         """Zero people in zero pictures."""
-        k = len(COCO_WHOLEBODY)
+        k = len(schema)
         numbers, points = np.zeros(0, np.int64), np.zeros((0, k), np.float32)
         nobody = np.zeros(0, bool)
         return Labels(
@@ -117,13 +119,21 @@ class Labels:
             iscrowd=nobody,
             valid=np.zeros((0, 4), bool),
             images={},
+            schema=schema,
         )
 
     @staticmethod
     def concatenate(parts: Sequence["Labels"]) -> "Labels":
-        """The people and pictures of several files, each numbered anew from 1."""
+        """The people and pictures of several files, each numbered anew from 1.
+
+        Raises:
+            ValueError: their schemas differ.
+        """
         if not parts:
             return Labels.empty()
+        schema = parts[0].schema
+        if any(part.schema is not schema for part in parts):
+            raise ValueError(f"labels of several schemas: {', '.join(sorted({part.schema.name for part in parts}))}")
         images: dict[int, Picture] = {}
         image_ids = []
         for part in parts:
@@ -134,7 +144,8 @@ class Labels:
         arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
         arrays["ids"] = np.arange(1, len(arrays["ids"]) + 1)
         arrays["image_ids"] = np.concatenate(image_ids)
-        return Labels(**arrays, images=images, dropped=sum((part.dropped for part in parts), ()))
+        dropped = sum((part.dropped for part in parts), ())
+        return Labels(**arrays, images=images, dropped=dropped, schema=schema)
 
 
 _ARRAYS = tuple(entry.name for entry in fields(Labels))[:8]

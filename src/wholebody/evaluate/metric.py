@@ -43,15 +43,15 @@ from wholebody.evaluate.report import (
     PCK_PART,
     PCK_PERSON,
     RECALLS,
-    ROWS,
     THRESHOLDS,
     Figure,
     Report,
     Settings,
+    rows_of,
 )
 from wholebody.geometry import box_areas
 from wholebody.poses import Poses
-from wholebody.schema import COCO_WHOLEBODY
+from wholebody.schema import COCO_WHOLEBODY, Schema
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,8 @@ class Ranking:
         images: (D,) int64 ids.
         rows: (D,) which of the image's poses.
         scores: (D,) what ranks them.
-        keypoints: (D, 133, 2). keypoint_scores: (D, 133).
+        keypoints: (D, K, 2). keypoint_scores: (D, K).
+        schema: the K keypoints.
     """
 
     images: Ints
@@ -70,13 +71,14 @@ class Ranking:
     scores: Doubles
     keypoints: Floats
     keypoint_scores: Floats
+    schema: Schema = COCO_WHOLEBODY
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, rows: npt.NDArray[Any]) -> "Ranking":
-        parts = (self.images, self.rows, self.scores, self.keypoints, self.keypoint_scores)
-        return Ranking(*(part[rows] for part in parts))
+        keypoints, keypoint_scores = self.keypoints[rows], self.keypoint_scores[rows]
+        return Ranking(self.images[rows], self.rows[rows], self.scores[rows], keypoints, keypoint_scores, self.schema)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ class People:
     Attributes:
         rows: (M,) which of the image's poses is theirs, -1 if none was left.
         oks: part -> (M,) OKS, 0 if they were missed, NaN where the part has no label and in a crowd's region.
-        errors: (M, 133) distance in image pixels, infinite if they were missed, NaN where there is no label.
+        errors: (M, K) distance in image pixels, infinite if they were missed, NaN where there is no label.
     """
 
     rows: Ints
@@ -105,57 +107,68 @@ def evaluate(
     """All figures of all parts.
 
     Args:
-        labels: the people of the set, and all its pictures: what is found in one without people is wrong.
+        labels: the people of the set, and all its pictures: what is found in one without people is wrong. Their
+            schema is that of the figures.
         predictions: image id -> what was found there; images may be missing.
         settings: Settings() if None.
         resamples: for the intervals, which are NaN with 0.
         seed: of the resampling.
 
     Raises:
-        WholebodyError: a prediction is not finite, or belongs to an image that the labels lack.
+        WholebodyError: a prediction is not finite, or belongs to an image that the labels lack; or their schema has no
+            sigmas.
+        ValueError: predictions are of another schema.
     """
     settings = settings or Settings()
-    ranking = rank(predictions, settings)
+    ranking = rank(predictions, settings, labels.schema)
     data = _Data.of(labels, ranking, settings)
     draws = drawn_people(len(data.images), resamples, seed)
     people = _people(data)
 
     figures: dict[str, dict[str, Figure]] = {}
     spreads: dict[str, dict[str, Doubles]] = {}
-    for number, (part, rows) in enumerate(ROWS.items()):
+    judged = rows_of(labels.schema)
+    for number, (part, rows) in enumerate(judged.items()):
         values, spread = _precision_and_recall(data, number, rows, draws)
         for name, (total, count) in _sums(data, people, part, rows).items():
             values[name], spread[name] = _mean(total, count, data, draws)
         figures[part], spreads[part] = {name: figure(values[name], spread[name]) for name in FIGURES}, spread
-    left, right = (figures[side] for side in ("left_hand", "right_hand"))
-    hands = {
-        name: figure(
-            (left[name].value + right[name].value) / 2, (spreads["left_hand"][name] + spreads["right_hand"][name]) / 2
-        )
-        for name in FIGURES
-    }
-    labelled = {part: int(np.isfinite(people.oks[part]).sum()) for part in ROWS}
-    either = np.isfinite(people.oks["left_hand"]) | np.isfinite(people.oks["right_hand"])
+    labelled = {part: int(np.isfinite(people.oks[part]).sum()) for part in judged}
+    if {"left_hand", "right_hand"} <= judged.keys():
+        left, right = (figures[side] for side in ("left_hand", "right_hand"))
+        figures["hands"] = {
+            name: figure(
+                (left[name].value + right[name].value) / 2,
+                (spreads["left_hand"][name] + spreads["right_hand"][name]) / 2,
+            )
+            for name in FIGURES
+        }
+        either = np.isfinite(people.oks["left_hand"]) | np.isfinite(people.oks["right_hand"])
+        labelled["hands"] = int(either.sum())
+    parts = PARTS if figures.keys() == set(PARTS) else tuple(figures)
     return Report(
-        figures={part: (figures | {"hands": hands})[part] for part in PARTS},
-        people={part: (labelled | {"hands": int(either.sum())})[part] for part in PARTS},
+        figures={part: figures[part] for part in parts},
+        people={part: labelled[part] for part in parts},
         images=len(data.images),
         predictions=len(ranking),
         settings=settings,
     )
 
 
-def rank(predictions: Mapping[int, Poses], settings: Settings | None = None) -> Ranking:
+def rank(
+    predictions: Mapping[int, Poses], settings: Settings | None = None, schema: Schema = COCO_WHOLEBODY
+) -> Ranking:
     """Score the predictions, drop those that resemble a better one, and sort the rest.
 
     Raises:
         WholebodyError: a prediction is not finite.
+        ValueError: they are of another schema.
     """
     settings = settings or Settings()
     ids = sorted(predictions)
-    poses = Poses.concatenate([predictions[i] for i in ids])
-    if poses.schema is not COCO_WHOLEBODY:
-        raise ValueError(f"predictions are {poses.schema.name}, expected {COCO_WHOLEBODY.name}")
+    poses = Poses.concatenate([predictions[i] for i in ids]) if ids else Poses.empty(schema)
+    if poses.schema is not schema:
+        raise ValueError(f"predictions are {poses.schema.name}, expected {schema.name}")
     counts = np.array([len(predictions[i]) for i in ids], dtype=np.int64)
     images = np.repeat(np.array(ids, dtype=np.int64), counts)
     rows = np.arange(len(poses)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -173,7 +186,7 @@ def rank(predictions: Mapping[int, Poses], settings: Settings | None = None) -> 
         sure = poses.scores > np.float32(settings.keypoint_threshold)
         total = (poses.scores.astype(np.float64) * sure).sum(axis=1)
         scores = scores * total / np.maximum(sure.sum(axis=1), 1)
-    every = Ranking(images, rows, scores, poses.keypoints, poses.scores)
+    every = Ranking(images, rows, scores, poses.keypoints, poses.scores, schema)
     if settings.nms != "none" and len(every):
         every = every[_suppress(every, poses.boxes, settings)]
     return every[np.lexsort((-every.scores, every.images))]
@@ -186,7 +199,7 @@ def match(labels: Labels, predictions: Mapping[int, Poses], settings: Settings |
         WholebodyError: as `evaluate`.
     """
     settings = settings or Settings()
-    data = _Data.of(labels, rank(predictions, settings), settings)
+    data = _Data.of(labels, rank(predictions, settings, labels.schema), settings)
     found, back = _people(data), np.argsort(data.order)
     return People(found.rows[back], {part: value[back] for part, value in found.oks.items()}, found.errors[back])
 
@@ -206,7 +219,7 @@ def _suppress(ranking: Ranking, boxes: Floats, settings: Settings) -> Ints:
     similar = np.empty(len(first))
     for i in range(0, len(first), CHUNK):
         a, b = order[first[i : i + CHUNK]], order[second[i : i + CHUNK]]
-        scale = (areas[a] + areas[b] + np.spacing(1))[:, None] * _VARIANCE
+        scale = (areas[a] + areas[b] + np.spacing(1))[:, None] * _variance(ranking.schema)
         similar[i : i + CHUNK] = np.exp(-_squared(ranking.keypoints[a], ranking.keypoints[b]) / scale).mean(axis=1)
     if settings.nms == "oks":
         keep = np.ones(n, dtype=bool)
@@ -244,10 +257,15 @@ def _squared(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Double
     return x * x + y * y
 
 
-_VARIANCE = (2 * COCO_WHOLEBODY.sigmas) ** 2
+def _variance(schema: Schema) -> Doubles:
+    variance: Doubles = (2 * schema.sigmas) ** 2
+    return variance
 
 
-_STARTS = [rows.start for rows in COCO_WHOLEBODY.parts.values()]
+def _sums_of_parts(points: npt.NDArray[Any], schema: Schema, dtype: type | None = None) -> npt.NDArray[Any]:
+    """(n, K) -> (n, parts + 1) sums over each part, and over all."""
+    parts = np.add.reduceat(points, [rows.start for rows in schema.parts.values()], axis=1, dtype=dtype)
+    return np.column_stack([parts, parts.sum(axis=1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,9 +275,9 @@ class _Data:
 
     images: Ints  # (I,) sorted ids
     order: Ints  # (M,) rows of the labels in the order used here
-    keypoints: Doubles  # (M, 133, 2)
-    labelled: Bools  # (M, 133)
-    counts: Ints  # (M, 6) labelled points of each part
+    keypoints: Doubles  # (M, K, 2)
+    labelled: Bools  # (M, K)
+    counts: Ints  # (M, parts + 1) labelled points of each part
     boxes: Doubles  # (M, 4)
     areas: Doubles  # (M,)
     crowd: Bools  # (M,)
@@ -270,10 +288,14 @@ class _Data:
     found: Ints  # (D,) row of `images`
     extent: Doubles  # (D,) square pixels
     first: Ints  # (D,)
-    similar: Doubles  # (pairs, 6)
+    similar: Doubles  # (pairs, parts + 1)
+    schema: Schema
 
     @classmethod
     def of(cls, labels: Labels, ranking: Ranking, settings: Settings) -> "_Data":
+        schema = labels.schema
+        if np.isnan(schema.sigmas).any():
+            raise WholebodyError(f"{schema.name} has no sigmas, and OKS needs them. Choose another schema.")
         images = np.array(sorted(labels.images), dtype=np.int64)
         strange = np.setdiff1d(ranking.images, images)
         if len(strange):
@@ -284,7 +306,7 @@ class _Data:
         order = np.argsort(labels.image_ids, kind="stable")
         boxes = labels.boxes[order]
         labelled = labels.visible[order] > 0
-        counts = np.add.reduceat(labelled, _STARTS, axis=1, dtype=np.int64)
+        counts = _sums_of_parts(labelled, schema, np.int64)
         place = np.searchsorted(images, labels.image_ids[order])
         areas = labels.areas[order]
         if not settings.use_area:
@@ -292,13 +314,12 @@ class _Data:
         people = np.bincount(place, minlength=len(images))
         starts = np.cumsum(people) - people
         found = np.searchsorted(images, ranking.images)
-        body = ranking.keypoints[:, ROWS["body"]].astype(np.float64)
+        body = ranking.keypoints[:, ranking.schema.body].astype(np.float64)
         partners = people[found]
         first = np.cumsum(partners) - partners
         d = np.repeat(np.arange(len(found)), partners)
         g = np.repeat(starts[found] - first, partners) + np.arange(len(d))
         keypoints = labels.keypoints[order]
-        counts = np.column_stack([counts, counts.sum(axis=1)])
         return cls(
             images=images,
             order=order,
@@ -315,7 +336,8 @@ class _Data:
             found=found,
             extent=np.ptp(body, axis=1).prod(axis=1) if len(body) else np.zeros(0),
             first=first,
-            similar=_similar(ranking.keypoints, keypoints, labelled, counts, boxes, areas, d, g),
+            similar=_similar(ranking.keypoints, keypoints, labelled, counts, boxes, areas, d, g, schema),
+            schema=schema,
         )
 
 
@@ -328,23 +350,24 @@ def _similar(
     areas: Doubles,
     d: Ints,
     g: Ints,
+    schema: Schema,
 ) -> Doubles:
-    """(pairs, 6) OKS of prediction d with person g for each part and the whole.
+    """(pairs, parts + 1) OKS of prediction d with person g for each part and the whole.
 
     Where a person has no label of a part, points count by their distance from the doubled box, as in COCO: it decides
     which predictions are forgiven.
     """
-    similar = np.empty((len(d), len(ROWS)))
+    judged, variance = rows_of(schema), _variance(schema)
+    similar = np.empty((len(d), len(judged)))
     size = boxes[:, 2:] - boxes[:, :2]
     low, high = (boxes[:, :2] - size)[:, None], (boxes[:, 2:] + size)[:, None]
     for start in range(0, len(d), CHUNK):
         at = slice(start, start + CHUNK)
         i, j = d[at], g[at]
-        points, scale = predicted[i], 2 * (areas[j, None] + np.spacing(1)) * _VARIANCE
+        points, scale = predicted[i], 2 * (areas[j, None] + np.spacing(1)) * variance
         each = np.exp(-_squared(points, keypoints[j]) / scale) * labelled[j]
-        sums = np.add.reduceat(each, _STARTS, axis=1)
-        similar[at] = np.column_stack([sums, sums.sum(axis=1)]) / np.maximum(counts[j], 1)
-        for number, rows in enumerate(ROWS.values()):
+        similar[at] = _sums_of_parts(each, schema) / np.maximum(counts[j], 1)
+        for number, rows in enumerate(judged.values()):
             bare = np.flatnonzero(counts[j, number] == 0)
             there, whose = points[bare, rows], j[bare]
             distance = _squared(there, np.clip(there, low[whose], high[whose]))
@@ -449,14 +472,15 @@ def _people(data: _Data) -> People:
             free[i], mate[j] = False, p
     pair[:] = mate
     met = pair >= 0
-    oks_of = np.where(met[:, None], data.similar[pair], 0.0) if len(data.similar) else np.zeros((m, len(ROWS)))
+    judged = rows_of(data.schema)
+    oks_of = np.where(met[:, None], data.similar[pair], 0.0) if len(data.similar) else np.zeros((m, len(judged)))
     oks_of = np.where((data.counts > 0) & real[:, None], oks_of, np.nan)
-    errors = np.full((m, len(COCO_WHOLEBODY)), np.inf)
+    errors = np.full((m, len(data.schema)), np.inf)
     errors[met] = np.linalg.norm(data.ranking.keypoints[d[pair[met]]] - data.keypoints[met], axis=2)
     errors[~(data.labelled & real[:, None])] = np.nan
     rows = np.full(m, -1, dtype=np.int64)
     rows[met] = data.ranking.rows[d[pair[met]]]
-    return People(rows, dict(zip(ROWS, oks_of.T, strict=True)), errors)
+    return People(rows, dict(zip(judged, oks_of.T, strict=True)), errors)
 
 
 def _sums(data: _Data, people: People, part: str, rows: slice) -> dict[str, tuple[Doubles, Doubles]]:

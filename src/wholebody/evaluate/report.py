@@ -9,15 +9,19 @@ import numpy as np
 
 from wholebody.errors import WholebodyError
 from wholebody.geometry import PADDING
-from wholebody.schema import COCO_WHOLEBODY
+from wholebody.schema import COCO_WHOLEBODY, Schema
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-ROWS: Mapping[str, slice] = {**COCO_WHOLEBODY.parts, "whole": slice(0, len(COCO_WHOLEBODY))}
+def rows_of(schema: Schema) -> Mapping[str, slice]:
+    """What is judged: each part, and the whole."""
+    return {**schema.parts, "whole": slice(0, len(schema))}
 
 
+# Of COCO_WHOLEBODY; another schema has its own parts and the whole.
+ROWS = rows_of(COCO_WHOLEBODY)
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "hands", "whole")
 
 FIGURES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L", "OKS", "PCK")
@@ -86,7 +90,7 @@ class Report:
     """What `evaluate` found.
 
     Attributes:
-        figures: part ("body" ... "whole") -> name ("AP" ... "PCK") -> figure, 0..1.
+        figures: part ("body" ... "whole", PARTS or those of another schema) -> name ("AP" ... "PCK") -> figure, 0..1.
         people: part -> how many people have a labelled point of it.
         images: how many images. predictions: how many were left after NMS.
         settings: how it was measured.
@@ -101,7 +105,7 @@ class Report:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts that somebody is labelled with; the whole only where that says more than its only part."""
-        there = tuple(part for part in PARTS if self.people[part])
+        there = tuple(part for part in self.figures if self.people[part])
         return there if len(there) > 2 else tuple(part for part in there if part != "whole")
 
     def coco(self) -> dict[str, dict[str, float]]:
@@ -116,17 +120,20 @@ class Report:
                 if name.startswith("A")
             }
             for part in COCO_NAMES
+            if part in self.figures
         }
+        if not {"lefthand", "righthand"} <= stats.keys():
+            return stats
         left, right = stats["lefthand"], stats["righthand"]
         return stats | {"hand_mean_of_left_right": {name: (left[name] + right[name]) / 2 for name in left}}
 
-    def rows(self, names: Sequence[str] = FIGURES, parts: Sequence[str] = PARTS) -> Iterator[tuple[str, ...]]:
-        """A table in per cent: the head (part, people, figures), then a row for each part."""
+    def rows(self, names: Sequence[str] = FIGURES, parts: Sequence[str] | None = None) -> Iterator[tuple[str, ...]]:
+        """A table in per cent: the head (part, people, figures), then a row for each part, all if None."""
         yield ("part", "people", *names)
-        for part in parts:
+        for part in self.figures if parts is None else parts:
             yield (part, str(self.people[part]), *(str(self.figures[part][name]) for name in names))
 
-    def table(self, names: Sequence[str] = FIGURES, parts: Sequence[str] = PARTS) -> "Table":
+    def table(self, names: Sequence[str] = FIGURES, parts: Sequence[str] | None = None) -> "Table":
         """`rows` as a table for rich, in the form of Markdown."""
         from rich import box
         from rich.table import Table
