@@ -4,12 +4,13 @@ python runs/detector/train.py LABELS.json [LABELS.json ...] OUT --thunder movene
 """
 
 import argparse
+from dataclasses import replace
 
 import cv2
 import torch
 
 from wholebody.train.detector.fit import fit
-from wholebody.train.detector.recipe import Recipe
+from wholebody.train.detector.recipe import DetectorConfig
 
 
 def main() -> None:
@@ -23,17 +24,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    recipe = Recipe(
+    recipe = DetectorConfig(
         labels=tuple(options.labels),
         network="thunder",
         init=options.thunder,
-        backbone=0.15,
-        freeze=6,
-        samples=options.samples,
+        steps=options.samples // 8,
         batch=8,
-        lr=1e-3,
+        optim=replace(DetectorConfig().optim, lr=1e-3, backbone=0.15, freeze=6),
         sizes=((0.0, 256), (0.35, 320), (0.7, 416)),
-        minutes=3,
+        checkpoint_minutes=3,
         precision=options.precision,
     )
     fit(recipe, options.out)

@@ -9,7 +9,6 @@ what the adaptation promises.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,7 @@ from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.adapt import Footage, adapt, find_people
 from wholebody.train.data.people import read_coco_wholebody
 from wholebody.train.loop import predict
-
-sys.path.insert(0, str(Path(__file__).parent))
-from table import interval
+from wholebody.train.measure import interval
 
 FIRST, LAST = 0.6, 0.7
 PARTS = {**COCO_WHOLEBODY.parts, "all": slice(0, 133)}

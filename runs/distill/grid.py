@@ -10,28 +10,22 @@ COCO's labels, on photos labelled by teachers, and on synthetic people. table.py
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from wholebody.evaluate.oks import part_oks
 from wholebody.files import replacing
-from wholebody.networks.checkpoints import load_pose
-from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.config import Distill, Optim, Source, TrainConfig
-from wholebody.train.loop import fit, predict
-from wholebody.train.recipes import PARTS, second_stage
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "pose"))
 from wholebody.train.data.held_out import people_of
+from wholebody.train.loop import fit
+from wholebody.train.measure import measure
+from wholebody.train.recipes import PARTS, second_stage
 
 STEPS, BATCH = 300, 32
 # The first people of the synthetic benchmark; all of it would take as long to measure as a run to train.
 SYNTHETIC = 500
-FIGURES = (*COCO_WHOLEBODY.parts, "all")
 
 # Name of a row -> what its stage 1 follows; the views say which teacher spoke.
 FIRST = {
@@ -114,35 +108,6 @@ def run(folder: Path, name: str, config: TrainConfig, people: dict) -> None:
         state.unlink()
     body = np.mean([row["body"] for row in figures["COCO"] if row["body"] is not None])
     print(f"{name} {config.seed}: body {body:.3f}", flush=True)
-
-
-def measure(weights: Path, people: dict) -> dict:
-    """OKS of each part of each person, None where fewer than five (three of feet) of its points are labelled."""
-    network, figures = load_pose(weights), {}
-    for kind, pairs in people.items():
-        chosen = [person for person, _ in pairs]
-        found = predict(network, _Loaded.of(pairs), batch=32)
-        figures[kind] = [_rows(person, points) for person, points in zip(chosen, found, strict=True)]
-    return figures
-
-
-def _rows(person, points) -> dict:
-    found = part_oks([person], [points])
-    return {part: round(found[part], 4) if part in found else None for part in FIGURES}
-
-
-class _Loaded:
-    """A person whose picture is in memory already."""
-
-    def __init__(self, person, image) -> None:
-        self.box, self.image = person.box, image
-
-    def load(self) -> "_Loaded":
-        return self
-
-    @classmethod
-    def of(cls, pairs) -> "list[_Loaded]":
-        return [cls(person, image) for person, image in pairs]
 
 
 if __name__ == "__main__":

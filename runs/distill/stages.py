@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from grid import measure
 from table import SETS, SHOWN, change
 
 from wholebody.evaluate.compare import difference
 from wholebody.train.data.held_out import people_of
+from wholebody.train.measure import measure
 
 COLUMNS = (*SHOWN[:2], ("teachers", "left_hand"), ("teachers", "right_hand"), *SHOWN[2:])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wholebody.files import replacing
+from wholebody.train.measure import interval
 
 SETS = {
     "COCO": "photos, COCO's labels",
@@ -70,7 +71,6 @@ TABLES = (
         {"all+decay, stage 2": None, "all+decay, stage 2 as released": "all+decay, stage 2"},
     ),
 )
-DRAWS = 2000
 MARK = "<!-- made by runs/distill/table.py -->"
 
 
@@ -82,18 +82,6 @@ def people_by_seed(runs: list[dict], kind: str, part: str) -> np.ndarray:
     """(seeds, people) OKS in per cent."""
     rows = [[person[part] for person in run[kind]] for run in runs]
     return 100 * np.array([[v for v in row if v is not None] for row in rows])
-
-
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean of (seeds, people), and the ends of its interval."""
-    rng = np.random.default_rng(0)
-    seeds, people = values.shape
-    means = np.empty(DRAWS)
-    for i in range(DRAWS):
-        chosen = values[rng.integers(seeds, size=seeds)].mean(axis=0)
-        means[i] = chosen[rng.integers(people, size=people)].mean()
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
 
 
 def cell(runs: list[dict], base: list[dict] | None, kind: str, part: str) -> str:

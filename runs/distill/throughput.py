@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import simcc
 from wholebody.train.build import build, build_lesson
 from wholebody.train.config import Distill, Source, TrainConfig
-from wholebody.train.data.crops import Batches, load_data
+from wholebody.train.data.crops import load_data
 from wholebody.train.data.views import write_views
-from wholebody.train.engine.optim import average, parameter_groups
+from wholebody.train.engine.batches import Batches
 from wholebody.train.engine.parallel import keep_memory
+from wholebody.train.engine.step import start, step
 from wholebody.train.teachers import from_file
 
 BATCH, VIEWS = 32, 256
@@ -32,19 +32,10 @@ BATCH, VIEWS = 32, 256
 def steps(config: TrainConfig) -> Iterator[None]:
     """The steps of a run, as `loop.fit` takes them, without its files."""
     data, _ = load_data(config, simcc(config.input_size))
-    lesson = build_lesson(config, data).to(memory_format=torch.channels_last)
-    ema = build(replace(config, init=""))
-    optimizer = torch.optim.AdamW(parameter_groups(lesson, config.optim, config.batch))
+    training = start(build_lesson(config, data), config.optim, config.batch, bf16=True)
     batches = Batches(data, config.batch)
-    lesson.train()
-    for step in range(1_000_000):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            terms = lesson(batches[step], 0.1)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        nn.utils.clip_grad_norm_(lesson.parameters(), 1.0)
-        optimizer.step()
-        average(ema, lesson.network, step + 1, config.optim)
+    for number in range(1_000_000):
+        step(training, number, 1_000_000, [batches.read(number)])
         yield
 
 

@@ -19,6 +19,7 @@ from wholebody.train.data.crops import load_data
 from wholebody.train.data.views import write_views
 from wholebody.train.engine.parallel import keep_memory
 from wholebody.train.recipes import DISTILLATIONS, RECIPES
+from wholebody.train.released import in_train_mode
 from wholebody.train.teachers import from_file
 
 
@@ -44,7 +45,8 @@ def main() -> None:
         config = replace(config, sources=tuple(map(parse_source, options.data)))
     codec = simcc(config.input_size)
     data, _ = load_data(config, codec)
-    teacher = from_file(options.teacher, codec, options.trains)
+    teacher = from_file(options.teacher, codec)
+    teacher = in_train_mode(teacher) if options.trains else teacher
     half = torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bf16")
     with Progress() as bar, half:
         task = bar.add_task("views", total=options.count)

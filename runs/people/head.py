@@ -27,7 +27,7 @@ from wholebody.networks.thunder import Answer, Stages, Thunder
 from wholebody.networks.two_scale import TwoScale, TwoScaleHead, enlarged
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data.people import NOWHERE
-from wholebody.train.losses import label_loss
+from wholebody.train.distill import label_loss
 from wholebody.weights.lookup import find
 
 MAPS = ("s4", "s8", "s16", "s32")
@@ -145,7 +145,7 @@ def train(out: Path, sets: Sequence[str], steps: int, lr: float, seed: int) -> N
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = draws(step)
-        loss = label_loss(*logits(head, batch), batch["x"], batch["y"], batch["weight"]) / BATCH
+        loss = label_loss(*logits(head, batch), batch["x"], batch["y"], batch["weight"])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from wholebody.export.convert import export_pose
 from wholebody.export.narrow import low_rank
 from wholebody.networks.checkpoints import load_pose
-from wholebody.train.adapt import size_of
+from wholebody.networks.kinds import kind_of
 
 
 class Stored(NamedTuple):
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, help="what calibrate.py wrote")
     options = parser.parse_args()
     network = load_pose(options.weights)
-    size = size_of(network)
+    size = kind_of(network)
     stored = STORED.get((size, network.codec.input_size[0]), Stored(()))
     if not stored.int8:
         print("Nothing is known of what this network can store in eight bits: all of it is stored in 16.")

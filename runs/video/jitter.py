@@ -70,9 +70,9 @@ def walk(seed):
 
 def rendered(folder, network, count):
     """The same of synthetic people in moving pictures; points that are hidden or outside are left out of the truth."""
-    from wholebody.train.data.people import Shards
+    from wholebody.train.data.people import ShardedPeople
 
-    shards = Shards(folder)
+    shards = ShardedPeople(folder)
     for number in range(0, len(shards), max(len(shards) // count, 1)):
         sample = shards[number]
         height, width = sample.image.shape[:2]

@@ -119,7 +119,7 @@ class SimCC:
         """How far off each keypoint may be: half of the range that holds the middle 68 % of its distribution.
 
         For a Gaussian that is its standard deviation. The logits become a distribution as in training, by a softmax
-        over `sharpness` times as much (`train.losses`); its variance would mostly tell of the even floor far away.
+        over `sharpness` times as much (`train.distill`); its variance would mostly tell of the even floor far away.
 
         Args:
             x: (..., K, X), y: (..., K, Y).

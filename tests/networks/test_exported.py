@@ -10,6 +10,7 @@ from wholebody.export.narrow import low_rank
 from wholebody.networks.checkpoints import load_backbone, load_pose
 from wholebody.networks.exported import measure_norms, wants_measuring
 from wholebody.networks.rtmpose import rtmpose
+from wholebody.networks.thunder import Thunder
 from wholebody.runtime.choose import open_session
 from wholebody.weights.lookup import find
 
@@ -76,10 +77,9 @@ def test_a_fresh_network_has_nothing_to_measure():
     assert not wants_measuring(rtmpose("t", (96, 128)))
 
 
-def test_the_backbone_of_a_bundled_student_alone():
+def test_the_backbone_of_a_bundled_network_alone():
     assert load_backbone(find("dwpose-t", kind="pose")).channels == 384
-    with pytest.raises(WholebodyError, match="backbone"):
-        load_backbone(find("wholebody-133", kind="pose"))
+    assert isinstance(load_backbone(find("wholebody-133", kind="pose")), Thunder)
 
 
 def test_a_file_without_names_is_refused_in_one_line(tmp_path):

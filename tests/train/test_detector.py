@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wholebody import cli
 from wholebody.errors import WholebodyError
 from wholebody.networks.yolox import yolox
 from wholebody.train.detector import fit as fitting
@@ -15,10 +16,18 @@ from wholebody.train.detector import losses as loss
 from wholebody.train.detector import scenes
 from wholebody.train.detector.fit import fit
 from wholebody.train.detector.losses import assign, decode, encode, losses, maps
-from wholebody.train.detector.recipe import Recipe
+from wholebody.train.detector.recipe import DetectorConfig
 from wholebody.train.detector.scenes import Example, cut, draw
+from wholebody.train.engine import run as engine
+from wholebody.train.engine.step import start, step
 
-TINY = Recipe(labels=(), samples=6, batch=2, sizes=((0.0, 64), (0.5, 96)), minutes=1e9, warmup=2)
+TINY = DetectorConfig(
+    steps=3,
+    batch=2,
+    sizes=((0.0, 64), (0.5, 96)),
+    checkpoint_minutes=1e9,
+    optim=replace(DetectorConfig().optim, warmup=2),
+)
 
 
 def example(rng, boxes=((20, 10, 60, 90),), ignore=(), size=(120, 100)):
@@ -236,7 +245,7 @@ def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkey
     whole = fit(recipe, tmp_path / "whole")
 
     # The second run saves after every step and dies in its third.
-    step, calls = fitting._step, []
+    step, calls = engine.step, []
 
     def dying(*args):
         calls.append(1)
@@ -244,10 +253,10 @@ def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkey
             raise KeyboardInterrupt
         return step(*args)
 
-    monkeypatch.setattr(fitting, "_step", dying)
-    with pytest.raises(KeyboardInterrupt):
-        fit(replace(recipe, minutes=0), tmp_path / "stopped")
-    monkeypatch.setattr(fitting, "_step", step)
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fit(replace(recipe, checkpoint_minutes=0), tmp_path / "stopped")
     resumed = fit(recipe, tmp_path / "stopped")
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value)
@@ -256,48 +265,76 @@ def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkey
     images = torch.rand(1, 3, 64, 64) * 255
     with torch.inference_mode():
         torch.testing.assert_close(loaded(images), whole(images))
-    assert sorted(path.name for path in (tmp_path / "stopped").iterdir()) == [
-        "first_batch.jpg",
-        "metrics.jsonl",
-        "model.safetensors",
-        "recipe.json",
-        "state.pt",
-    ]
+    left = {path.name for path in (tmp_path / "stopped").iterdir()}
+    assert left > {"first_batch.jpg", "metrics.jsonl", "model.safetensors", "recipe.json", "state.pt"}
+    whole, broken = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "stopped")
+    )
+    assert [row["iou"] for row in whole] == [row["iou"] for row in broken]
+    assert [("l1" in row) for row in whole] == [False, False, False]
 
 
 def test_a_few_steps_lower_the_loss(labels):
     torch.manual_seed(0)
     pool = scenes.read_examples(labels, 96)
-    model = yolox("nano", 1)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    batch = [draw(pool, 64, np.random.default_rng([1, n]), plain=True) for n in range(4)]
-    first, *_, last = (sum(fitting._step(model, optimizer, batch, TINY, True)) for _ in range(20))
-    assert last < 0.85 * first
+    config = replace(TINY, sizes=((0.0, 64),), plain_from=0.0, batch=4, seed=1)
+    batch = fitting.Scenes(pool, config).draw(range(4))
+    optim = replace(config.optim, warmup=0, lr_end=2e-3)
+    training = start(fitting.FindPeople(yolox("nano", 1)), optim, config.batch)
+    first, *_, last = (step(training, n, 30, [batch]) for n in range(30))
+    before, after = (row["iou"] / 5 + row["objectness"] + row["classes"] + row["l1"] for row in (first, last))
+    assert after < 0.85 * before
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(tmp_path, labels, monkeypatch):
-    monkeypatch.setattr(fitting, "losses", lambda *_: loss.Losses(*[torch.tensor(float("nan"))] * 4))
+    monkeypatch.setattr(
+        fitting, "losses", lambda *_: loss.Losses(*[torch.tensor(float("nan"), requires_grad=True)] * 4)
+    )
     with pytest.raises(WholebodyError, match="not finite at step 0"):
         fit(replace(TINY, labels=(labels,)), tmp_path / "run")
     assert not (tmp_path / "run" / "state.pt").exists()
 
 
 def test_a_state_of_another_network_is_refused(tmp_path, labels):
-    recipe = replace(TINY, labels=(labels,), samples=2)
+    recipe = replace(TINY, labels=(labels,), steps=1)
     fit(recipe, tmp_path)
-    with pytest.raises(WholebodyError, match="YOLOX-nano"):
+    with pytest.raises(WholebodyError, match="network nano"):
         fit(replace(recipe, network="tiny"), tmp_path)
 
 
 def test_the_schedule_grows_the_canvas_and_ends_with_whole_pictures():
-    recipe = Recipe(labels=())
-    assert [fitting.at_share(recipe, share) for share in (0, 0.49, 0.5, 0.84, 0.9)] == [
+    config = DetectorConfig()
+    assert [fitting.at_share(config, share) for share in (0, 0.49, 0.5, 0.84, 0.9)] == [
         (256, False),
         (256, False),
         (320, False),
         (416, False),
         (416, True),
     ]
-    rates = [fitting.learning_rate(recipe, step, step / 1000) for step in range(1001)]
-    assert rates[0] < 1e-5 and max(rates) == max(rates[: recipe.warmup + 1])
-    assert rates[-1] == pytest.approx(recipe.lr_end)
+
+
+def test_the_encoder_that_knows_people_has_its_own_rate(labels, tmp_path, monkeypatch):
+    seen = []
+
+    def looks(job, *_):
+        seen.append(start(job.lesson, job.recipe.optim, job.recipe.batch, encoder=job.encoder).optimizer.param_groups)
+
+    monkeypatch.setattr(fitting, "run", looks)
+    optim = replace(TINY.optim, backbone=0.15, freeze=6)
+    fit(replace(TINY, labels=(labels,), network="thunder", optim=optim), tmp_path)
+    (groups,) = seen
+    assert {group["factor"] for group in groups} == {0.15, 1.0}
+    known = sum(p.numel() for group in groups for p in group["params"] if group["factor"] == 0.15)
+    trunk = yolox("thunder", 1).backbone.backbone
+    assert known == sum(p.numel() for p in trunk.blocks[6:].parameters())
+
+
+def test_the_command(labels, tmp_path, capsys):
+    words = ["train", "detector", "--out", str(tmp_path / "run"), "--labels", labels, "--steps", "1", "--batch", "2"]
+    with pytest.raises(SystemExit) as done:
+        cli.main([*words, "--sizes", "0", "64", "--optim.lr", "1e-3"])
+    assert done.value.code == 0
+    saved = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert saved["optim"]["lr"] == 1e-3 and saved["optim"]["clip"] == 10 and saved["sizes"] == [[0.0, 64]]
+    fitting.load(tmp_path / "run" / "model.safetensors")

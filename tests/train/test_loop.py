@@ -21,7 +21,8 @@ from wholebody.train.build import build
 from wholebody.train.config import Optim, Source, TrainConfig
 from wholebody.train.data.augment import Augmentation
 from wholebody.train.data.crops import Crops, pool_people
-from wholebody.train.data.people import Mixture, Sample, Shards, read_coco_wholebody
+from wholebody.train.data.people import Mixture, Sample, ShardedPeople, read_coco_wholebody
+from wholebody.train.engine import run as engine
 from wholebody.train.engine.optim import learning_rate, parameter_groups
 from wholebody.train.labels import Labels
 from wholebody.train.recipes import debug
@@ -92,7 +93,7 @@ def test_pseudo_labels_of_a_mirrored_head_are_dropped(tmp_path, mirrored):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_unbroken(config, tmp_path, monkeypatch):
     whole = loop.fit(config, tmp_path / "whole")
-    save, calls = loop.save_state, []
+    save, calls = engine.save_state, []
 
     def dies_after_two(*arguments):
         save(*arguments)
@@ -101,7 +102,7 @@ def test_a_killed_run_goes_on_as_if_unbroken(config, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "save_state", dies_after_two)
+        patched.setattr(engine, "save_state", dies_after_two)
         with pytest.raises(KeyboardInterrupt):
             loop.fit(config, tmp_path / "broken")
     resumed = loop.fit(config, tmp_path / "broken")
@@ -215,7 +216,7 @@ def test_another_recipes_state_is_not_taken(config, tmp_path):
 
 
 def test_draws_depend_on_seed_and_number_alone(shards):
-    people = Shards(shards)
+    people = ShardedPeople(shards)
     mixture = Mixture([(people, 1.0), (people, 3.0)], seed=4)
     first, again = (mixture.draw(17) for _ in range(2))
     assert first[0].source == again[0].source

@@ -14,11 +14,12 @@ from wholebody import cli, video
 from wholebody.data.coco import read_labels
 from wholebody.errors import WholebodyError
 from wholebody.networks.checkpoints import load_pose, save_pose
+from wholebody.networks.kinds import kind_of
 from wholebody.networks.rtmpose import rtmpose
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.train import recipes, stages
-from wholebody.train.adapt import Footage, _pictures, adapt, find_people, size_of
+from wholebody.train.adapt import Footage, _pictures, adapt, find_people
 from wholebody.train.config import Distill, Optim, Source, TrainConfig, TwoStages, parse_source
 from wholebody.train.recipes import second_stage
 
@@ -141,6 +142,6 @@ def test_a_video_gives_every_so_many_frames(tmp_path):
     assert names == ["clip_000000", "clip_000004", "clip_000008"]
 
 
-def test_the_size_of_a_student(folder):
-    assert size_of(load_pose(folder / "student.safetensors")) == "t"
-    assert size_of(load_pose(folder / "teacher.safetensors")) == "s"
+def test_the_kind_of_a_student(folder):
+    assert kind_of(load_pose(folder / "student.safetensors")) == "t"
+    assert kind_of(load_pose(folder / "teacher.safetensors")) == "s"

@@ -17,6 +17,9 @@ def train(words: Sequence[str]) -> int:
     """Train a pose network by a recipe (needs the train extra). Run it again to resume."""
     from wholebody.train.recipes import RECIPES
 
+    if words and words[0] == "detector":
+        need("torch", "train")
+        return _detector(words[1:])
     recipe, rest = _recipe("train", words, RECIPES)
     need("torch", "train")
     run = _configured("train", recipe, rest, RECIPES[recipe](), TRAIN_HELP)
@@ -33,7 +36,33 @@ TRAIN_HELP = """Train a pose network by a recipe (needs the train extra).
     "wholebody train teacher --out work/mine --data pool:photos=0.7 shards:work/synth=0.3 --optim.lr 1e-3": other data.
 
     "torchrun --nproc-per-node 8 -m wholebody.cli train teacher --out work/teacher" trains in eight processes.
+
+    "wholebody train detector --labels boxes.json --out work/detector" trains a person detector, in the same loop.
     """
+
+
+def _detector(words: Sequence[str]) -> int:
+    """A YOLOX that finds people, from pictures with boxes."""
+    from dataclasses import make_dataclass
+
+    from wholebody.train.detector.recipe import DetectorConfig
+
+    fields: list[Any] = [
+        ("out", Annotated[Path, tyro.conf.arg(help="Folder for weights, state and figures.")]),
+        ("recipe", Annotated[DetectorConfig, tyro.conf.arg(name="")], DetectorConfig()),
+    ]
+    described = "Train a person detector (YOLOX) on pictures with boxes. Run again to go on where a stopped run ended."
+    run: Any = tyro.cli(
+        make_dataclass("Run", fields, frozen=True),
+        prog="wholebody train detector",
+        description=described,
+        args=words,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    from wholebody.train.detector.fit import fit
+
+    fit(run.recipe, run.out)
+    return 0
 
 
 def distill(words: Sequence[str]) -> int:
@@ -110,7 +139,9 @@ def _recipe(command: str, words: Sequence[str], recipes: Mapping[str, object]) -
     if not words or words[0] in ("-h", "--help"):
         how = TRAIN_HELP if command == "train" else DISTILL_HELP
         print(f"usage: wholebody {command} RECIPE --out FOLDER [options]\n\n{inspect.cleandoc(how)}\n")
-        print(f"Recipes: {known}.\nwholebody {command} RECIPE --help lists the options and their values in the recipe.")
+        more = " For people's boxes: detector." if command == "train" else ""
+        print(f"Recipes: {known}.{more}")
+        print(f"wholebody {command} RECIPE --help lists the options and their values in the recipe.")
         if command == "distill":
             print("wholebody distill --images PATHS --teacher NAME --student NAME --out FOLDER needs no recipe.")
         raise SystemExit(0 if words else 2)

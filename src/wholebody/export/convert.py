@@ -35,7 +35,6 @@ def export_pose(
     path: str | os.PathLike[str],
     *,
     fused: bool = True,
-    schema: str = "coco_wholebody",
     storage: Storage = "float32",
     int8: Sequence[str] = (),
     notes: Mapping[str, object] | None = None,
@@ -46,10 +45,9 @@ def export_pose(
     (N, K, X), `simcc_y` (N, K, Y). Plain: `input` (N, 3, h, w) float32 normalised RGB -> `simcc_x`, `simcc_y`.
 
     Args:
-        model: left as it is. Its `mean`, `std` and `codec` go into the graph and the file's notes.
+        model: left as it is. Its `mean`, `std`, `codec` and `schema` go into the graph and the file's notes.
         path: replaced only when all is well.
         fused: which layout.
-        schema: name of the keypoint set.
         storage: float16 halves the file; runtimes widen the weights when they load, and compute in float32.
         int8: prefixes of weights ("backbone.stage4") to store in eight bits, one scale per output channel.
         notes: more to write beside kind, input size and schema under the metadata key `wholebody` (JSON).
@@ -68,7 +66,7 @@ def export_pose(
     about = {
         "kind": "pose",
         "input_size": [w, h],
-        "schema": schema,
+        **({"schema": model.schema.name} if model.schema else {}),
         "split_ratio": model.codec.split_ratio,
         "mean": list(model.mean),
         "std": list(model.std),

@@ -12,7 +12,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,10 @@ from torch import Tensor, nn
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.networks.cspnext import CSPNeXt
 from wholebody.networks.exported import is_exported, read_exported, unfolded
-from wholebody.networks.rtmpose import MEAN, SIZES, STD, RTMPose, RTMPoseHead, simcc
-from wholebody.networks.thunder import Bodies, Thunder
-from wholebody.networks.two_scale import TwoScale, TwoScaleHead
+from wholebody.networks.kinds import name_of, new_network
+from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
+from wholebody.schema import schema_named
 
 Weights = dict[str, Tensor]
 
@@ -64,27 +63,28 @@ def load_pose(path: str | os.PathLike[str], stage: Literal[1, 2] | None = None) 
             own = json.loads(notes["wholebody"])
             model.mean, model.std = tuple(own["mean"]), tuple(own["std"])
             model.codec = SimCC(tuple(own["input_size"]), own["split_ratio"], tuple(own["sigma"]))
+            if own.get("schema"):
+                model.schema = schema_named(own["schema"])
         except (ValueError, TypeError, KeyError) as error:
-            raise WholebodyError(f"{path}: its notes on the input are damaged. Save it again.") from error
+            raise WholebodyError(f"{path}: its notes cannot be used ({error}). Save it again.") from error
     return model.eval()
 
 
-def load_backbone(path: str | os.PathLike[str]) -> CSPNeXt:
-    """Only the CSPNeXt of a checkpoint, whatever its head is: where the published students start from.
+def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
+    """Only the backbone of a checkpoint, whatever its head is: where the published students start from.
 
     Raises:
         WholebodyError: as `load_pose`.
     """
     if is_exported(path):
-        backbone = load_pose(path).backbone
-        if not isinstance(backbone, CSPNeXt):
-            raise WholebodyError(f"{path}: its backbone is not an RTMPose's. Choose dwpose-t, or a checkpoint.")
-        return backbone
+        return load_pose(path).backbone
     weights, _ = _read(path)
     if not any(name.startswith("backbone.") for name in weights):
         weights = {f"backbone.{name}": value for name, value in weights.items()}
     weights = {name: value for name, value in weights.items() if name.startswith("backbone.")}
-    backbone = _cspnext(weights, path)
+    # A backbone does not depend on the input's size or on the keypoints.
+    size, keypoints = (64, 64), 1
+    backbone = new_network(name_of(weights, size, keypoints), size, keypoints).backbone
     _load(nn.ModuleDict({"backbone": backbone}), weights, path)
     return backbone.eval()
 
@@ -104,6 +104,7 @@ def save_pose(model: RTMPose, path: str | os.PathLike[str]) -> None:
         "input_size": codec.input_size,
         "split_ratio": codec.split_ratio,
         "sigma": codec.sigma,
+        "schema": model.schema.name if model.schema else None,
     }
     weights = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
     with replacing(path) as partial:
@@ -220,38 +221,22 @@ def _guess_stage(weights: Weights) -> int:
 
 def _build(weights: Weights, path: str | os.PathLike[str]) -> RTMPose:
     """An untrained network of the shapes found."""
-    backbone: CSPNeXt | Thunder = Thunder() if "backbone.top.weight" in weights else _cspnext(weights, path)
-    rank, layer = 0, "head.final_layer"
+    layer, rank = "head.final_layer", 0
     if f"{layer}.0.weight" in weights:
-        rank, channels, _, _ = _shape(weights, f"{layer}.0.weight", 4, path)
-        keypoints, _, kernel, _ = _shape(weights, f"{layer}.1.weight", 4, path)
-    else:
-        keypoints, channels, kernel, _ = _shape(weights, f"{layer}.weight", 4, path)
-    hidden, area = _shape(weights, "head.mlp.1.weight", 2, path)
+        rank, layer = _shape(weights, f"{layer}.0.weight", 4, path)[0], f"{layer}.1"
+    keypoints = _shape(weights, f"{layer}.weight", 4, path)[0]
+    area = _shape(weights, "head.mlp.1.weight", 2, path)[1]
     x, y = (_shape(weights, f"head.{name}.weight", 2, path)[0] for name in ("cls_x", "cls_y"))
-    s = _shape(weights, "head.gau.gamma", 2, path)[1]
-    expansion = _shape(weights, "head.gau.o.weight", 2, path)[1] // max(hidden, 1)
-    codec = simcc((x // 2, y // 2))
-    size = (x // 64, y // 64)
-    if size[0] * size[1] != area or channels != backbone.channels:
+    if (x // 64) * (y // 64) != area:
         raise WholebodyError(
-            f"{path}: a head for {channels} channels, {area} positions and {x}x{y} bins does not follow a published "
-            f"RTMPose ({backbone.channels} channels). Only networks with two bins per pixel are supported."
+            f"{path}: a head for {area} positions and {x}x{y} bins does not follow a published RTMPose. Only networks "
+            "with two bins per pixel are supported."
         )
-    if "head.places.weight" in weights and isinstance(backbone, Thunder):
-        width, answered = weights["head.heat.weight"].shape[1], weights["head.trust"].shape[0]
-        return TwoScale(backbone, Bodies(), TwoScaleHead(codec, keypoints, hidden, answered, width, rank))
-    head = RTMPoseHead(channels, size, (x, y), keypoints, hidden, s, expansion, kernel, rank)
-    mean, std = (backbone.mean, backbone.std) if isinstance(backbone, Thunder) else (MEAN, STD)
-    return RTMPose(backbone, head, codec, mean, std)
-
-
-def _cspnext(weights: Weights, path: str | os.PathLike[str]) -> CSPNeXt:
-    stem = _shape(weights, "backbone.stem.0.conv.weight", 4, path)[0]
-    for depth, width in SIZES.values():
-        if int(64 * width) // 2 == stem:
-            return CSPNeXt(depth, width)
-    raise WholebodyError(f"{path}: no published size begins with {stem} channels. Give t, s, m, l or x.")
+    size = (x // 2, y // 2)
+    network = new_network(name_of(weights, size, keypoints), size, keypoints)
+    if rank:
+        cast(RTMPoseHead, network.head).narrow(rank)
+    return network
 
 
 def _shape(weights: Weights, name: str, dimensions: int, path: str | os.PathLike[str]) -> torch.Size:

@@ -4,7 +4,7 @@ Names and shapes in the state dicts are those of the released RTMPose and DWPose
 """
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from wholebody.codec import SimCC
 from wholebody.networks.cspnext import CSPNeXt
+from wholebody.schema import COCO_WHOLEBODY, Schema, schema_with
 
 Size = Literal["t", "s", "m", "l", "x"]
 
@@ -92,7 +93,6 @@ class RTMPoseHead(nn.Module):
         keypoints: K.
         hidden, s, expansion: widths of the attention unit.
         kernel: size of the convolution.
-        rank: first mix the channels of the feature map into so many, as `export.narrow.low_rank` does; 0 reads all.
     """
 
     def __init__(
@@ -105,12 +105,11 @@ class RTMPoseHead(nn.Module):
         s: int = 128,
         expansion: int = 2,
         kernel: int = 7,
-        rank: int = 0,
     ) -> None:
         super().__init__()
         area = feature_size[0] * feature_size[1]
-        read = nn.Conv2d(rank or in_channels, keypoints, kernel, padding=kernel // 2)
-        self.final_layer = nn.Sequential(nn.Conv2d(in_channels, rank, 1, bias=False), read) if rank else read
+        self.keypoints = keypoints
+        self.final_layer: nn.Module = nn.Conv2d(in_channels, keypoints, kernel, padding=kernel // 2)
         self.mlp = nn.Sequential(ScaleNorm(area), nn.Linear(area, hidden, bias=False))
         self.gau = GatedAttention(hidden, s, expansion)
         self.cls_x = nn.Linear(hidden, bins[0], bias=False)
@@ -118,10 +117,16 @@ class RTMPoseHead(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.001)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
             elif isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
+
+    def narrow(self, rank: int) -> None:
+        """First mix the channels of the feature map into so many, as `export.narrow.low_rank` does; random weights."""
+        read = cast(nn.Conv2d, self.final_layer)
+        mix = nn.Conv2d(read.in_channels, rank, 1, bias=False)
+        kernel = read.kernel_size[0]
+        self.final_layer = nn.Sequential(mix, nn.Conv2d(rank, read.out_channels, kernel, padding=kernel // 2))
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) -> logits x (B, K, X) and y (B, K, Y)."""
@@ -137,6 +142,7 @@ class RTMPose(nn.Module):
         head: the feature map to logits.
         codec: what the logits mean; it also holds the input size.
         mean, std: what the network expects its input to be normalised with, RGB 0..255.
+        schema: the K keypoints; None where nobody has said which they are.
     """
 
     def __init__(
@@ -146,6 +152,7 @@ class RTMPose(nn.Module):
         codec: SimCC,
         mean: tuple[float, float, float] = MEAN,
         std: tuple[float, float, float] = STD,
+        schema: Schema | None = COCO_WHOLEBODY,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -153,6 +160,7 @@ class RTMPose(nn.Module):
         self.codec = codec
         self.mean = mean
         self.std = std
+        self.schema = schema
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 BGR (B, h, w, 3) -> normalised RGB (B, 3, h, w), channels last in memory."""
@@ -187,4 +195,5 @@ def rtmpose(size: Size, input_size: tuple[int, int] = (192, 256), keypoints: int
     backbone = CSPNeXt(*SIZES[size])
     w, h = input_size
     codec = simcc(input_size)
-    return RTMPose(backbone, RTMPoseHead(backbone.channels, (w // 32, h // 32), codec.bins, keypoints), codec)
+    head = RTMPoseHead(backbone.channels, (w // 32, h // 32), codec.bins, keypoints)
+    return RTMPose(backbone, head, codec, schema=schema_with(keypoints))

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from wholebody.codec import SimCC
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
 from wholebody.networks.thunder import Answer, Bodies, Stages, Thunder
+from wholebody.schema import schema_with
 
 # The height of an answer in the logits, where labels have theirs after training.
 _BUMP = 0.5
@@ -79,7 +80,6 @@ class TwoScaleHead(RTMPoseHead):
         keypoints, hidden: as `RTMPoseHead`.
         answered: how many of the first keypoints the answer has.
         width: channels of the fine maps.
-        rank: as `RTMPoseHead`.
     """
 
     stride = 4
@@ -91,10 +91,9 @@ class TwoScaleHead(RTMPoseHead):
         hidden: int = 256,
         answered: int = 17,
         width: int = 64,
-        rank: int = 0,
     ) -> None:
         w, h = codec.input_size
-        super().__init__(Thunder.channels, (w // 32, h // 32), codec.bins, keypoints, hidden, rank=rank)
+        super().__init__(Thunder.channels, (w // 32, h // 32), codec.bins, keypoints, hidden)
         self.codec = codec
         self.fine = Fine(width=width)
         self.heat = nn.Linear(width, keypoints, bias=False)
@@ -153,7 +152,8 @@ class TwoScale(RTMPose):
     stride = TwoScaleHead.stride
 
     def __init__(self, backbone: Thunder, bodies: Bodies, head: TwoScaleHead) -> None:
-        super().__init__(backbone, head, head.codec, backbone.mean, backbone.std)
+        schema = schema_with(head.keypoints)
+        super().__init__(backbone, head, head.codec, backbone.mean, backbone.std, schema)
         self.bodies = bodies.requires_grad_(False)
 
     def both(self, images: Tensor) -> tuple[Tensor, Tensor, Axes]:

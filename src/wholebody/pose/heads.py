@@ -9,7 +9,7 @@ from wholebody.arrays import Floats
 from wholebody.codec import Codec, Heatmap, Regression, SimCC
 from wholebody.errors import WholebodyError
 from wholebody.runtime.session import Session, Tensor
-from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, FACE_106, HALPE_26, HAND_21, Schema, schema_named
+from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named, schema_with
 
 
 def calibration_of(parts: Mapping[str, Sequence[float]] | None, schema: Schema) -> Floats | None:
@@ -68,10 +68,9 @@ def codec_of(heads: Mapping[type, tuple[Tensor, ...]], size: tuple[int, int], ab
 
 def schema_of(given: Schema | None, name: str | None, keypoints: int | None) -> Schema:
     """The schema given, the one a file names, or the one that the number of its keypoints tells."""
-    told = (COCO_WHOLEBODY, COCO_BODY, HALPE_26, HAND_21, FACE_106)
-    by_number: dict[int | None, Schema] = {None: COCO_WHOLEBODY, **{len(each): each for each in told}}
+    by_number = COCO_WHOLEBODY if keypoints is None else schema_with(keypoints)
     try:
-        schema = given or (by_number.get(keypoints) if name is None else schema_named(name))
+        schema = given or (by_number if name is None else schema_named(name))
     except ValueError as error:
         raise WholebodyError(f"the network has the {error}. Install a newer version of this package.") from error
     if schema is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,10 @@ from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas
 from wholebody.images import READ_SUFFIXES, read_image, write_image
 from wholebody.networks.checkpoints import load_pose
-from wholebody.networks.cspnext import CSPNeXt
-from wholebody.networks.rtmpose import SIZES, RTMPose
-from wholebody.networks.thunder import Thunder
-from wholebody.networks.two_scale import TwoScale
+from wholebody.networks.kinds import NETWORKS, kind_of
 from wholebody.pose.load import open_detector
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.config import Augment, Distill, Network, Optim, Source, TrainConfig, TwoStages
+from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig, TwoStages
 from wholebody.train.loop import fit
 from wholebody.train.recipes import second_stage
 from wholebody.train.stages import distil
@@ -72,7 +69,7 @@ def adapt(
 
     Args:
         teachers: files or names of networks; several are averaged.
-        student: a checkpoint, or a size for random weights.
+        student: a checkpoint, or a name of NETWORKS for random weights.
 
     Returns:
         the exported ONNX file.
@@ -83,11 +80,10 @@ def adapt(
     people = out / "people"
     if not (people / "labels.json").exists():
         find_people(footage, people, progress)
-    start = None if student in SIZES else load_pose(student)
-    size: Network = cast(Network, student) if start is None else size_of(start)
+    start = None if student in NETWORKS else load_pose(student)
     config = TrainConfig(
         name="adapt",
-        network=size,
+        network=student if start is None else kind_of(start),
         init="" if start is None else student,
         input_size=(192, 256) if start is None else start.codec.input_size,
         sources=(Source("coco", str(people / "labels.json"), str(people)),),
@@ -100,21 +96,6 @@ def adapt(
     )
     fit(config, out / "stage1")
     return distil(TwoStages(config, second_stage(config, 0.2)), out, stages=())
-
-
-def size_of(network: RTMPose) -> Network:
-    """What a recipe calls a network.
-
-    Raises:
-        WholebodyError: it is of no size that recipes know.
-    """
-    if isinstance(network.backbone, Thunder):
-        return "thunder-fine" if isinstance(network, TwoScale) else "thunder"
-    widths: dict[int, Network] = {CSPNeXt(*factors).channels: letter for letter, factors in SIZES.items()}
-    channels = int(network.backbone.channels)  # type: ignore[arg-type]
-    if channels not in widths:
-        raise WholebodyError("the student is none of RTMPose's sizes. Choose another checkpoint.")
-    return widths[channels]
 
 
 def find_people(footage: Footage, folder: Path, progress: Progress = _silent) -> None:

@@ -1,6 +1,8 @@
 """Networks and lessons from a recipe."""
 
-import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -8,16 +10,18 @@ from torch import nn
 
 from wholebody.errors import WholebodyError
 from wholebody.networks.checkpoints import load_backbone, load_pose, read_weights
-from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
+from wholebody.networks.kinds import kind_of, new_network
+from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
 from wholebody.networks.thunder import Bodies, Thunder
-from wholebody.networks.two_scale import TwoScale, TwoScaleHead
-from wholebody.train.config import TrainConfig
+from wholebody.networks.two_scale import TwoScale
+from wholebody.train import released
+from wholebody.train.config import Distill, TrainConfig
 from wholebody.train.data.crops import Crops
 from wholebody.train.data.views import Views
-from wholebody.train.distill import StageOne, StageTwo
+from wholebody.train.distill import StageOne, StageTwo, decay
 from wholebody.train.labels import Labels
 from wholebody.train.lesson import Lesson
-from wholebody.train.teachers import from_files
+from wholebody.train.teachers import Teacher, channels_of, from_files
 from wholebody.train.warm import WarmStart
 from wholebody.weights.lookup import find
 from wholebody.weights.manifest import MANIFEST
@@ -26,49 +30,41 @@ from wholebody.weights.manifest import MANIFEST
 def build(config: TrainConfig) -> RTMPose:
     """The recipe's network with its starting weights."""
     torch.manual_seed(config.seed)
-    if config.network == "thunder" or config.network == "thunder-fine":
-        return _thunder(config)
-    network = rtmpose(config.network, config.input_size)
+    network = new_network(config.network, config.input_size, len(config.points))
+    network.schema = config.points
     if config.calm:
         _calm(network.head)
-    if config.init:
-        init = weights_file(config.init)
-        target: nn.Module = network.backbone
-        if any(name.startswith("head.") for name in read_weights(init)):
-            found = load_pose(init)
-            # A head belongs to its input size, a backbone takes any.
-            same = found.codec == network.codec
-            source: nn.Module = found if same else found.backbone
-            target = network if same else network.backbone
-        else:
-            source = load_backbone(init)
-        try:
-            target.load_state_dict(source.state_dict())
-        except RuntimeError as error:
-            raise WholebodyError(f"{config.init}: not for a network of size {config.network}.") from error
+    if config.init.endswith(".tflite"):
+        _start_from_movenet(network, config.init)
+    elif config.init:
+        network = _started_from(weights_file(config.init), network, config.network)
     return network
 
 
-def _thunder(config: TrainConfig) -> RTMPose:
-    tflite = config.init.endswith(".tflite")
-    backbone = Thunder.from_tflite(config.init) if tflite else Thunder()
-    codec = simcc(config.input_size)
-    w, h = config.input_size
-    if config.network == "thunder-fine":
-        bodies = Bodies.from_tflite(config.init) if tflite else Bodies()
-        network: RTMPose = TwoScale(backbone, bodies, TwoScaleHead(codec))
+def _started_from(path: str, network: RTMPose, kind: str) -> RTMPose:
+    """The network with the weights of a file: all of them where its input and its keypoints are the same, else the
+    backbone's, which suits any."""
+    if not any(name.startswith("head.") for name in read_weights(path)):
+        source = load_backbone(path)
     else:
-        head = RTMPoseHead(backbone.channels, (w // 32, h // 32), codec.bins)
-        network = RTMPose(backbone, head, codec, backbone.mean, backbone.std)
-    if config.calm:
-        _calm(network.head)
-    if config.init and not tflite:
-        found = load_pose(weights_file(config.init))
-        if type(found) is not type(network) or not isinstance(found.backbone, Thunder):
-            raise WholebodyError(f"{config.init}: not for a network of kind {config.network}.")
-        # The file says how its head reads the map (`rank`).
-        return found
+        found = load_pose(path)
+        if kind_of(found) == kind and found.codec == network.codec and found.schema is network.schema:
+            return found  # it also knows how its head reads the map (`RTMPoseHead.narrow`)
+        source = found.backbone
+    try:
+        network.backbone.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        raise WholebodyError(f"{path}: not for a network of kind {kind}. Choose another init or network.") from error
     return network
+
+
+def _start_from_movenet(network: RTMPose, path: str) -> None:
+    """MoveNet Thunder as released: its encoder, and the heads that say where bodies are."""
+    if not isinstance(network.backbone, Thunder):
+        raise WholebodyError(f'{path}: is for the networks "thunder" and "thunder-fine". Name a checkpoint as init.')
+    network.backbone.load_state_dict(Thunder.from_tflite(path).state_dict())
+    if isinstance(network, TwoScale):
+        network.bodies.load_state_dict(Bodies.from_tflite(path).state_dict())
 
 
 def weights_file(name: str) -> str:
@@ -84,30 +80,62 @@ def _calm(head: nn.Module) -> None:
     attention.beta.mul_(0.1)
 
 
-def build_lesson(config: TrainConfig, data: Crops | Views) -> Lesson:
-    """What the recipe's steps follow."""
+def build_lesson(config: TrainConfig, data: Crops | Views, teacher: Teacher | None = None, people: int = 0) -> Lesson:
+    """What the recipe's steps follow.
+
+    Args:
+        teacher: instead of those that the recipe names, for stage 1.
+        people: in one process's batch.
+    """
     distill = config.distill
+    if teacher and (distill is None or distill.stage != 1):
+        raise WholebodyError(f"recipe {config.name}: a teacher is for stage 1. Give it distill=Distill(stage=1).")
     if distill is None:
         return Labels(build(config), config.heatmap)
-    if distill.stage == 2:
-        if len(distill.teachers) != 1:
-            raise WholebodyError(f"recipe {config.name}: stage 2 needs one trained network as distill.teachers.")
-        trained = load_pose(weights_file(distill.teachers[0]))
-        return StageTwo(trained, cast(RTMPoseHead, build(dataclasses.replace(config, init="")).head), distill)
-    student = build(config)
+    if distill.stage == 1:
+        return _stage_one(config, distill, data, teacher, people or config.batch)
+    if len(distill.teachers) != 1:
+        raise WholebodyError(f"recipe {config.name}: name one trained network as distill.teachers.")
+    taught_by = load_pose(weights_file(distill.teachers[0]))
     if distill.stage == "warm":
-        if len(distill.teachers) != 1:
-            raise WholebodyError(f"recipe {config.name}: a warm start needs one checkpoint as distill.teachers.")
-        return WarmStart(student, load_pose(weights_file(distill.teachers[0])))
-    if isinstance(data, Views):
-        teacher, channels = None, data.channels
+        return WarmStart(build(config), taught_by)
+    if type(taught_by) is not RTMPose:
+        raise WholebodyError(f"recipe {config.name}: stage 2 is for a backbone and a head, as RTMPose's sizes are.")
+    head = cast(RTMPoseHead, build(replace(config, init="")).head)
+    return (released.DriftingStageTwo if distill.faithful else StageTwo)(taught_by, head, distill)
+
+
+def _stage_one(
+    config: TrainConfig, distill: Distill, data: Crops | Views, teacher: Teacher | None, people: int
+) -> StageOne:
+    """A student beside what the recipe chooses: a teacher, r(t), the paper or the released code."""
+    student = build(config)
+    if isinstance(data, Views) and teacher is None:
         if "x" not in data.arrays and (distill.alpha or distill.beta):
             raise WholebodyError(f"{data.folder}: has no teacher's outputs. Write the views with a teacher.")
-    elif distill.teachers:
-        teacher = from_files(distill.teachers, student.codec, distill.faithful)
-        channels = teacher.channels
-    else:
+        channels = data.channels
+    elif teacher is None and not distill.teachers:
         raise WholebodyError(f"recipe {config.name}: name the teacher's file as distill.teachers.")
+    else:
+        teacher = teacher or from_files(distill.teachers, student.codec)
+        channels = channels_of(teacher, student.codec, len(config.points))
     if distill.alpha and not channels:
         raise WholebodyError(f"recipe {config.name}: the teacher has no features. Set distill.alpha to 0.")
-    return StageOne(student, teacher, distill, channels, config.epochs)
+    if distill.faithful:
+        distill = released.summed(distill, people)
+        teacher = teacher and released.in_train_mode(teacher)
+    if not distill.ori and not distill.beta:
+        student.head.requires_grad_(False)
+    stage = released.MaskedStageOne if distill.masked else StageOne
+    return stage(student, teacher, distill, channels if distill.alpha else 0, fading(distill, config.epochs))
+
+
+def fading(distill: Distill, epochs: int) -> Callable[[float], float]:
+    """r(t) of the share of a run that is done: constant within an epoch, or falling with every step where there are
+    none; 1 throughout without `decay`."""
+    if not distill.decay:
+        return lambda done: 1.0
+    if epochs:
+        # The first step of an epoch must not fall into the one before by a rounding error.
+        return lambda done: decay(1 + math.floor(done * epochs + 1e-9), epochs)
+    return lambda done: decay(1 + done, 1)

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 import tyro
 
 from wholebody.errors import WholebodyError
+from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
 
 Size = Literal["t", "s", "m", "l", "x"]
-
-Network = Literal["thunder", "thunder-fine", "t", "s", "m", "l", "x"]
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,13 @@ class Distill:
         beta: weight of the logit loss in stage 1; 0 leaves it out.
         gamma: weight of the logit loss in stage 2.
         decay: r(t) falls as published; otherwise it stays 1.
-        masked: count only labelled keypoints in the logit loss; the paper found that to be worse.
+        masked: count only labelled keypoints in the logit loss (`released.MaskedStageOne`); the paper found that to be
+            worse.
         sharpness: factor on logits before the softmax of the logit loss.
-        faithful: as the released code does it and against its own description: the teacher's batch norms (in stage 2
-            the frozen backbone's) use and update batch statistics, and the label loss is a sum over the batch of one
-            process, so that the balance of the terms depends on it. The default is a teacher in evaluation mode and
-            the balance that the released code has at 64 people, at any batch.
+        faithful: as the released code does it and against its own description (`wholebody.train.released`): the
+            teacher's batch norms (in stage 2 the frozen backbone's) use and update batch statistics, and the label loss
+            is a sum over the batch of one process, so that the balance of the terms depends on it. The default is a
+            teacher in evaluation mode and the balance that the released code has at 64 people, at any batch.
     """
 
     stage: Literal["warm", 1, 2] = 1
@@ -129,7 +129,9 @@ class TrainConfig:
 
     Attributes:
         name: of the run; a folder holds one.
-        network: "thunder" is MoveNet Thunder's encoder with an RTMPose head; the letters are RTMPose's sizes.
+        network: a name of `wholebody.networks.kinds.NETWORKS`: "thunder" is MoveNet Thunder's encoder with an RTMPose
+            head; the letters are RTMPose's sizes.
+        schema: the keypoints, a name of `wholebody.schema.SCHEMAS`; the data must have them.
         init: weights to start from: a .tflite file for "thunder", otherwise a backbone or a whole network; only the
             backbone is taken if its input has another size.
         input_size: (w, h).
@@ -154,8 +156,9 @@ class TrainConfig:
     """
 
     name: str
-    network: Network
+    network: str
     sources: Annotated[tuple[Source, ...], tyro.conf.Suppress]
+    schema: str = COCO_WHOLEBODY.name
     init: str = ""
     input_size: tuple[int, int] = (192, 256)
     epochs: int = 0
@@ -187,8 +190,18 @@ class TrainConfig:
         views = [source.kind == "views" for source in self.sources]
         if any(views) and len(views) > 1:
             raise ValueError(f"recipe {self.name}: views cannot be mixed with other data; write them from a mixture")
-        if self.distill and self.distill.stage == 2 and self.network.startswith("thunder"):
-            raise ValueError(f"recipe {self.name}: stage 2 is for the networks of RTMPose's sizes")
+
+    @property
+    def points(self) -> Schema:
+        """The keypoints.
+
+        Raises:
+            WholebodyError: there is no such schema.
+        """
+        try:
+            return schema_named(self.schema)
+        except ValueError as error:
+            raise WholebodyError(f"recipe {self.name}: {error}.") from error
 
 
 def parse_source(text: str) -> Source:

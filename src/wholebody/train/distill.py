@@ -1,130 +1,145 @@
-"""What a step follows: labels alone, or labels and a teacher (stage 1), or the network itself (stage 2).
+"""DWPose on one page: its losses, stage 1 and stage 2 (Yang et al. 2023, arXiv:2307.15880), with the paper's letters.
 
-A lesson is a module: batch in, named loss terms out; their sum is what the step follows. It holds what is trained and
-nothing else: a teacher is a callable beside it, frozen and never saved. The letters are those of DWPose (Yang et al.
-2023), and docs/distillation.md walks from its equations to these lines.
+    stage 1   L_s1 = L_ori + r(t) alpha L_fea + r(t) beta L_logit       student and adaptor learn      (equation 3)
+    stage 2   L_s2 = gamma L_logit                                      a fresh head learns            (equation 5)
 
-    warm      the maps of a pretrained backbone, at every stride           a backbone with random weights learns
-    labels    L_ori                                                     (+ a heat-map loss, in training only)
-    stage 1   L_s1 = L_ori + r(t) alpha L_fea + r(t) beta L_logit       student and adaptor learn
-    stage 2   L_s2 = gamma L_logit                                      a fresh head learns; no labels, no decay
+A stage is a module: batch in, named loss terms out; the step follows their sum. It holds what is trained and nothing
+else: a teacher is a callable beside it, frozen and never saved. What the released code does against this page is in
+`released`, and a recipe chooses it. docs/distillation.md walks from the equations to these lines.
+
+Notation: N people, K keypoints, X and Y bins. `sharpness` is the factor on logits before a softmax, the inverse of a
+temperature, 10 in the released code. Every loss is a mean over people, so that no balance depends on the batch.
 """
 
-import math
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
 from wholebody.train.config import Distill
 from wholebody.train.lesson import Batch
-from wholebody.train.losses import decay, feature_loss, label_loss, logit_loss
-from wholebody.train.teachers import Taught, Teacher
+from wholebody.train.teachers import Taught, Teacher, said
 
-# The released balance of the terms is that of this many people in a process: its label loss is a sum over them, the
-# others are means.
+# alpha and beta were chosen beside a label loss that is the sum over this many people, the batch of one process.
 RELEASED_PEOPLE = 64
 
 
+def divergence(label: Tensor, logits: Tensor, sharpness: float = 10.0) -> Tensor:
+    """KL(softmax(sharpness label) || softmax(sharpness logits)), summed over bins: (N, K, bins) twice -> (N, K)."""
+    log_p, log_q = F.log_softmax(label * sharpness, dim=-1), F.log_softmax(logits * sharpness, dim=-1)
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
+
+
+def label_loss(
+    x: Tensor, y: Tensor, label_x: Tensor, label_y: Tensor, weight: Tensor, sharpness: float = 10.0
+) -> Tensor:
+    """L_ori, RTMPose's loss against labels: mean over bins, keypoints and people, the axes added.
+
+    Args:
+        x, y: (N, K, X) and (N, K, Y) logits.
+        label_x, label_y: encoded keypoints of the same shapes (`SimCC.encode`).
+        weight: (N, K).
+    """
+    axes = (divergence(label_x, x, sharpness) / x.shape[-1], divergence(label_y, y, sharpness) / y.shape[-1])
+    return ((axes[0] + axes[1]) * weight).mean()
+
+
+def feature_loss(feature: Tensor, teacher_feature: Tensor) -> Tensor:
+    """L_fea (equation 1): squared differences of feature maps (N, C, h, w), sum over channels and places, mean over
+    people. The student's map comes after the adaptor f.
+
+    The paper divides by C H W too, with alpha 5e-5; its authors say to follow their code, which does not, with 7e-5.
+    """
+    return (feature - teacher_feature).square().sum() / len(feature)
+
+
+def logit_loss(
+    x: Tensor, y: Tensor, teacher_x: Tensor, teacher_y: Tensor, weight: Tensor | None = None, sharpness: float = 10.0
+) -> Tensor:
+    """L_logit (equation 2): sum over bins, mean over keypoints and people, the axes added.
+
+    The paper writes a cross entropy; this is the KL divergence, smaller by the teacher's entropy and with the same
+    gradient. Keypoints without a label count too: the paper found that to be better.
+
+    Args:
+        x, y: (N, K, X) and (N, K, Y) logits of the student. teacher_x, teacher_y: the same of the teacher.
+        weight: (N, K) how much the teacher knows of each keypoint; None: all of all.
+    """
+    terms = divergence(teacher_x, x, sharpness) + divergence(teacher_y, y, sharpness)
+    return (terms if weight is None else terms * weight).mean()
+
+
+def decay(t: float, t_max: float) -> float:
+    """r(t) = 1 - (t - 1) / t_max (equation 4), the weight of what a teacher says, for epochs t from 1 to t_max."""
+    return 1 - (t - 1) / t_max
+
+
 class StageOne(nn.Module):
-    """Stage 1: labels, and a teacher's features and logits with a weight that decays.
+    """Stage 1: labels, and a larger teacher's features and logits with a weight that decays.
 
     Args:
         student: learns.
         teacher: says what it sees in the crops; None where batches bring it.
-        config: the factors.
-        channels: of the teacher's feature map; the adaptor f, a 1x1 convolution, leads there where they differ from
-            the student's.
-        epochs: the decay is constant within one; 0: it falls with every step.
+        weights: alpha, beta, and a factor on L_ori. A term whose factor is 0 is left out.
+        channels: of the teacher's feature map, to which the adaptor f, a 1x1 convolution, leads; 0: no map is compared.
+        r: the share of the run that is done -> r(t).
     """
 
     def __init__(
-        self,
-        student: RTMPose,
-        teacher: Teacher | None,
-        config: Distill,
-        channels: int,
-        epochs: int = 0,
+        self, student: RTMPose, teacher: Teacher | None, weights: Distill, channels: int, r: Callable[[float], float]
     ) -> None:
         super().__init__()
+        own = cast(int, student.backbone.channels)
         self.network = student
-        own = int(student.backbone.channels)  # type: ignore[arg-type]
-        self.align = nn.Conv2d(own, channels, 1) if config.alpha and own != channels else None
-        # A plain attribute, so that the teacher is neither trained nor saved.
-        self.teacher = teacher
-        self.config = config
-        self.epochs = epochs
-        if not config.ori and not config.beta:
-            student.head.requires_grad_(False)
+        self.align = nn.Identity() if channels in (0, own) else nn.Conv2d(own, channels, 1)
+        self.teacher, self.weights, self.r = teacher, weights, r
 
     def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
-        config, n = self.config, len(batch.images)
-        taught = said(self.teacher, batch)
-        feature = self.network.features(self.network.normalise(batch.images))
-        terms: dict[str, Tensor] = {}
-        r = self.decay(done)
-        if config.ori or config.beta:
-            x, y = (axis.float() for axis in self.network.head(feature))
-        if config.ori:
-            people = n if config.faithful else RELEASED_PEOPLE
-            terms["ori"] = config.ori * people / n * label_loss(x, y, batch.x, batch.y, batch.weight)
-        if config.alpha:
-            assert taught.feature is not None, "build() asks for a teacher with features"
-            adapted = feature if self.align is None else self.align(feature)
-            terms["fea"] = r * config.alpha * feature_loss(adapted.float(), taught.feature.float())
-        if config.beta:
-            weight = taught.weight
-            if config.masked:
-                labelled = (batch.weight > 0).float()
-                weight = labelled if weight is None else weight * labelled
-            teacher_x, teacher_y = taught.x.float(), taught.y.float()
-            terms["logit"] = r * config.beta * logit_loss(x, y, teacher_x, teacher_y, weight, config.sharpness)
-        return terms
+        """The terms of equation 3 after the share `done` of the run."""
+        w, r, taught = self.weights, self.r(done), self.ask(batch)
+        feature, x, y = self.network.outputs(self.network.normalise(batch.images))
+        x, y = x.float(), y.float()
+        terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
+            "ori": (w.ori * RELEASED_PEOPLE, lambda: label_loss(x, y, batch.x, batch.y, batch.weight)),
+            "fea": (r * w.alpha, lambda: feature_loss(self.align(feature).float(), cast(Tensor, taught.feature))),
+            "logit": (r * w.beta, lambda: logit_loss(x, y, taught.x, taught.y, taught.weight, w.sharpness)),
+        }
+        return {name: factor * loss() for name, (factor, loss) in terms.items() if factor}
 
-    def decay(self, done: float) -> float:
-        """r(t) after the share `done` of the run."""
-        if not self.config.decay:
-            return 1.0
-        if self.epochs:
-            # The first step of an epoch must not fall into the one before by a rounding error.
-            done = math.floor(done * self.epochs + 1e-9) / self.epochs
-        return decay(1 + done, 1.0)
+    def ask(self, batch: Batch) -> Taught:
+        """What the teacher says of a batch."""
+        return said(self.teacher, batch)
 
 
 class StageTwo(nn.Module):
     """Stage 2: the trained network teaches a fresh head on its own frozen backbone, with logits alone.
 
     Args:
-        trained: the result of stage 1, or any trained network. Its backbone becomes the result's and stays as it is;
-            with `config.faithful` its batch norms see batch statistics and their running ones drift, as released.
+        trained: the result of stage 1, or any trained network. Its backbone becomes the result's and stays as it is.
         head: the fresh head.
+        weights: gamma.
     """
 
-    def __init__(self, trained: RTMPose, head: RTMPoseHead, config: Distill) -> None:
+    def __init__(self, trained: RTMPose, head: RTMPoseHead, weights: Distill) -> None:
         super().__init__()
         self.network = RTMPose(trained.backbone.requires_grad_(False), head, trained.codec, trained.mean, trained.std)
         self._teacher = (trained.head.requires_grad_(False).eval(),)  # in a tuple: not a part of this module
-        self.config = config
+        self.weights = weights
 
     def train(self, mode: bool = True) -> "StageTwo":
-        """Everything but the backbone, unless faithful."""
+        """The head; the backbone's batch norms stay as they are."""
         super().train(mode)
-        self.network.backbone.train(mode and self.config.faithful)
+        self.network.backbone.eval()
         return self
 
     def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
+        """The term of equation 5."""
         with torch.no_grad():
             feature = self.network.features(self.network.normalise(batch.images))
             teacher_x, teacher_y = self._teacher[0].to(feature.device)(feature)
         x, y = self.network.head(feature)
-        logit = logit_loss(x.float(), y.float(), teacher_x.float(), teacher_y.float(), sharpness=self.config.sharpness)
-        return {"logit": self.config.gamma * logit}
-
-
-def said(teacher: Teacher | None, batch: Batch) -> Taught:
-    """What the teacher says of a batch, from the batch itself where it was asked beforehand."""
-    if batch.teacher_x is not None and batch.teacher_y is not None:
-        return Taught(batch.teacher_x, batch.teacher_y, batch.teacher_feature)
-    if teacher is None:
-        raise ValueError("neither a teacher nor a batch that brings what one said")
-    return teacher(batch.images)
+        x, y, teacher_x, teacher_y = (each.float() for each in (x, y, teacher_x, teacher_y))
+        return {"logit": self.weights.gamma * logit_loss(x, y, teacher_x, teacher_y, None, self.weights.sharpness)}

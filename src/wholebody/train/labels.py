@@ -4,31 +4,18 @@ from typing import Protocol, cast
 
 from torch import Tensor, nn
 
-from wholebody.networks.rtmpose import RTMPose
+from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
 from wholebody.networks.thunder import Pyramid
 from wholebody.networks.two_scale import TwoScale
-from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.distill import label_loss
+from wholebody.train.heatmaps import HeatmapHead, axes_loss, heatmap_loss
 from wholebody.train.lesson import Batch
-from wholebody.train.losses import axes_loss, heatmap_loss, label_loss
 
 
 class HasPyramid(Protocol):
     """A backbone with finer maps than its feature."""
 
     def pyramid(self, images: Tensor) -> Pyramid: ...
-
-
-class HeatmapHead(nn.Module):
-    """A map of stride 8 to one heat map per keypoint. Used in training only."""
-
-    def __init__(self, channels: int, keypoints: int, hidden: int = 64) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(channels, hidden, 3, padding=1)
-        self.out = nn.Conv2d(hidden, keypoints, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.out(nn.functional.relu(self.mix(x)))
-        return out
 
 
 class Labels(nn.Module):
@@ -39,10 +26,10 @@ class Labels(nn.Module):
         self.network = network
         self.factor = heatmap
         own = isinstance(network, TwoScale)
-        self.heatmap = HeatmapHead(24, len(COCO_WHOLEBODY)) if heatmap and not own else None
+        self.heatmap = HeatmapHead(24, cast(RTMPoseHead, network.head).keypoints) if heatmap and not own else None
 
     def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
-        network, images, n = self.network, self.network.normalise(batch.images), len(batch.images)
+        network, images = self.network, self.network.normalise(batch.images)
         heat = None
         if isinstance(network, TwoScale):
             x, y, axes = network.both(images)
@@ -53,7 +40,7 @@ class Labels(nn.Module):
             maps = cast(HasPyramid, network.backbone).pyramid(images)
             x, y = network.head(maps.stride32)
             heat = heatmap_loss(self.heatmap(maps.stride8).float(), batch.keypoints, batch.weight, stride=8)
-        terms = {"ori": label_loss(x.float(), y.float(), batch.x, batch.y, batch.weight) / n}
+        terms = {"ori": label_loss(x.float(), y.float(), batch.x, batch.y, batch.weight)}
         if heat is not None and self.factor:
-            terms["heatmap"] = self.factor * heat / n
+            terms["heatmap"] = self.factor * heat
         return terms

@@ -4,6 +4,7 @@
     teacher = from_file("vitpose.onnx", student.codec)             # any ONNX pose network: logits, through its codec
     teacher = Average((one, other))
     teacher = Points(ask, BLAZEPOSE_33, student.codec)             # any function that finds other landmarks
+    fit(config, out, teacher=lambda crops: Taught(*mine(crops)))   # any callable
 
 A teacher gets the student's crops, uint8 BGR, and does what its own network needs: another input size, colour order or
 normalisation, another number of bins. It is frozen: it is asked without gradients, never trained, never saved. Labels
@@ -12,8 +13,8 @@ that teachers wrote to a file, with confidences, are not a teacher but a data se
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from wholebody.networks.rtmpose import RTMPose
 from wholebody.pose.load import open_estimator
 from wholebody.pose.topdown import TopDown
 from wholebody.train.landmarks import K, Landmarks, to_wholebody
+from wholebody.train.lesson import Batch
 from wholebody.weights.lookup import CHECKPOINTS, find
 
 
@@ -41,36 +43,19 @@ class Taught(NamedTuple):
     weight: Tensor | None = None  # (N, K) how much it knows of each keypoint; None: all of all
 
 
-class Teacher(Protocol):
-    """Crops (N, h, w, 3) uint8 BGR of the student's input size -> what it sees.
-
-    Attributes:
-        channels: of its feature map; 0 if it gives none.
-    """
-
-    @property
-    def channels(self) -> int: ...
-
-    def __call__(self, images: Tensor) -> Taught: ...
+# Crops (N, h, w, 3) uint8 BGR of the student's input size -> what it sees.
+Teacher = Callable[[Tensor], Taught]
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network of this package, from a checkpoint: features and logits.
-
-    Attributes:
-        trains: leave it in training mode, as the released code does by mistake: its batch norms then use the batch's
-            statistics and their running ones drift.
-    """
+    """A network of this package, from a checkpoint: features and logits."""
 
     network: RTMPose
     codec: SimCC
-    trains: bool = False
-    channels: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.network.requires_grad_(False).train(self.trains)
-        object.__setattr__(self, "channels", int(self.network.backbone.channels))  # type: ignore[arg-type]
+        self.network.requires_grad_(False).eval()
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Taught:
@@ -94,7 +79,6 @@ class Onnx:
     model: TopDown
     codec: SimCC
     landmarks: Landmarks | None = None
-    channels = 0
 
     def __call__(self, images: Tensor) -> Taught:
         model = self.model
@@ -115,7 +99,6 @@ class Points:
     ask: Callable[[npt.NDArray[np.uint8]], tuple[Floats, Floats]]
     landmarks: Landmarks
     codec: SimCC
-    channels = 0
 
     def __call__(self, images: Tensor) -> Taught:
         points, scores = self.ask(images.cpu().numpy())
@@ -129,10 +112,6 @@ class Average:
 
     teachers: Sequence[Teacher]
 
-    @property
-    def channels(self) -> int:
-        return next((teacher.channels for teacher in self.teachers if teacher.channels), 0)
-
     def __call__(self, images: Tensor) -> Taught:
         taught = [teacher(images) for teacher in self.teachers]
         ones = torch.ones(taught[0].x.shape[:2], device=images.device)
@@ -145,32 +124,57 @@ class Average:
         return Taught(x, y, feature, known / len(taught))
 
 
-def from_file(path: str | os.PathLike[str], codec: SimCC, trains: bool = False) -> Teacher:
+def from_file(path: str | os.PathLike[str], codec: SimCC) -> Teacher:
     """The teacher in a file, or behind a name of `wholebody models`: a checkpoint (.pth, .safetensors) or an ONNX file.
 
     What this package exported, and so every bundled network, gives features too; another ONNX file logits alone.
 
     Args:
         codec: the student's.
-        trains: see `Network`.
 
     Raises:
         WholebodyError: no such file, or not a pose network.
     """
     file = find(path, kind="pose")
     if file.suffix in CHECKPOINTS:
-        return Network(load_pose(file), codec, trains)
+        return Network(load_pose(file), codec)
     try:
         network = load_pose(file)
     except WholebodyError:  # somebody else's ONNX file
         return Onnx(open_estimator(file), codec)
-    return Network(network, codec, trains)
+    return Network(network, codec)
 
 
-def from_files(paths: Sequence[str], codec: SimCC, trains: bool = False) -> Teacher:
+def from_files(paths: Sequence[str], codec: SimCC) -> Teacher:
     """One teacher, or the average of several."""
-    teachers = [from_file(path, codec, trains) for path in paths]
+    teachers = [from_file(path, codec) for path in paths]
     return teachers[0] if len(teachers) == 1 else Average(teachers)
+
+
+def said(teacher: Teacher | None, batch: Batch) -> Taught:
+    """What the teacher says of a batch, in float32; from the batch itself where it was asked beforehand."""
+    if batch.teacher_x is not None and batch.teacher_y is not None:
+        taught = Taught(batch.teacher_x, batch.teacher_y, batch.teacher_feature)
+    elif teacher is not None:
+        taught = teacher(batch.images)
+    else:
+        raise ValueError("neither a teacher nor a batch that brings what one said")
+    feature, weight = (None if each is None else each.float() for each in (taught.feature, taught.weight))
+    return Taught(taught.x.float(), taught.y.float(), feature, weight)
+
+
+def channels_of(teacher: Teacher, codec: SimCC, keypoints: int) -> int:
+    """The channels of a teacher's feature map, 0 if it gives none: it is asked about one black crop.
+
+    Raises:
+        WholebodyError: what it says is not of the student's keypoints and bins.
+    """
+    w, h = codec.input_size
+    taught = teacher(torch.zeros(1, h, w, 3, dtype=torch.uint8))
+    wanted = [(1, keypoints, bins) for bins in codec.bins]
+    if (found := [tuple(axis.shape) for axis in taught[:2]]) != wanted:
+        raise WholebodyError(f"the teacher's logits are {found} for one crop, the student's {wanted}. Make them alike.")
+    return 0 if taught.feature is None else taught.feature.shape[1]
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -115,19 +115,24 @@ class Augmentation:
 
 
 def augment(
-    sample: Sample, size: tuple[int, int], config: Augmentation, rng: np.random.Generator
+    sample: Sample,
+    size: tuple[int, int],
+    config: Augmentation,
+    rng: np.random.Generator,
+    schema: Schema = COCO_WHOLEBODY,
 ) -> tuple[Image, Doubles, npt.NDArray[np.float32]]:
-    """One training crop.
+    """One training crop. Half bodies and close-ups are of COCO_WHOLEBODY's points; others have neither.
 
     Returns:
         crop (h, w, 3) BGR, keypoints (K, 2) in input pixels, visible (K,).
     """
     if rng.random() < config.flip:
-        sample = flip(sample)
+        sample = flip(sample, schema)
     center, scale = center_scale(sample.box, size)
-    if rng.random() < config.half_body:
+    whole = schema is COCO_WHOLEBODY
+    if whole and rng.random() < config.half_body:
         center, scale = half_body(sample.keypoints, sample.visible, center, scale, rng)
-    elif rng.random() < config.close_up:
+    elif whole and rng.random() < config.close_up:
         center, scale = close_up(sample.keypoints, sample.visible, center, scale, rng)
     center, scale, rotation = jitter(center, scale, config, rng)
     # Half body leaves any aspect; the warp needs the input's.

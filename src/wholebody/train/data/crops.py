@@ -15,7 +15,7 @@ from wholebody.codec import SimCC
 from wholebody.data.check import mirrored_heads
 from wholebody.data.ubody import read_ubody
 from wholebody.errors import WholebodyError
-from wholebody.schema import COCO_WHOLEBODY
+from wholebody.schema import COCO_WHOLEBODY, Schema
 from wholebody.train.config import Source, TrainConfig
 from wholebody.train.data import augment as aug
 from wholebody.train.data.people import (
@@ -24,7 +24,7 @@ from wholebody.train.data.people import (
     People,
     Person,
     Photographs,
-    Shards,
+    ShardedPeople,
     people_of,
     read_coco_wholebody,
 )
@@ -56,6 +56,7 @@ class Crops(Dataset[Batch]):
     early: aug.Augmentation
     late: aug.Augmentation
     late_from: int
+    schema: Schema = COCO_WHOLEBODY
 
     def draw(self, numbers: range) -> Batch:
         """The batch of some draws."""
@@ -63,7 +64,7 @@ class Crops(Dataset[Batch]):
         for n in numbers:
             sample, rng = self.mixture.draw(n)
             config = self.early if n < self.late_from else self.late
-            crop, points, visible = aug.augment(sample, self.codec.input_size, config, rng)
+            crop, points, visible = aug.augment(sample, self.codec.input_size, config, rng, self.schema)
             outside = (points < -_BESIDE) | (points > np.array(self.codec.input_size) - 1 + _BESIDE)
             absent = (visible < 0) | ((visible > 0) & outside.any(axis=1))
             x, y, weight = self.codec.encode(points, (visible > 0) & ~absent)
@@ -75,35 +76,11 @@ class Crops(Dataset[Batch]):
         return Batch(*(torch.from_numpy(np.stack(column)) for column in columns))
 
 
-@dataclass(frozen=True)
-class Batches(Dataset[Batch | str]):
-    """What one process draws: item i is part i % accumulate of its share of step i // accumulate.
-
-    All processes' shares of a step together are draws step * batch to (step + 1) * batch, however many there are. An
-    item that cannot be read is its error's message, which a worker process can hand over in one line.
-    """
-
-    data: Crops | Views
-    batch: int
-    accumulate: int = 1
-    rank: int = 0
-    world: int = 1
-
-    def __getitem__(self, item: int) -> Batch | str:
-        step, part = divmod(item, self.accumulate)
-        size = self.batch // (self.world * self.accumulate)
-        first = step * self.batch + (self.rank * self.accumulate + part) * size
-        try:
-            return self.data.draw(range(first, first + size))
-        except WholebodyError as error:
-            return str(error)
-
-
 def load_mixture(config: TrainConfig) -> Mixture:
     """The recipe's data sets with their shares."""
     sets: list[tuple[People, float]] = []
     for source in config.sources:
-        found = people(source)
+        found = people(source, config.points)
         weights = {group: len(each) * source.groups.get(group, 1.0) for group, each in found.items()}
         total = sum(weights.values())
         for group, each in found.items():
@@ -113,16 +90,18 @@ def load_mixture(config: TrainConfig) -> Mixture:
     return Mixture(sets, config.seed)
 
 
-def people(source: Source, held_out: bool = False) -> dict[str, People]:
+def people(source: Source, schema: Schema = COCO_WHOLEBODY, held_out: bool = False) -> dict[str, People]:
     """The people of a source, by group; of a pool those of one side of its split."""
     if source.kind == "shards":
-        return {"": Shards(source.path)}
+        return {"": ShardedPeople(source.path, schema)}
+    if source.kind in ("pool", "ubody") and schema is not COCO_WHOLEBODY:
+        raise WholebodyError(f"{source.path}: has {COCO_WHOLEBODY.name}, not {schema.name}. Use coco or shards.")
     if source.kind == "pool":
         return {group: Photographs(each) for group, each in pool_people(source.path, held_out).items()}
     if source.kind == "ubody":
         folder = source.images or Path(source.path) / "images"
         return {"": Photographs(people_of(read_ubody(source.path, split="train"), folder))}
-    return {"": Photographs(read_coco_wholebody(source.path, source.images))}
+    return {"": Photographs(read_coco_wholebody(source.path, source.images, schema=schema))}
 
 
 def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, list[Person]]:
@@ -150,15 +129,19 @@ def is_mirrored(person: Person) -> bool:
 
 def validation_people(config: TrainConfig) -> list[Person]:
     """The labelled people that the recipe is evaluated on."""
-    groups = [each for source in config.validation for each in people(source, held_out=True).values()]
+    groups = [each for source in config.validation for each in people(source, config.points, held_out=True).values()]
     return [person for group in groups if isinstance(group, Photographs) for person in group.people]
 
 
 def part_factors(config: TrainConfig) -> npt.NDArray[np.float32]:
     """(K,) the recipe's factors on keypoints."""
-    weights = np.ones(len(COCO_WHOLEBODY), dtype=np.float32)
+    schema = config.points
+    weights = np.ones(len(schema), dtype=np.float32)
     for part, factor in config.parts.items():
-        weights[COCO_WHOLEBODY.parts[part]] = factor
+        if part not in schema.parts:
+            known = ", ".join(schema.parts)
+            raise WholebodyError(f"recipe {config.name}: {schema.name} has no part {part!r}. There are {known}.")
+        weights[schema.parts[part]] = factor
     return weights
 
 
@@ -180,4 +163,4 @@ def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
     )
     late = dataclasses.replace(early, shift=0.0, scale=(0.75, 1.25), rotation=60.0, cutout=0.5)
     late_from = math.ceil(strengths.late * steps) * config.batch
-    return Crops(mixture, codec, part_factors(config), config.absent, early, late, late_from), steps
+    return Crops(mixture, codec, part_factors(config), config.absent, early, late, late_from, config.points), steps

@@ -6,7 +6,7 @@ import numpy as np
 
 from wholebody.arrays import Image
 from wholebody.train.data.crops import pool_people
-from wholebody.train.data.people import Person, Shards, read_coco_wholebody
+from wholebody.train.data.people import Person, ShardedPeople, read_coco_wholebody
 from wholebody.train.data.pool import read_pool
 
 
@@ -22,7 +22,7 @@ def people_of(pool: Path, synthetic: Path) -> dict[str, list[tuple[Person, Image
     coco = held_out_coco(pool)
     teachers = [person for group in pool_people(pool, held_out=True).values() for person in group]
     sets = {name: [(p, p.load().image) for p in people] for name, people in (("COCO", coco), ("teachers", teachers))}
-    sets["synthetic"], shards = [], Shards(synthetic)
+    sets["synthetic"], shards = [], ShardedPeople(synthetic)
     for sample in map(shards.__getitem__, range(len(shards))):
         area = float(np.prod(sample.box[2:] - sample.box[:2]))
         person = Person(Path(sample.source), sample.keypoints, sample.visible, sample.box, area)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import Labels
 from wholebody.errors import WholebodyError
+from wholebody.schema import COCO_WHOLEBODY, Schema
 
 # Where the label of a keypoint is put that is known not to be in the crop.
 NOWHERE = -1e4
@@ -75,6 +76,7 @@ def read_coco_wholebody(
     annotations: str | os.PathLike[str],
     images: str | os.PathLike[str],
     keep: Callable[[Mapping[str, Any]], bool] = lambda image: True,
+    schema: Schema = COCO_WHOLEBODY,
 ) -> list[Person]:
     """People of an annotation file of `wholebody.data.coco.read_labels`, or of pseudo-labels in the same layout.
 
@@ -85,11 +87,12 @@ def read_coco_wholebody(
         annotations: the JSON file.
         images: the folder its `file_name`s are relative to.
         keep: which of its image records to use.
+        schema: of its keypoints.
 
     Raises:
         WholebodyError: the file is not in that layout, or a row of it cannot be read.
     """
-    return people_of(read_labels(annotations, keep=keep), images)
+    return people_of(read_labels(annotations, keep=keep, schema=schema), images)
 
 
 def people_of(labels: Labels, images: str | os.PathLike[str]) -> list[Person]:
@@ -123,13 +126,14 @@ class Photographs:
         return self.people[index].load()
 
 
-class Shards:
+class ShardedPeople:
     """A folder of tar shards in the WebDataset convention: N.jpg and N.json with keypoints (K, 3) and box.
 
     The archives are indexed once; a sample is then two reads.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], schema: Schema = COCO_WHOLEBODY) -> None:
+        self.schema = schema
         self.rows: list[tuple[Path, int, int, int, int]] = []
         # A hidden file is a shard that is still being written.
         for shard in sorted(path for path in Path(folder).glob("*.tar") if not path.name.startswith(".")):
@@ -160,6 +164,11 @@ class Shards:
         if "people" in label:
             raise WholebodyError(f"{shard}: scenes of many people, for a detector. Name a folder of crops.")
         points = np.asarray(label["keypoints"], dtype=np.float64)
+        if len(points) != len(self.schema):
+            raise WholebodyError(
+                f"{shard}: sample {index} has {len(points)} keypoints, {self.schema.name} has {len(self.schema)}. "
+                "Name other shards or another schema."
+            )
         visible = np.where(points[:, 2] > 0, 1, -1).astype(np.float32)
         box = np.asarray(label["box"], dtype=np.float64)
         return Sample(image.astype(np.uint8, copy=False), points[:, :2], visible, box, f"{shard}#{index}")

@@ -29,14 +29,14 @@ class Losses(NamedTuple):
 # Losses
 
 
-def maps(size: tuple[int, int]) -> Maps:
+def maps(size: tuple[int, int], device: torch.device | None = None) -> Maps:
     """The anchors of a canvas of `size` (w, h): strides 8, 16, 32, each row-major."""
     cells, strides = [], []
     for stride in STRIDES:
         y, x = torch.meshgrid(torch.arange(size[1] // stride), torch.arange(size[0] // stride), indexing="ij")
         cells.append(torch.stack([x, y], dim=2).reshape(-1, 2))
         strides.append(torch.full((x.numel(), 1), stride))
-    return Maps(torch.cat(cells).float(), torch.cat(strides).float())
+    return Maps(torch.cat(cells).float().to(device), torch.cat(strides).float().to(device))
 
 
 def decode(reg: Tensor, anchors: Maps) -> Tensor:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from wholebody.draw import skeleton
 from wholebody.files import replacing
 from wholebody.poses import Poses
-from wholebody.train.config import TrainConfig
+from wholebody.schema import COCO_WHOLEBODY, Schema
 from wholebody.train.engine.parallel import Process
 from wholebody.train.lesson import Batch
 
@@ -24,7 +24,7 @@ _NO_TERMS = ("step", "lr", "norm", "images_per_second")
 
 @contextmanager
 def figures(
-    folder: Path, config: TrainConfig, first: int, steps: int, process: Process
+    folder: Path, name: str, first: int, steps: int, process: Process
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A function that notes a row: in metrics.jsonl, for TensorBoard, and on a bar with the time left."""
     if not process.first:
@@ -47,7 +47,7 @@ def figures(
     )
     writer = SummaryWriter(str(folder), purge_step=first)
     with Progress(*columns, console=Console(stderr=True)) as bar, path.open("a", buffering=1) as log:
-        task = bar.add_task(config.name, total=steps, completed=first, figures="")
+        task = bar.add_task(name, total=steps, completed=first, figures="")
         if first == 0 and (picture := cv2.imread(str(folder / "first_batch.jpg"))) is not None:
             writer.add_image("first_batch", picture[..., ::-1].copy(), 0, dataformats="HWC")
 
@@ -77,14 +77,15 @@ def _step(line: str) -> int:
         return 1 << 62
 
 
-def save_picture(path: Path, batch: Batch, columns: int = 8) -> None:
+def save_picture(path: Path, batch: Batch, schema: Schema = COCO_WHOLEBODY, columns: int = 8) -> None:
     """The first crops of a batch with the labels they are trained on."""
     tiles = []
     for image, points, weight in zip(batch.images[:32], batch.keypoints, batch.weight, strict=False):
         crop = image.numpy()
         h, w = crop.shape[:2]
         scores = (weight > 0).numpy().astype(np.float32)
-        poses = Poses(points.numpy()[None], scores[None], np.array([[0, 0, w, h]], np.float32), np.ones(1, np.float32))
+        box, one = np.array([[0, 0, w, h]], np.float32), np.ones(1, np.float32)
+        poses = Poses(points.numpy()[None], scores[None], box, one, schema)
         tiles.append(skeleton(crop, poses))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]

@@ -18,10 +18,18 @@ def learning_rate(step: int, steps: int, optim: Optim) -> float:
     return rate * (1e-5 + (1 - 1e-5) * warm)
 
 
-def parameter_groups(lesson: nn.Module, optim: Optim, batch: int = 0) -> list[dict[str, Any]]:
-    """Backbone and the rest at their own rates; no weight decay on norms, biases and other vectors."""
-    backbone = cast(Any, lesson.network).backbone
-    frozen = list(backbone.blocks[: optim.freeze]) if optim.freeze else []
+def parameter_groups(
+    lesson: nn.Module, optim: Optim, batch: int = 0, encoder: nn.Module | None = None
+) -> list[dict[str, Any]]:
+    """Encoder and the rest at their own rates; no weight decay on norms, biases and other vectors.
+
+    Args:
+        batch: the real one, for `optim.lr_batch`.
+        encoder: what has the rate `optim.backbone`, and `stem` and `blocks` where some of them stay as they are
+            (`optim.freeze`); the lesson's network's backbone if None.
+    """
+    backbone: Any = cast(Any, lesson.network).backbone if encoder is None else encoder
+    frozen: list[nn.Module] = list(backbone.blocks[: optim.freeze]) if optim.freeze else []
     if frozen:
         frozen.append(backbone.stem)
     if optim.backbone == 0:

@@ -1,0 +1,99 @@
+"""Batches from draws, in the processes that prepare them."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from wholebody.errors import WholebodyError
+
+
+class Drawn(Protocol):
+    """A batch: tensors that go to a device together."""
+
+    def to(self, device: torch.device) -> "Drawn": ...
+
+
+class Draws(Protocol):
+    """Data of which draw n depends on a seed and n alone, so that a resumed run sees what an unbroken one would."""
+
+    def draw(self, numbers: range) -> Any:
+        """The batch of some draws, a `Drawn`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batches(Dataset[Any]):
+    """What one process draws: item i is part i % accumulate of its share of step i // accumulate.
+
+    All processes' shares of a step together are draws step * batch to (step + 1) * batch, however many there are. An
+    item that cannot be read is its error's message, which a worker process can hand over in one line.
+    """
+
+    data: Draws
+    batch: int
+    accumulate: int = 1
+    rank: int = 0
+    world: int = 1
+
+    def __getitem__(self, item: int) -> Any:
+        step, part = divmod(item, self.accumulate)
+        size = self.batch // (self.world * self.accumulate)
+        first = step * self.batch + (self.rank * self.accumulate + part) * size
+        try:
+            return self.data.draw(range(first, first + size))
+        except WholebodyError as error:
+            return str(error)
+
+    def read(self, item: int) -> Any:
+        """One item, in this process.
+
+        Raises:
+            WholebodyError: it cannot be read.
+        """
+        return _checked(self[item])
+
+    def stream(self, first: int, steps: int, workers: int, pin_memory: bool) -> Iterator[Any]:
+        """The items of steps `first` to `steps`, from so many processes beside this one.
+
+        Raises:
+            WholebodyError: an item cannot be read.
+        """
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            sampler=range(first * self.accumulate, steps * self.accumulate),
+            num_workers=workers,
+            worker_init_fn=_worker,
+            prefetch_factor=4 if workers else None,
+            pin_memory=pin_memory,
+            # A forked worker would inherit the locks of OpenCV's thread pool and wait for ever.
+            multiprocessing_context="forkserver" if workers else None,
+        )
+        return map(_checked, loader)
+
+
+def _checked(item: Any) -> Any:
+    if isinstance(item, str):
+        raise WholebodyError(f"{item} The run can then go on from its last state.")
+    return item
+
+
+def _worker(_: int) -> None:
+    """A process that prepares batches: OpenCV has one thread there, and it ends when the training is killed, of which
+    nobody else tells a process of a fork server."""
+    cv2.setNumThreads(1)
+    training = multiprocessing.parent_process()
+    if training is not None:
+
+        def leave() -> None:
+            training.join()
+            os._exit(1)
+
+        threading.Thread(target=leave, daemon=True).start()

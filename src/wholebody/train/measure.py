@@ -1,0 +1,63 @@
+"""Figures of trained networks on held-out people, person by person, for tables that compare runs."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.arrays import Doubles, Image
+from wholebody.evaluate.oks import part_oks
+from wholebody.networks.checkpoints import load_pose
+from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.data.people import Person, Sample
+from wholebody.train.loop import predict
+
+FIGURES = (*COCO_WHOLEBODY.parts, "all")
+
+
+def measure(
+    weights: str | os.PathLike[str], people: Mapping[str, Sequence[tuple[Person, Image]]]
+) -> dict[str, list[dict[str, float | None]]]:
+    """OKS of each part of each person, None where fewer than five (three of feet) of its points are labelled.
+
+    Args:
+        weights: a checkpoint.
+        people: by kind, each with its picture; `held_out.people_of` has them.
+    """
+    network, figures = load_pose(weights), {}
+    for kind, pairs in people.items():
+        found = predict(network, [_Read(*pair) for pair in pairs], batch=32)
+        figures[kind] = [_row(person, points) for (person, _), points in zip(pairs, found, strict=True)]
+    return figures
+
+
+def _row(person: Person, points: npt.NDArray[np.float32]) -> dict[str, float | None]:
+    found = part_oks([person], [points])
+    return {part: round(found[part], 4) if part in found else None for part in FIGURES}
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A person whose picture is in memory already."""
+
+    person: Person
+    image: Image
+
+    def load(self) -> Sample:
+        person = self.person
+        return Sample(self.image, person.keypoints, person.visible, person.box, str(person.file))
+
+
+def interval(values: Doubles, resamples: int = 2000) -> tuple[float, float, float]:
+    """Mean of (seeds, people), and the ends of the interval that holds 95 of 100 resamplings of people (all seeds of a
+    person together) and of seeds."""
+    rng = np.random.default_rng(0)
+    seeds, people = values.shape
+    means = np.empty(resamples)
+    for i in range(resamples):
+        chosen = values[rng.integers(seeds, size=seeds)].mean(axis=0)
+        means[i] = chosen[rng.integers(people, size=people)].mean()
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
