@@ -59,7 +59,7 @@ def desk(tmp_path, monkeypatch):
 def test_the_python_on_a_page_runs(page, desk):
     poses = Poses.empty(COCO_WHOLEBODY)
     names = {
-        "frame": desk,
+        "image": desk,
         "a": desk,
         "b": desk,
         "c": desk,
