@@ -4,7 +4,7 @@
 |--------------|------------------------------------------------------------------------------------------------|
 | read_labels  | COCO-WholeBody v1.0 (train, val); COCO with 17 points; all 133 points in `keypoints`;           |
 |              | Halpe-136; any other COCO-keypoints JSON, by its own keypoint names or with a mapping table    |
-| read_ubody   | UBody: a COCO-WholeBody file for each of 15 scenes, pictures cut from videos (see frames.py)   |
+| read_ubody   | UBody: a COCO-WholeBody file for each of 15 scenes, pictures cut from videos (see video/frames)|
 | write_labels | COCO-WholeBody v1.0; of another schema all points in `keypoints`, named in the category         |
 
 A file is decoded row by row, so that the gigabyte of COCO-WholeBody's training set becomes arrays without ever standing
