@@ -316,3 +316,56 @@ def test_help_of_a_recipe_shows_what_people_change(words, common, capsys):
         cli.main([*words, "--help-all"])
     every = capsys.readouterr().out
     assert all(option in every for option in options)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/locked"), "/locked: Permission denied"),
+        (OSError("broken"), "broken"),
+        (UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "unexpected end"), "not valid"),
+        (RecursionError("maximum"), "nested too deeply"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(monkeypatch, run, error, said):
+    def fails():
+        """Fail."""
+        raise error
+
+    monkeypatch.setitem(cli.COMMANDS, "models", fails)
+    status, _, err = run(command="models")
+    assert status == 1 and said in err and err.startswith("wholebody: ") and len(err.splitlines()) == 1
+
+
+def test_names_that_are_too_long_stop_nobody_else(run, photo):
+    fits = photo.with_name("n" * 251 + ".png")  # its results do not
+    fits.write_bytes(photo.read_bytes())
+    status, out, err = run(photo, fits, "x" * 300 + ".png", "y" * 300)
+    assert status == 1 and "1 picture, 2 people, 3 failed" in out
+    assert err.count("too long") == 3 and len(err.strip().splitlines()) == 3
+
+
+def test_a_name_as_long_as_can_be_is_written(run, photo, tmp_path):
+    long = photo.with_name("ü" * 120 + ".png")
+    photo.rename(long)
+    assert run(long)[0] == 0
+    assert long.with_name("ü" * 120 + "_pose.json").exists()
+
+
+def test_a_user_who_is_not_there(run, photo, monkeypatch):
+    status, _, err = run(photo, detector="~nobody-of-that-name/x.onnx")
+    assert status == 1 and len(err.splitlines()) == 1
+    monkeypatch.setenv("WHOLEBODY_CACHE", "~nobody-of-that-name")
+    status, _, err = run(command="models")
+    assert status == 1 and "no such user" in err
+
+
+def test_control_characters_of_a_name_reach_no_terminal(run, photo, tmp_path):
+    evil = "a\x1b]0;title\x07\u202eb\udce9.png"
+    status, out, err = run(photo, f"{tmp_path}/{evil}")
+    assert status == 1 and r"a\x1b]0;title\x07\u202eb\udce9.png: no such file" in err
+    photo.rename(tmp_path / evil)
+    status, out, err = run(tmp_path / evil)
+    assert status == 0 and r"\x1b]0;title\x07" in out and "\x1b" not in out + err
+    assert run(command=evil)[0] == 2

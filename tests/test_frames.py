@@ -108,11 +108,14 @@ def test_the_command_makes_ubodys_folders(tmp_path, capsys):
     write_video(tmp_path / "videos" / "Speech" / "a.mp4", 3)
     (tmp_path / "videos" / "Speech" / "broken.mp4").write_bytes(b"not a video")
     (tmp_path / "videos" / "notes.txt").touch()
+    (tmp_path / "videos" / "Speech" / "._a.mp4").write_bytes(b"macOS's note")
+    (tmp_path / "videos" / ".cache").mkdir()
+    (tmp_path / "videos" / ".cache" / "b.mp4").touch()
     with pytest.raises(SystemExit) as end:
         cli.main(["data", "frames", str(tmp_path / "videos"), str(tmp_path / "images"), "--every", "2"])
     printed = capsys.readouterr()
     assert end.value.code == 1 and "4 pictures written, 1 videos failed" in printed.out
-    assert "broken.mp4: cannot be decoded" in printed.err and len(printed.err.strip().splitlines()) == 1
+    assert "broken.mp4: not a video" in printed.err and len(printed.err.strip().splitlines()) == 1
     assert pictures(tmp_path / "images" / "Movie" / "Movie_S1_Trim2") == numbered(0, 2, step=2)
     assert pictures(tmp_path / "images" / "Speech" / "a") == numbered(0, 2, step=2)
 

@@ -457,3 +457,42 @@ def test_an_error_leaves_no_file(tmp_path):
     with pytest.raises(WholebodyError, match="cannot write"):
         video.write(tmp_path / "file" / "out.mp4", frames(2), 25) if (tmp_path / "file").write_text("") == 0 else None
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".flv"])
+def test_text_in_a_file_that_is_not_utf8(tmp_path, suffix):
+    path = tmp_path / f"clip{suffix}"
+    with av.open(str(path), "w") as target:
+        target.metadata["title"] = "Cafe"
+        stream = target.add_stream("flv1" if suffix == ".flv" else "mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for n in range(5):
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(picture(n), format="bgr24")))
+        target.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"Cafe", b"Caf\xe9"))
+    assert len(list(video.read(path))) == 5 == len(list(steady(path, 25)))
+    video.write(tmp_path / "again.mp4", video.read(path), 25, audio=path)
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "concat:a|b.mp4", "http:x.mp4", "-i.mp4", "50%d.mp4"])
+def test_a_name_is_never_an_address(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    video.write(name, frames(5), 25)
+    assert len(list(video.read(name))) == 5 == len(list(steady(name, 25)))
+    assert video.info(name).size == SIZE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile other.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nother.mp4\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period/></MPD>',
+    ],
+)
+def test_a_list_of_other_files_is_no_video(tmp_path, text):
+    clip(tmp_path / "other.mp4", 5)
+    (tmp_path / "list.mp4").write_text(text)
+    with pytest.raises(WholebodyError, match=r"list\.mp4: not a video"):
+        list(video.read(tmp_path / "list.mp4"))

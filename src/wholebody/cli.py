@@ -1,6 +1,8 @@
 """The command `wholebody`. Each subcommand imports what it needs inside, so that --help is instant."""
 
 import difflib
+import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +17,8 @@ from wholebody.commands.models import doctor, export, models
 from wholebody.commands.predict import camera, predict
 from wholebody.commands.serve import serve
 from wholebody.commands.train import distill, train
-from wholebody.errors import WholebodyError
+from wholebody.console import PlainFormatter, say
+from wholebody.errors import REFUSALS, WholebodyError, refusal
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "predict": predict,
@@ -53,8 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(_overview(" ".join(rest), group))
         close = difflib.get_close_matches(" ".join(words[: 2 if group else 1]), group or COMMANDS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        print(f"wholebody: no command {name!r}.{hint} There are {', '.join(group or COMMANDS)}.", file=sys.stderr)
+        say(f"wholebody: no command {name!r}.{hint} There are {', '.join(group or COMMANDS)}.")
         sys.exit(2)
+    for stream in (sys.stdout, sys.stderr):  # a letter that the terminal does not know is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PlainFormatter())
     # What is wrong with a picture is said once, by us.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
@@ -64,13 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             status = tyro.cli(command, prog=f"wholebody {name}", args=rest, config=(tyro.conf.OmitArgPrefixes,))
     except WholebodyError as error:
-        print(f"wholebody: {error}", file=sys.stderr)
+        say(f"wholebody: {error}")
         status = 1
     except KeyboardInterrupt:
         print("wholebody: interrupted. Finished results are kept.", file=sys.stderr)
         status = 130
     except BrokenPipeError:
         status = 0
+    except REFUSALS as error:
+        say(f"wholebody: {refusal(error)}")
+        status = 1
     sys.exit(status)
 
 

@@ -1,5 +1,7 @@
 """What commands print through: the console of their tables, and the one progress bar."""
 
+import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +14,34 @@ if TYPE_CHECKING:
 # Columns where the output is a file or a pipe: a name that is cut off is no use to another program.
 _UNCUT = 400
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 def stdout_console() -> "Console":
     """The console of tables on stdout: as wide as the terminal, and as wide as they need where there is none."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else _UNCUT, highlight=False)
+
+
+def plain(text: str) -> str:
+    """Text of names and servers with control characters written out (\\x1b), so that it cannot steer a terminal.
+
+    So are lone surrogates, which stand for bytes of names that are not UTF-8, and marks that turn the direction.
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def say(line: str) -> None:
+    """Print one line on stderr; whatever it quotes is `plain`."""
+    print(plain(line), file=sys.stderr)
+
+
+class PlainFormatter(logging.Formatter):
+    """Log records in one `plain` line each, but for a traceback."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return plain(super().formatMessage(record))
 
 
 @contextmanager

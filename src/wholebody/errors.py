@@ -6,3 +6,20 @@ class WholebodyError(Exception):
 
     The command line prints it without a traceback and exits with status 1.
     """
+
+
+# What the machine refuses, and texts that are broken or nested without end: nobody's mistake in the program.
+REFUSALS = (OSError, UnicodeError, RecursionError, MemoryError)
+
+
+def refusal(error: BaseException) -> str:
+    """One line about one of REFUSALS: what happened, and what to do about it."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory. Close other programs, or do less at a time."
+    if isinstance(error, RecursionError):
+        return "a file is nested too deeply to be read. Check where it comes from."
+    if isinstance(error, UnicodeError):
+        return f"a text is not valid ({' '.join(str(error).split())}). Save it again as UTF-8."
+    name = getattr(error, "filename", None)
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return f"{'' if name is None else f'{name}: '}{reason}. Check the name, its permissions and the space on the disk."

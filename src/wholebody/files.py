@@ -1,16 +1,20 @@
 """Writing files so that a reader never meets half of one, and knowing what was written again."""
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from wholebody.errors import WholebodyError
 
 Result = TypeVar("Result")
+
+# A temporary file has so much of its final name: systems allow 255 bytes, and a letter may take four.
+_STEM = 40
 
 # The results of a file are named after it and this.
 RESULT = "_pose"
@@ -26,7 +30,31 @@ def is_result(file: Path) -> bool:
     """Whether an earlier run wrote this picture or video: then it is not read again."""
     if not file.stem.endswith(RESULT):
         return False
-    return about(file.with_name(file.stem)).exists() or any(file.with_name(file.stem + end).exists() for end in _BESIDE)
+    beside = (about(file.with_name(file.stem)), *(file.with_name(file.stem + end) for end in _BESIDE))
+    return any(map(os.path.exists, beside))  # Path.exists raises where a name is too long
+
+
+def is_hidden(inside: PurePath) -> bool:
+    """Whether a path, from the folder that is searched on, has a name that begins with a dot: ._clip.mp4 of macOS.
+
+    Files that are found by looking into folders leave these out; files that are named are taken whatever they are.
+    """
+    return any(part.startswith(".") for part in inside.parts)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with ~ written out; that of a user who is not there stays as it is, so that it is found missing."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111, Path.expanduser raises
+
+
+def is_folder(path: Path) -> bool:
+    """Path.is_dir, but a name that is too long is no folder, instead of an error."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_link(path: Path) -> bool:
+    """Path.is_symlink, likewise."""
+    return os.path.islink(path)  # noqa: PTH114
 
 
 @contextmanager
@@ -42,7 +70,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     partial: Path | None = None
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.stem}.", suffix=final.suffix)
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.stem[:_STEM]}.", suffix=final.suffix)
         os.close(handle)
         partial = Path(name)
         partial.chmod(0o666 & ~_umask())
@@ -54,8 +82,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
                 partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
-            message = f"{final}: cannot write ({reason}). Free some space or choose another folder."
-            raise WholebodyError(message) from error
+            hint = "Free some space or choose another folder"
+            if error.errno == errno.ENAMETOOLONG:
+                hint = "Use a shorter name"
+            raise WholebodyError(f"{final}: cannot write ({reason}). {hint}.") from error
         raise
 
 
@@ -129,7 +159,10 @@ def _umask() -> int:
 def cache_folder() -> Path:
     """WHOLEBODY_CACHE, or the platform's cache folder of the user. It need not exist yet."""
     if chosen := os.environ.get("WHOLEBODY_CACHE"):
-        return Path(chosen).expanduser()
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError as error:
+            raise WholebodyError(f"WHOLEBODY_CACHE is {chosen}: there is no such user. Name a folder.") from error
     import pooch
 
     return Path(pooch.os_cache("wholebody"))

@@ -13,7 +13,6 @@ import os
 import pickle
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ import numpy.typing as npt
 from wholebody.arrays import Image
 from wholebody.choices import Precision
 from wholebody.errors import WholebodyError
+from wholebody.files import expanded
 from wholebody.images import as_image
 from wholebody.pose.detect import YOLOX, Detections
 from wholebody.pose.load import open_detector, open_estimator
@@ -177,6 +177,6 @@ class WholeBody:
 def _rooted(name: Any) -> Any:
     """A file's path so that it is found from another folder too; names and networks as they are."""
     if isinstance(name, (str, os.PathLike)) and os.fspath(name) not in MANIFEST:
-        path = Path(name).expanduser()
+        path = expanded(name)
         return str(path.absolute()) if path.is_file() else name
     return name

@@ -81,6 +81,13 @@ def test_addresses(tmp_path, bucket, address, ids):
         assert [source.id for source in find(root + address)] == ids
 
 
+def test_hidden_files_are_left_out_but_where_they_are_named(tmp_path):
+    for name in ("a.jpg", "._a.jpg", ".cache/b.jpg"):
+        put(f"{tmp_path}/{name}")
+    assert [source.id for source in find(f"{tmp_path}")] == ["a.jpg"]
+    assert [source.id for source in find(f"{tmp_path}/._a.jpg")] == ["._a.jpg"]
+
+
 def test_special_characters_in_the_name_of_a_file(tmp_path):
     for name in ("a{1,2}.jpg", "b[1].jpg", "ü 1.jpg"):
         (tmp_path / name).touch()

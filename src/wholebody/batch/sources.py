@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wholebody.errors import WholebodyError
+from wholebody.files import is_hidden
 from wholebody.images import _FOREIGN_SUFFIXES, READ_SUFFIXES
 from wholebody.video.frame import VIDEO_SUFFIXES
 
@@ -125,7 +126,7 @@ def _matching(address: str, base: str | None) -> Iterator[Source]:
         name = path.removeprefix(root).lstrip("/")
         # Whoever names a file means it, whatever it is called.
         kind = _kind(path) or ("picture" if named else None)
-        if kind and not any(part.startswith(".") for part in name.split("/")):
+        if kind and (named or not is_hidden(PurePosixPath(name))):
             yield Source(name, _address(fs, path), kind)
 
 

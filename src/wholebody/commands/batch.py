@@ -10,6 +10,7 @@ import tyro
 
 from wholebody.choices import Device, Precision
 from wholebody.commands.models import need
+from wholebody.console import say
 from wholebody.errors import WholebodyError
 
 if TYPE_CHECKING:
@@ -163,6 +164,6 @@ def _say(report: "Report", output: str) -> None:
     print(f"{output}: {report.done:,} done, {report.people:,} people{speed}{before}{failed}")
     ordered = sorted(report.errors.items(), key=lambda row: -row[1][0])
     for text, (count, first) in ordered[:20]:
-        print(f"{count:,} x {text} First: {first}", file=sys.stderr)
+        say(f"{count:,} x {text} First: {first}")
     if len(ordered) > 20:
         print(f"... and {len(ordered) - 20:,} more kinds: they are in the column error.", file=sys.stderr)

@@ -1,14 +1,13 @@
 """`wholebody data` and `wholebody synth`."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from wholebody.commands.models import need
-from wholebody.console import progress
+from wholebody.console import progress, say
 from wholebody.errors import WholebodyError
 
 
@@ -59,7 +58,7 @@ def data_frames(
         written, failed = extract_all(videos, images, fps=fps, every=every, suffix=suffix, advance=advance)
     print(f"{written} pictures written" + (f", {len(failed)} videos failed:" if failed else ""))
     for line in failed:
-        print(line, file=sys.stderr)
+        say(line)
     return 1 if failed else 0
 
 

@@ -1,13 +1,12 @@
 """`wholebody label`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from wholebody.choices import Device
-from wholebody.console import progress
+from wholebody.console import progress, say
 
 
 def label(
@@ -54,6 +53,6 @@ def label(
     with progress("pictures", len(images)) as advance:
         count, failed = run(images, out, labeller, human, tiles, advance)
     for line in failed:
-        print(f"wholebody: {line}", file=sys.stderr)
+        say(f"wholebody: {line}")
     print(f"{out / 'labels.json'}: {count} people on {len(images) - len(failed)} pictures")
     return 1 if failed else 0

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from wholebody import weights
 from wholebody.errors import WholebodyError
+from wholebody.files import expanded
 
 # Released files that other packages name and we run in another form.
 _SAME = {
@@ -28,7 +29,7 @@ def network(given: str | os.PathLike[str] | None, default: str) -> str:
     if given is None:
         return default
     text = os.fspath(given)
-    if text in weights.MANIFEST or Path(text).expanduser().is_file():
+    if text in weights.MANIFEST or expanded(text).is_file():
         return text
     stem = Path(urlsplit(text).path).stem
     if stem in _SAME:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wholebody import video
 from wholebody.errors import WholebodyError
-from wholebody.files import RESULT, is_result
+from wholebody.files import RESULT, is_folder, is_link, is_result
 from wholebody.images import find_images
 
 
@@ -15,7 +15,7 @@ def find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path
     pictures: dict[Path, None] = {}
     videos: dict[Path, None] = {}
     for path in inputs:
-        if path.is_dir():
+        if is_folder(path):
             files = (file for file in sorted(path.iterdir()) if file.name[0] != "." and file.is_file())
             inside = dict.fromkeys(file for file in files if video.is_video(file))
             own = [file for file in inside if not is_result(file)]
@@ -33,12 +33,12 @@ def find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path
             videos[path] = None
         else:
             pictures[path] = None
-    return [file for file in pictures if file.is_symlink() or not is_result(file)], list(videos)
+    return [file for file in pictures if is_link(file) or not is_result(file)], list(videos)
 
 
 def result_name(file: Path) -> str:
     """What results are named after: a folder's name has no suffix."""
-    return file.name if file.is_dir() else file.stem
+    return file.name if is_folder(file) else file.stem
 
 
 def result_names(files: Sequence[Path], output: Path | None) -> dict[Path, Path]:
@@ -47,7 +47,7 @@ def result_names(files: Sequence[Path], output: Path | None) -> dict[Path, Path]
     count = Counter(places.values())
     taken = Counter[Path]()
     for file, place in places.items():
-        if count[place] > 1 and not file.is_dir():
+        if count[place] > 1 and not is_folder(file):
             place = place.with_name(f"{file.stem}_{file.suffix.lstrip('.').lower()}{RESULT}")
         taken[place] += 1
         places[file] = place if taken[place] == 1 else place.with_name(f"{place.name}{taken[place]}")

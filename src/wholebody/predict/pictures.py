@@ -12,6 +12,7 @@ from wholebody.images import WRITE_SUFFIXES, read_image, write_image
 from wholebody.poses import Poses
 from wholebody.predict.arrange import Character
 from wholebody.predict.job import Done, Job
+from wholebody.predict.tell import mistake
 from wholebody.predict.turn import Turned
 from wholebody.wholebody import WholeBody
 
@@ -44,6 +45,8 @@ def done_pictures(
                         yield Done(file, len(poses), written, (time.perf_counter() - started) / len(group))
                     except WholebodyError as error:
                         failed.append(str(error))
+                    except Exception as error:  # the other pictures are done all the same
+                        failed.append(f"{file}: {mistake(error)}")
                 advance()
 
 

@@ -1,17 +1,20 @@
 """What a run says at its end."""
 
-import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from wholebody.console import plain, say
+from wholebody.errors import REFUSALS, refusal
 from wholebody.predict.job import Done
 
 
 def mistake(error: Exception) -> str:
-    """One line about an error that nobody foresaw, with its place."""
+    """One line about an error that is none of ours, with its place where it is a mistake of ours."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     what = " ".join(f"{type(error).__name__} {error}".split())
+    if isinstance(error, REFUSALS):
+        return refusal(error)
     return f"failed ({what}; {Path(place.filename).name}, line {place.lineno}). Report it, or go on with --resume."
 
 
@@ -31,19 +34,19 @@ def report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str]) ->
                 figures = [f"{row.seconds * 1e3:.0f}"]
             else:
                 figures = [str(row.frames), f"{row.frames / row.seconds:.1f}" if row.seconds else "done before"]
-            names = ", ".join(path.name for path in row.written)
-            table.add_row(escape(str(row.file)), str(row.people), *figures, escape(names))
+            names = plain(", ".join(path.name for path in row.written))
+            table.add_row(escape(plain(str(row.file))), str(row.people), *figures, escape(names))
         if rows:
             console.print(table)
         if len(rows) > 40:
             console.print(f"... and {len(rows) - 40} more")
     for line in notes:
-        print(line, file=sys.stderr)
+        say(line)
     sums = [_count(len(rows), word) for rows, word in ((pictures, "picture"), (videos, "video")) if rows] or ["0 done"]
     people = _count(sum(row.people for row in done), "person", "people")
     console.print(f"{', '.join(sums)}, {people}" + (f", {len(failed)} failed:" if failed else ""))
     for line in failed:
-        print(line, file=sys.stderr)
+        say(line)
 
 
 def _count(number: int, word: str, many: str | None = None) -> str:

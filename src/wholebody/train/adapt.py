@@ -13,6 +13,7 @@ from wholebody import video
 from wholebody.data.coco import write_labels
 from wholebody.data.labels import Labels, Picture
 from wholebody.errors import WholebodyError
+from wholebody.files import is_hidden
 from wholebody.geometry import box_areas
 from wholebody.images import READ_SUFFIXES, read_image, write_image
 from wholebody.networks.checkpoints import load_pose
@@ -157,7 +158,7 @@ def _detector(footage: Footage) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray
 def _pictures(source: Path, every: int) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     """Name and picture of a file, of the files of a folder, or of every so-many-th frame of a video."""
     if source.is_dir():
-        for file in sorted(source.iterdir()):
+        for file in sorted(file for file in source.iterdir() if not is_hidden(file.relative_to(source))):
             if file.suffix.lower() in (*READ_SUFFIXES, *video.VIDEO_SUFFIXES):
                 yield from _pictures(file, every)
     elif source.suffix.lower() in video.VIDEO_SUFFIXES:

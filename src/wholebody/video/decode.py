@@ -28,6 +28,7 @@ from wholebody.arrays import Image, PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import is_result
 from wholebody.images import MAX_PIXELS, find_images, read_image
+from wholebody.video.container import open_container, read_file
 from wholebody.video.frame import VIDEO_SUFFIXES, Frame, Info, Notice, reason, silent
 
 SEQUENCE_FPS = 25.0
@@ -39,9 +40,9 @@ def is_video(path: PathLike) -> bool:
     if suffix != ".gif":
         return suffix in VIDEO_SUFFIXES
     try:
-        with av.open(str(path)) as container:
-            return sum(packet.size > 0 for packet in islice(container.demux(video=0), 2)) == 2
-    except (av.error.FFmpegError, OSError, IndexError):
+        with read_file(path) as container:
+            return bool(sum(packet.size > 0 for packet in islice(container.demux(video=0), 2)) == 2)
+    except (av.error.FFmpegError, OSError, ValueError, IndexError):
         return False  # whoever reads it as a picture says what is wrong
 
 
@@ -114,20 +115,6 @@ def _read_file(source: PathLike, start: float, end: float | None, fps: float | N
             raise WholebodyError(f"{source}: ends before {start:g} s. Choose an earlier start.")
         if length is not None and last + shown < length - max(0.25, 2 * shown):
             notice(f"{source}: breaks off at {last + shown:.1f} s of {length:.1f} s; what was there is kept.")
-
-
-def open_container(source: PathLike) -> Any:
-    path = Path(source)
-    try:
-        if path.is_file() and not path.stat().st_size:
-            raise WholebodyError(f"{path}: the file is empty. Copy or download it again.")
-        return av.open(str(source))
-    except av.error.FileNotFoundError as error:
-        raise WholebodyError(f"{path}: no such file. Check the path.") from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise WholebodyError(
-            f"{path}: not a video that can be read ({reason(error)}). Copy or download it again."
-        ) from error
 
 
 def _pictures(container: Any, source: PathLike) -> Any:

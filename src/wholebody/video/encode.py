@@ -12,6 +12,7 @@ import numpy as np
 from wholebody.arrays import PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
+from wholebody.video.container import address
 from wholebody.video.frame import BT601, BT709, CLOCK, LIMITED, Frame, reason
 
 # The table of contents goes to the front, so that a browser starts to play before it has the whole file.
@@ -40,7 +41,7 @@ def encoder(
     step = max(round(CLOCK / fps), 1)
     first: float | None = None
     last = -1
-    with replacing(path) as partial, writing(path), av.open(str(partial), "w", "mp4", options=FRONT) as container:
+    with replacing(path) as partial, writing(path), av.open(address(partial), "w", "mp4", options=FRONT) as container:
         stream: Any = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height = size[0] + odd[0], size[1] + odd[1]
         stream.pix_fmt = "yuv420p"

@@ -16,8 +16,9 @@ import av
 
 from wholebody.arrays import Image, PathLike
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import is_hidden, replacing
 from wholebody.images import write_image
+from wholebody.video.container import open_container
 from wholebody.video.decode import turner
 from wholebody.video.frame import VIDEO_SUFFIXES
 
@@ -31,7 +32,8 @@ def find_videos(folder: PathLike) -> dict[Path, Path]:
         WholebodyError: the folder has none, or two videos would share a folder of pictures.
     """
     folder = Path(folder)
-    videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    inside = (path for path in folder.rglob("*") if not is_hidden(path.relative_to(folder)))
+    videos = sorted(path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     if not videos:
         raise WholebodyError(f"{folder}: no videos below this folder ({', '.join(VIDEO_SUFFIXES)}).")
     places: dict[Path, Path] = {}
@@ -91,7 +93,7 @@ def steady(video: PathLike, fps: float) -> Iterator[tuple[int, Callable[[], Imag
         WholebodyError: the video cannot be decoded.
     """
     try:
-        with av.open(str(video)) as container:
+        with open_container(video) as container:
             if not container.streams.video:
                 raise WholebodyError(f"{video}: has no pictures, only sound. Use another file.")
             stream = container.streams.video[0]

@@ -14,7 +14,7 @@ import numpy as np
 from wholebody.arrays import PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.video.decode import open_container
+from wholebody.video.container import address, open_container, read_file
 from wholebody.video.encode import FRONT, encoder, writing
 from wholebody.video.frame import Frame, Notice, reason, silent
 
@@ -97,8 +97,8 @@ def _join(
 ) -> None:
     start = parts[0][1]
     with ExitStack() as opened:
-        target = opened.enter_context(av.open(str(path), "w", "mp4", options=FRONT))
-        with av.open(str(parts[0][0])) as first:
+        target = opened.enter_context(av.open(address(path), "w", "mp4", options=FRONT))
+        with read_file(parts[0][0]) as first:
             streams = [_part_packets(parts, target.add_stream_from_template(first.streams.video[0]))]
         source = None if audio is None or Path(audio).is_dir() else opened.enter_context(open_container(audio))
         if source is not None and source.streams.audio:
@@ -114,7 +114,7 @@ def _part_packets(parts: Sequence[tuple[PathLike, float]], stream: Any) -> Itera
     """
     starts = [Fraction(time - parts[0][1]) for _, time in parts]
     for (path, _), start, until in zip(parts, starts, [*starts[1:], None], strict=True):
-        with av.open(str(path)) as container:
+        with read_file(path) as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.dts is None or packet.pts is None:  # the empty one at the end
                     continue

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from wholebody.errors import WholebodyError
-from wholebody.files import cache_folder
+from wholebody.files import cache_folder, expanded
 from wholebody.weights.download import download, is_here
 from wholebody.weights.manifest import MANIFEST, Kind, Weights
 
@@ -31,7 +31,7 @@ def find(name_or_path: str | os.PathLike[str], *, kind: Kind) -> Path:
     """
     text = os.fspath(name_or_path)
     weights = MANIFEST.get(text)
-    path = Path(text).expanduser()
+    path = expanded(text)
     if weights is None:
         if not path.is_file():
             raise WholebodyError(_unknown(text, kind))
