@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from wholebody import draw
 from wholebody.align import Mode
@@ -39,7 +39,7 @@ class Look:
         placed = canvas.poses(poses)
         if self.picture == "skeleton":
             return draw.skeleton(canvas.image(image), placed, self.threshold)
-        shown = {part: part in self.parts for part in ("body", "hands", "face", "feet")}
+        shown: dict[str, Any] = {part: part in self.parts for part in ("body", "hands", "face", "feet")}
         scale: Literal["official", "xinsir"] = "xinsir" if self.xinsir else "official"
         try:
             return draw.openpose(canvas.black(), placed, **shown, stick_scale=scale, threshold=self.threshold)
