@@ -65,8 +65,8 @@ def raw_of(boxes, scores, size, classes=1):
     return raw
 
 
-def blue_detector(size=(128, 128), fused=True, classes=1):
-    """Boxes around blue rectangles (BGR 255, 0, 0), the larger the surer."""
+def blue_detector(size=(128, 128), fused=True, classes=1, pixels=None):
+    """Boxes around blue rectangles (BGR 255, 0, 0), the larger the surer; with `pixels` in an input of any sides."""
 
     def detect(batch):
         canvases = batch if fused else batch.transpose(0, 2, 3, 1).astype(np.uint8)
@@ -76,16 +76,19 @@ def blue_detector(size=(128, 128), fused=True, classes=1):
             _, _, stats, _ = cv2.connectedComponentsWithStats(blue.astype(np.uint8), connectivity=4)
             x, y, w, h, area = stats[1:].T
             boxes = np.stack([x, y, x + w, y + h], axis=1)
-            found.append(raw_of(boxes, 0.5 + area / (4 * blue.size), size, classes))
+            found.append(raw_of(boxes, 0.5 + area / (4 * blue.size), blue.shape[::-1], classes))
         return {"raw": np.stack(found)}
 
     shape = (None, size[1], size[0], 3) if fused else (None, 3, size[1], size[0])
     anchors = size[0] * size[1] // 64 * 21 // 16
+    free = {}
+    if pixels:
+        shape, anchors, free = (None, None, None, 3) if fused else (None, 3, None, None), None, {"pixels": pixels}
     return Stub(
         (tensor("images", *shape, dtype="uint8" if fused else "float32"),),
         (tensor("raw", None, anchors, 5 + classes),),
         detect,
-        notes(kind="detector", input_size=size) if fused else {},
+        notes(kind="detector", input_size=size, **free) if fused or pixels else {},
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import oracle as formula
 from networks import Stub, blue_detector, notes, people, raw_of, tensor
 from wholebody.errors import WholebodyError
-from wholebody.pose.detect import BATCH, YOLOX, grid, letterbox, nms
+from wholebody.pose.detect import BATCH, YOLOX, aspect_size, grid, letterbox, nms
 
 
 def constant(raw, size, name="raw"):
@@ -156,6 +156,34 @@ def test_several_pictures_share_batches_and_give_the_same():
         alone = model(image)
         np.testing.assert_array_equal(boxes, alone[0])
         np.testing.assert_array_equal(scores, alone[1])
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_an_input_of_the_pictures_own_aspect(fused):
+    model = YOLOX(blue_detector(fused=fused, pixels=16384))
+    shapes = [(300, 300), (200, 300), (220, 330), (300, 200), (90, 400)]
+    box = np.array([[20, 30, 80, 80]])
+    images = [people(box, shape) for shape in shapes]
+    together = model.images(images)
+    assert [model.size_for(image) for image in images] == [(128, 128), (160, 96), (160, 96), (96, 160), (256, 64)]
+    assert model.session.runs == [1, 2, 1, 1]  # those alike share a run
+    for image, (boxes, scores) in zip(images, together, strict=True):
+        ratio = min(side / other for side, other in zip(model.size_for(image), image.shape[1::-1], strict=True))
+        alone = model(image)
+        np.testing.assert_array_equal(boxes, alone[0])
+        np.testing.assert_array_equal(scores, alone[1])
+        np.testing.assert_allclose(boxes, box, atol=1.5 / ratio)
+
+
+@given(st.integers(1, 9000), st.integers(1, 9000), st.integers(1024, 2**20))
+def test_no_other_input_of_as_many_pixels_shows_more(width, height, pixels):
+    w, h = aspect_size((width, height), pixels)
+    assert w % 32 == h % 32 == 0 and 0 < w * h <= pixels
+    shown = min(w / width, h / height)
+    for other in range(32, pixels // 32 + 1, 32):
+        assert min(other / width, pixels // other // 32 * 32 / height) <= shown * (1 + 1e-6)
+    # And none of it is wasted: with a row or a column of cells less the picture is smaller.
+    assert min((w - 32) / width, h / height) < shown > min(w / width, (h - 32) / height)
 
 
 @given(st.integers(10, 140), st.integers(10, 100), st.integers(20, 150), st.integers(20, 120))

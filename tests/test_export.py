@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import oracle as formula
@@ -15,6 +16,8 @@ from wholebody.export.narrow import low_rank
 from wholebody.export.plain import plain_layout
 from wholebody.export.quantise import quantise
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
+from wholebody.networks.yolox import yolox
+from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import int8_is_fast, open_session
 from wholebody.runtime.session import int8_file
 from wholebody.weights.lookup import find
@@ -191,6 +194,38 @@ def test_fused_detector(detector):
     assert json.loads(session.metadata["wholebody"]) == {"kind": "detector", "input_size": [96, 64]}
     for count in (1, 3):
         np.testing.assert_allclose(session(crops(count, 96, 64))[0], raw(model, crops(count, 96, 64)), atol=1e-4)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_detector_for_pictures_of_any_aspect(tmp_path, fused):
+    model = filled(yolox("nano", classes=1)).eval()
+    export_detector(model, tmp_path / "d.onnx", input_size=(96, 64), pixels=6144, fused=fused)
+    session = open_session(tmp_path / "d.onnx", "cpu")
+    assert json.loads(session.metadata["wholebody"]) == {"kind": "detector", "input_size": [96, 64], "pixels": 6144}
+    detector = YOLOX(session)
+    for size in ((96, 64), (64, 96), (160, 32)):
+        pictures = crops(2, *size)
+        assert detector.size_for(pictures[0]) == size
+        given = pictures if fused else pictures.transpose(0, 3, 1, 2).astype(np.float32)
+        np.testing.assert_allclose(session(given)[0], raw(model, pictures), rtol=1e-3, atol=1e-3 * 500)
+
+
+def test_calibrated_scores(tmp_path):
+    class Scores(nn.Module):
+        """Blue is the objectness of each square of 32 pixels, green the class."""
+
+        def forward(self, images):
+            x = F.avg_pool2d(images / 255, 32).flatten(2).transpose(1, 2)
+            return torch.cat((x, x[..., :1], x[..., :1], x[..., 1:2]), dim=-1)[..., [0, 1, 2, 0, 4, 5]]
+
+    export_detector(Scores(), tmp_path / "d.onnx", input_size=(96, 64), calibration=(0.8, -0.5))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+    pictures[0, :32, :32], pictures[0, 32:, :32] = 0, 255  # certain either way, and still a number
+    got, plain = open_session(tmp_path / "d.onnx", "cpu")(pictures)[0], raw(Scores(), pictures)
+    score = np.clip(plain[..., 4].astype(float) * plain[..., 5], 1e-6, 1 - 1e-6)
+    np.testing.assert_allclose(got[..., :4], plain[..., :4], atol=1e-6)
+    np.testing.assert_allclose(got[..., 4], 1 / (1 + np.exp(0.5) * ((1 - score) / score) ** 0.8), atol=1e-4)
+    assert (got[..., 5] == 1).all() and np.isfinite(got).all()
 
 
 def test_plain_detector_quietly_and_leaving_the_model_alone(tmp_path, capfd, recwarn):

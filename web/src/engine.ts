@@ -2,7 +2,7 @@
 import * as ort from "onnxruntime-web/wasm";
 import { decode, type Found } from "./detect";
 import { notes, type Notes } from "./onnx";
-import { cropOf, cut, letterbox, toPicture, type Pixels } from "./pixels";
+import { aspectSize, cropOf, cut, letterbox, toPicture, type Pixels } from "./pixels";
 import { WHOLEBODY, type Person } from "./poses";
 
 /** Crops in one run: more cost memory and, on a processor, gain nothing. */
@@ -18,8 +18,13 @@ export async function open(file: Uint8Array): Promise<Network> {
   return { session, notes: notes(file) };
 }
 
-async function run(network: Network, batch: Uint8Array, count: number, outputs: string[]): Promise<Float32Array[]> {
-  const [w, h] = network.notes.input_size;
+async function run(
+  network: Network,
+  batch: Uint8Array,
+  count: number,
+  [w, h]: [number, number],
+  outputs: string[],
+): Promise<Float32Array[]> {
   const feeds = { [network.session.inputNames[0]]: new ort.Tensor("uint8", batch, [count, h, w, 3]) };
   const results = await network.session.run(feeds, outputs);
   return outputs.map((name) => results[name].data as Float32Array);
@@ -27,9 +32,10 @@ async function run(network: Network, batch: Uint8Array, count: number, outputs: 
 
 /** Everybody whom the detector sees with a score above `least`, best first. */
 export async function detect(network: Network, image: Pixels, least: number): Promise<Found[]> {
-  const size = network.notes.input_size;
+  const { pixels, input_size } = network.notes;
+  const size = pixels ? aspectSize([image.width, image.height], pixels) : input_size;
   const { input, ratio } = letterbox(image, size);
-  const [raw] = await run(network, input, 1, [network.session.outputNames[0]]);
+  const [raw] = await run(network, input, 1, size, [network.session.outputNames[0]]);
   const anchors = [8, 16, 32].reduce((sum, stride) => sum + Math.floor(size[0] / stride) * Math.floor(size[1] / stride), 0);
   return decode(raw, raw.length / anchors, size, ratio, [image.width, image.height], least);
 }
@@ -45,7 +51,7 @@ export async function estimate(network: Network, image: Pixels, boxes: Found[]):
     const crops = some.map(({ box }) => cropOf(box, size));
     const batch = new Uint8Array(some.length * bytes);
     crops.forEach((crop, n) => cut(image, crop, size, batch.subarray(n * bytes, (n + 1) * bytes)));
-    const [keypoints, scores] = await run(network, batch, some.length, ["keypoints", "scores"]);
+    const [keypoints, scores] = await run(network, batch, some.length, size, ["keypoints", "scores"]);
     const k = WHOLEBODY.names.length;
     some.forEach(({ box, score }, n) =>
       people.push({

@@ -3,6 +3,8 @@
 export interface Notes {
   kind: "pose" | "detector";
   input_size: [number, number];
+  /** How many pixels the input has at most, where its sides are free and follow the picture. */
+  pixels?: number;
   /** Lowest score of a box that the detector recommends. */
   threshold?: number;
   /** Slope and offset of the curve from a network's score to a chance, for each part. */

@@ -110,6 +110,17 @@ function taps(n: number, length: number, across: boolean): Int32Array[] {
   return [low, high, a, b];
 }
 
+/** The input (w, h), sides multiples of 32 and at most `pixels` in all, in which a picture of `size` is largest. */
+export function aspectSize(size: [number, number], pixels: number): [number, number] {
+  let ratio = 0;
+  for (let w = 32; w * 32 <= pixels; w += 32) {
+    ratio = Math.max(ratio, Math.min(w / size[0], (Math.floor(pixels / w / 32) * 32) / size[1]));
+  }
+  // What the picture leaves free is cut off again; the little that is taken away first is rounding.
+  const side = (length: number) => Math.ceil((length * ratio) / 32 - 1e-6) * 32;
+  return [side(size[0]), side(size[1])];
+}
+
 /**
  * Fit a picture into the top left of a grey input of `size` (w, h), keeping its aspect.
  *

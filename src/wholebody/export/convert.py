@@ -10,6 +10,7 @@ means or bins is left to the caller; the plain layout is that of the files relea
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,7 +98,9 @@ def export_detector(
     path: str | os.PathLike[str],
     *,
     input_size: tuple[int, int],
+    pixels: int | None = None,
     fused: bool = True,
+    calibration: tuple[float, float] | None = None,
     storage: Storage = "float32",
     int8: Sequence[str] = (),
     notes: Mapping[str, object] | None = None,
@@ -110,6 +113,10 @@ def export_detector(
     Args:
         model: (N, 3, h, w) float32 BGR 0..255 -> (N, anchors, 5 + classes), as `yolox` makes. Left as it is.
         input_size: (w, h), multiples of 32.
+        pixels: leaves the sides of the input free, and says in the file's notes how many pixels it may have for
+            pictures of any aspect; `input_size` is then that for 4 by 3.
+        calibration: (slope, shift) of a network with one class: the score objectness x class becomes sigmoid(slope x
+            logit + shift). It takes the place of the objectness, with 1 for the class.
         path, fused, storage, int8, notes: as `export_pose`.
 
     Returns, raises: as `export_pose`.
@@ -118,6 +125,8 @@ def export_detector(
 
     w, h = input_size
     network = _frozen(model)
+    if calibration is not None:
+        network = _calibrated(network, *calibration)
     if fused:
         network = _fused_detector(network)
         example = torch.zeros(2, h, w, 3, dtype=torch.uint8)
@@ -125,9 +134,10 @@ def export_detector(
     else:
         example = torch.zeros(2, 3, h, w)
         names = ("images", "output")
-    proto = _convert(network, example, names)
+    proto = _convert(network, example, names, {} if pixels is None else {1: 32, 2: 32} if fused else {2: 32, 3: 32})
     narrow(proto, storage, int8)
-    describe(proto, {"kind": "detector", "input_size": [w, h]} | dict(notes or {}))
+    free = {} if pixels is None else {"pixels": pixels}
+    describe(proto, {"kind": "detector", "input_size": [w, h]} | free | dict(notes or {}))
     with written(proto, path) as session:
         return _compare(network, session, example, names[1:], "int8" if int8 else storage, path)
 
@@ -181,9 +191,31 @@ def _fused_detector(network: "nn.Module") -> "nn.Module":
     return Fused().eval()
 
 
-def _convert(network: "nn.Module", example: "Tensor", names: Sequence[str]) -> Any:
-    """An ONNX model; `names` are those of the input and the outputs."""
+def _calibrated(network: "nn.Module", slope: float, shift: float) -> "nn.Module":
     import torch
+    from torch import Tensor, nn
+
+    class Calibrated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: Tensor) -> Tensor:
+            raw = self.network(images)
+            score = (raw[..., 4:5] * raw[..., 5:6]).clamp(1e-6, 1 - 1e-6)
+            probability = (slope * (score.log() - (1 - score).log()) + shift).sigmoid()
+            return torch.cat((raw[..., :4], probability, torch.ones_like(probability)), dim=-1)
+
+    return Calibrated().eval()
+
+
+def _convert(
+    network: "nn.Module", example: "Tensor", names: Sequence[str], free: Mapping[int, int] = MappingProxyType({})
+) -> Any:
+    """An ONNX model; `names` are those of the input and the outputs, `free` axes may be any multiple of a number."""
+    import torch
+
+    sides = {axis: step * torch.export.Dim(f"steps{axis}", min=2, max=256) for axis, step in free.items()}
 
     with quiet():
         program = torch.onnx.export(
@@ -191,7 +223,7 @@ def _convert(network: "nn.Module", example: "Tensor", names: Sequence[str]) -> A
             (example,),
             input_names=names[:1],
             output_names=names[1:],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=({0: torch.export.Dim("batch")} | sides,),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

@@ -1,10 +1,15 @@
 """YOLOX: a picture in, boxes of its people out.
 
 The picture is fitted into the network's input at the top left, in BGR and 0..255: YOLOX is trained on that, where the
-pose network wants RGB. Only the person class is decoded, and only where its score passes the threshold, which gives
-what the official decode-everything way gives for people and takes a twentieth of its time.
+pose network wants RGB. A file may leave the sides of its input free and name a number of pixels instead: then every
+picture gets an input of its own aspect, as much of a square would stay grey under a wide photo. Only the person class
+is decoded, and only where its score passes the threshold, which gives what the official decode-everything way gives for
+people and takes a twentieth of its time.
 """
 
+import functools
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -46,6 +51,18 @@ def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, float]:
     return canvas, ratio
 
 
+@functools.lru_cache(maxsize=64)
+def aspect_size(size: tuple[int, int], pixels: int) -> tuple[int, int]:
+    """The input (w, h), sides multiples of 32 and at most `pixels` in all, in which a picture of `size` is largest."""
+    width, height = size
+    widths = range(STRIDES[-1], pixels // STRIDES[-1] + 1, STRIDES[-1])
+    ratio = max(min(w / width, pixels // w // STRIDES[-1] * STRIDES[-1] / height) for w in widths)
+    # What the picture leaves free is cut off again; the little that is taken away first is rounding.
+    w, h = (math.ceil(side * ratio / STRIDES[-1] - 1e-6) * STRIDES[-1] for side in size)
+    return w, h
+
+
+@functools.lru_cache(maxsize=64)
 def grid(size: tuple[int, int]) -> tuple[Floats, Floats]:
     """The anchors of an input of `size` (w, h): their cells (A, 2), x and y, and strides (A, 1), finest level first."""
     cells, strides = [], []
@@ -89,6 +106,8 @@ class YOLOX:
             and perhaps (N, boxes) class numbers.
         threshold: lowest score of a box; None takes what the file recommends, or 0.3.
         least: the threshold in use.
+        size: (w, h) of the input; where it depends on the picture, that for a picture of 4 by 3.
+        pixels: how many the input has at most where it depends on the picture (`aspect_size`); None where it does not.
         nms: intersection over union above which the lower-scored of two boxes is the same person.
 
     Raises:
@@ -100,21 +119,21 @@ class YOLOX:
     nms: float = 0.45
     least: float = field(init=False)
     size: tuple[int, int] = field(init=False)
-    _cells: Floats = field(init=False, repr=False)
-    _strides: Floats = field(init=False, repr=False)
+    pixels: int | None = field(init=False)
     _outputs: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if notes(self.session).get("kind", "detector") != "detector":
             raise WholebodyError(f"a {notes(self.session)['kind']} network, not a detector. Choose a YOLOX file.")
         size = input_size(self.session)
-        cells, strides = grid(size)
+        pixels = notes(self.session).get("pixels")
+        anchors = len(grid(size)[0])
         output = self.session.outputs[0].shape
         rows, columns = output[1:] if len(output) == 3 else (None, 0)
-        if columns is not None and columns != 5 and (columns < 5 or rows not in (None, len(cells))):
+        if columns is not None and columns != 5 and (columns < 5 or rows not in (None, anchors)):
             raise WholebodyError(
                 f"not a YOLOX network: it gives {self.session.outputs[0].name} {output}, not "
-                f"(N, {len(cells)}, 5 + classes) for an input of {size[0]} x {size[1]}. Choose a YOLOX file."
+                f"(N, {anchors}, 5 + classes) for an input of {size[0]} x {size[1]}. Choose a YOLOX file."
             )
         outputs = tuple(tensor.name for tensor in self.session.outputs[: 2 if columns == 5 else 1])
         # Networks differ in how sure they sound: a bundled one carries the threshold it was measured at.
@@ -124,8 +143,7 @@ class YOLOX:
         for name, value in (
             ("least", least),
             ("size", size),
-            ("_cells", cells),
-            ("_strides", strides),
+            ("pixels", pixels),
             ("_outputs", outputs),
         ):
             object.__setattr__(self, name, value)
@@ -140,11 +158,19 @@ class YOLOX:
 
     def images(self, images: Sequence[Image]) -> list[Detections]:
         """The people in each of several pictures, which may differ in size; BATCH at a time go through the network."""
-        return [found for i in range(0, len(images), BATCH) for found in self._batch(images[i : i + BATCH])]
+        found: list[Detections] = []
+        for size, group in itertools.groupby(map(as_image, images), self.size_for):
+            alike = list(group)
+            for i in range(0, len(alike), BATCH):
+                found += self._batch(alike[i : i + BATCH], size)
+        return found
 
-    def _batch(self, images: Sequence[Image]) -> Iterator[Detections]:
-        images = [as_image(image) for image in images]
-        fitted = [letterbox(image, self.size) for image in images]
+    def size_for(self, image: Image) -> tuple[int, int]:
+        """(w, h) of the input that a picture goes through."""
+        return self.size if self.pixels is None else aspect_size((image.shape[1], image.shape[0]), self.pixels)
+
+    def _batch(self, images: Sequence[Image], size: tuple[int, int]) -> Iterator[Detections]:
+        fitted = [letterbox(image, size) for image in images]
         canvases = np.stack([canvas for canvas, _ in fitted])
         if self.session.inputs[0].dtype != "uint8":
             canvases = np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), dtype=np.float32)
@@ -152,7 +178,7 @@ class YOLOX:
         if classes:
             raw = np.where(classes[0][..., None] == 0, raw, 0)
         for image, (_, ratio), rows in zip(images, fitted, raw, strict=True):
-            boxes, scores = self.decode(rows)
+            boxes, scores = self.decode(rows, size)
             boxes /= np.float32(ratio)
             height, width = image.shape[:2]
             np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
@@ -160,19 +186,22 @@ class YOLOX:
             seen = (boxes[:, 2:] - boxes[:, :2] >= 0.5).all(axis=1)
             yield boxes[seen], scores[seen]
 
-    def decode(self, raw: Floats) -> Detections:
+    def decode(self, raw: Floats, size: tuple[int, int] | None = None) -> Detections:
         """The output for one picture -> boxes (N, 4) xyxy in canvas pixels and box_scores (N,), highest score first.
 
         Args:
             raw: (anchors, 5 + classes), or (boxes, 5) from a network with NMS inside.
+            size: (w, h) of the input it was made of; None is `size` of this detector.
         """
         if raw.shape[1] == 5:
             found = raw[raw[:, 4] > self.least]
             found = found[found[:, 4].argsort(kind="stable")[::-1]]
             return found[:, :4], found[:, 4]
-        if raw.shape[0] != len(self._cells):
+        size = size or self.size
+        cells, strides = grid(size)
+        if raw.shape[0] != len(cells):
             raise WholebodyError(
-                f"the detector gave {raw.shape[0]} anchors, a YOLOX of input {self.size} has {len(self._cells)}. "
+                f"the detector gave {raw.shape[0]} anchors, a YOLOX of input {size} has {len(cells)}. "
                 "Choose another detector file."
             )
         # No class score is above 1, so that the objectness alone rules most anchors out.
@@ -181,8 +210,8 @@ class YOLOX:
         # A box that is not a number would win over every other one.
         above = (scores > self.least) & np.isfinite(raw[rows, :4]).all(axis=1)
         rows, scores = rows[above], scores[above]
-        centers = (raw[rows, :2] + self._cells[rows]) * self._strides[rows]
-        half = np.exp(np.minimum(raw[rows, 2:4], _MAX_LOG_SIDE)) * (self._strides[rows] / 2)
+        centers = (raw[rows, :2] + cells[rows]) * strides[rows]
+        half = np.exp(np.minimum(raw[rows, 2:4], _MAX_LOG_SIDE)) * (strides[rows] / 2)
         boxes = np.concatenate([centers - half, centers + half], axis=1)
         kept = nms(boxes, scores, self.nms)
         return boxes[kept], scores[kept]

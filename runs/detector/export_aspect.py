@@ -1,0 +1,39 @@
+"""A one-class network as an ONNX file whose input has the aspect of each picture.
+
+python runs/detector/export_aspect.py WEIGHTS.safetensors OUT.onnx [--plain]
+"""
+
+import argparse
+from pathlib import Path
+
+from wholebody.export.convert import export_detector
+from wholebody.train.detector.fit import load
+
+# Every photo gets an input of its own aspect with about as many pixels: 512 x 384 for one of 4 by 3.
+PIXELS = 512 * 416
+# From `calibrate.py`.
+CALIBRATION = (1.426, 2.004)
+# A box that is as likely a person as not.
+THRESHOLD = 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("out")
+    parser.add_argument("--plain", action="store_true", help="without calibration, for `calibrate.py`")
+    options = parser.parse_args()
+    error = export_detector(
+        load(options.weights),
+        options.out,
+        input_size=(512, 384),
+        pixels=PIXELS,
+        calibration=None if options.plain else CALIBRATION,
+        storage="float16",
+        notes={"network": "yolox-nano", "classes": ["person"], "threshold": THRESHOLD, "licence": "Apache-2.0"},
+    )
+    print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.2f} MB, differs from torch by {error:.2g}")
+
+
+if __name__ == "__main__":
+    main()
