@@ -443,8 +443,12 @@ def test_two_passes_leave_out_who_flashes_up_and_shake_less(run, tmp_path):
 
 def test_pictures_do_not_take_formats_of_videos(run, tmp_path):
     cv2.imwrite(str(tmp_path / "photo.png"), picture(boxes(0)))
-    with pytest.raises(WholebodyError, match="are for videos"):
+    with pytest.raises(WholebodyError, match="trc is for videos"):
         run(tmp_path / "photo.png", kinds=("trc",))
+    movie(tmp_path / "clip.mp4")
+    status, out, err = run(tmp_path, kinds=("trc",))
+    assert status == 1 and "1 video" in out and "photo.png: trc is for videos" in err
+    assert (tmp_path / "clip_pose_1.trc").exists() and not (tmp_path / "photo_pose.png").exists()
 
 
 def test_a_full_disk_keeps_the_parts_before(run, tmp_path, monkeypatch):

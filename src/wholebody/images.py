@@ -136,10 +136,7 @@ def as_image(source: Any, *, rgb: bool = False) -> Image:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return decode_image(source)
     if type(source).__module__.startswith("PIL."):
-        from PIL import ImageOps
-
-        rgba = np.asarray(ImageOps.exif_transpose(source).convert("RGBA"))
-        source, rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), False
+        source, rgb = _from_pil(source), False
     if hasattr(source, "read"):
         data = source.read()
         if isinstance(data, str):
@@ -162,6 +159,30 @@ def as_image(source: Any, *, rgb: bool = False) -> Image:
         raise WholebodyError(f"the image has shape {source.shape}. Pass (H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey.")
     _check_size(source.shape[1], source.shape[0], "the image")
     return _bgr(source)
+
+
+def _from_pil(source: Any) -> npt.NDArray[np.uint8]:
+    """A PIL image of any mode -> grey or BGRA, upright, as `decode_image` would take it from its file."""
+    from PIL import ImageOps
+
+    _check_size(source.width, source.height, "the image")
+    mode = source.mode
+    try:
+        upright = ImageOps.exif_transpose(source)
+        if mode in ("F", "LAB") or (mode == "I" and source.format == "TIFF"):  # 32 bits, as its file is refused
+            raise ValueError("its samples have no agreed white")
+        if mode.startswith("I"):  # 16-bit grey, which PIL would cut off at 255
+            grey = np.asarray(upright)
+            if grey.min() < 0 or grey.max() > 0xFFFF:
+                raise ValueError(f"values of {grey.min()} to {grey.max()} have no agreed white")
+            return (grey.astype(np.uint16) >> 8).astype(np.uint8)
+        if mode == "La":
+            upright = upright.convert("LA")
+        rgba = np.asarray(upright.convert("RGBA"))
+    except (OSError, ValueError, SyntaxError, KeyError, struct.error) as error:
+        reason = " ".join(str(error).split())
+        raise WholebodyError(f"the PIL image of mode {mode} cannot be read ({reason}). Convert it to RGB.") from error
+    return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), np.uint8)
 
 
 # Values of 0..1 that were computed may lie a little outside; values of 0..255 are another thing.

@@ -15,6 +15,7 @@ from wholebody.choices import (
     Rotation,
     Smoothing,
 )
+from wholebody.errors import WholebodyError
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,13 @@ class Video:
     latency: Latency = "high"
     smooth: Smoothing = "light"
     two_pass: bool = False
+
+
+def check_port(port: int) -> None:
+    """Refuse a port that no machine has.
+
+    Raises:
+        WholebodyError: it is not 0 to 65535.
+    """
+    if not 0 <= port <= 65535:
+        raise WholebodyError(f"port is {port}: give 1 to 65535, or 0 for a free one.")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from wholebody.choices import Drawing, Smoothing
-from wholebody.commands.options import Compute, Draw, Find, Video, Write
+from wholebody.commands.options import Compute, Draw, Find, Video, Write, check_port
 
 
 def predict(
@@ -115,6 +115,7 @@ def camera(
     from wholebody.tracking.smooth import STRENGTHS, Smoother
     from wholebody.wholebody import WholeBody
 
+    check_port(port)
     look = Look(draw, ("body", "hands", "face"), draw_threshold, False)
     model = WholeBody(pose, detector, threshold=threshold, **asdict(compute))
     follower = Follower(model, every, people, "low")

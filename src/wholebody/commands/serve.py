@@ -5,6 +5,7 @@ from typing import Literal
 
 from wholebody.choices import Device, Precision
 from wholebody.commands.models import need
+from wholebody.commands.options import check_port
 
 
 def serve(
@@ -53,6 +54,7 @@ def serve(
         log: What is written to stderr, as lines of JSON.
     """
     need("fastapi", "serve")
+    check_port(port)
     from wholebody.serve.engine import Batching
     from wholebody.serve.limits import Limits
     from wholebody.serve.run import Networks

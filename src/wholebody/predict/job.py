@@ -1,6 +1,5 @@
 """What a run of `wholebody predict` is asked for, and what it has done."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from wholebody.formats.kinds import check_kinds
 from wholebody.pose.choose import Choice
 from wholebody.poses import Poses
 from wholebody.predict.turn import Turn
+from wholebody.video.frame import LONGEST
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Pace:
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise WholebodyError(f"fps is {self.fps:g}: give 1 to 1000, or leave it out.")
-        if not 0 <= self.start < math.inf:
-            raise WholebodyError(f"start is {self.start:g}: give seconds from the beginning, 0 or more.")
+        if not 0 <= self.start <= LONGEST:
+            raise WholebodyError(f"start is {self.start:g}: give seconds from the beginning, 0 to {LONGEST:g}.")
         if self.end is not None and not self.end > self.start:
             raise WholebodyError(f"end is {self.end:g}: give a second after the start, {self.start:g}.")
         if self.every < 1:

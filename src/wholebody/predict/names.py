@@ -11,7 +11,7 @@ from wholebody.images import find_images
 
 
 def find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path]]:
-    """Pictures and videos, each once."""
+    """Pictures and videos, each once. Results of earlier runs are left out of folders; a file that is named is done."""
     pictures: dict[Path, None] = {}
     videos: dict[Path, None] = {}
     for path in inputs:
@@ -25,7 +25,7 @@ def find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path
                 continue
             videos.update(dict.fromkeys(own))
             try:
-                pictures.update(dict.fromkeys(file for file in find_images([path]) if file not in inside))
+                pictures.update(dict.fromkeys(file for file in _pictures(path) if file not in inside))
             except WholebodyError:
                 if not inside:
                     raise
@@ -33,7 +33,11 @@ def find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path
             videos[path] = None
         else:
             pictures[path] = None
-    return [file for file in pictures if is_link(file) or not is_result(file)], list(videos)
+    return list(pictures), list(videos)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [file for file in find_images([folder]) if is_link(file) or not is_result(file)]
 
 
 def result_name(file: Path) -> str:

@@ -38,9 +38,14 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
     pictures, videos = find(inputs, job.pace.fps is not None)
     if not pictures and not videos:
         raise WholebodyError("nothing to do: name at least one picture or video that is not itself a result.")
-    if pictures and any(KINDS[name].picture is None for name in job.kinds):
-        videos_alone = ", ".join(name for name, kind in KINDS.items() if kind.picture is None)
-        raise WholebodyError(f"{videos_alone} are for videos. Choose other formats for pictures.")
+    failed: list[str] = []
+    wrong = [name for name in dict.fromkeys(job.kinds) if KINDS[name].picture is None]
+    if pictures and wrong:
+        line = f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} for videos. Choose other formats for pictures."
+        if not videos:
+            raise WholebodyError(line)
+        failed += [f"{file}: {line}" for file in pictures]
+        pictures = []
     if output is not None:
         make_folder(output)
     places = result_names([*pictures, *videos], output)
@@ -51,7 +56,6 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
     if job.align_to is not None:
         character = Character.read(*job.align_to, opened, job.choice.people)
     done: list[Done] = []
-    failed: list[str] = []
     notes: list[str] = []
     try:
         done += done_pictures(opened, pictures, places, job, character, failed)

@@ -23,6 +23,9 @@ from wholebody.errors import WholebodyError
 from wholebody.runtime.ort import AUTO, DEVICES, absent, described, open_ort
 from wholebody.runtime.session import PRECISIONS, Session, float_file, int8_file, notes, notice
 
+# More than the largest machines have; runtimes fail without a word far beyond.
+MOST_THREADS = 1024
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -87,8 +90,8 @@ def open_session(
     on_processor = device in ("auto", "cpu", *RUNTIMES)  # only there is a choice of precision
     if precision in ("bf16", "int8") and not on_processor:
         raise WholebodyError(f"precision {precision} is for processors: choose fp32, or device cpu.")
-    if threads is not None and threads < 1:
-        raise WholebodyError(f"threads is {threads}: give 1 or more, or leave it out.")
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_THREADS):
+        raise WholebodyError(f"threads is {threads}: give 1 to {MOST_THREADS}, or leave it out.")
     _check_file(path)
     if precision in ("bf16", "int8") or device in RUNTIMES:
         return _on_processor(path, device, threads, precision)

@@ -29,7 +29,7 @@ from wholebody.errors import WholebodyError
 from wholebody.files import is_result
 from wholebody.images import MAX_PIXELS, find_images, read_image
 from wholebody.video.container import open_container, read_file
-from wholebody.video.frame import VIDEO_SUFFIXES, Frame, Info, Notice, reason, silent
+from wholebody.video.frame import LONGEST, VIDEO_SUFFIXES, Frame, Info, Notice, reason, silent
 
 SEQUENCE_FPS = 25.0
 
@@ -87,7 +87,7 @@ def read(
     """
     if fps is not None and not 0 < fps <= 1000:
         raise WholebodyError(f"{fps:g} frames a second make no video. Give 1 to 1000.")
-    if start < 0 or (end is not None and end <= start):
+    if not 0 <= start <= LONGEST or not (end is None or end > start):
         raise WholebodyError(f"from {start:g} to {end if end is None else f'{end:g}'} seconds is no piece of a video.")
     if Path(source).is_dir():
         frames = _read_pictures(source, fps or SEQUENCE_FPS, start, end, notice)

@@ -14,6 +14,8 @@ VIDEO_SUFFIXES = (
 )
 
 # fmt: on
+# Seconds: no video is longer than four months, and clocks of files overflow far beyond.
+LONGEST = 1e7
 # Time stamps of what is written count these in a second, as video does by custom: common rates divide it.
 CLOCK = 90_000
 # What the pixels mean, in the numbers of the standard: sRGB's primaries and nearly its curve, the matrix of BT.601, and

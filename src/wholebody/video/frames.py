@@ -137,8 +137,8 @@ def extract_all(
     Raises:
         WholebodyError: as for `find_videos`.
     """
-    if fps <= 0 or every < 1:
-        raise WholebodyError(f"fps {fps:g} and every {every} make no pictures: both are to be above 0.")
+    if not 0 < fps <= 1000 or every < 1:
+        raise WholebodyError(f"fps {fps:g} and every {every} make no pictures: give fps up to 1000, and every from 1.")
     written, failed = 0, []
     for video, place in find_videos(videos).items():
         try:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
@@ -77,8 +77,8 @@ def download(weights: Weights, target: Path) -> Path:
                     try:
                         _from_mirror(url, weights, target, show)
                         return target
-                    except _MirrorFailed as failure:
-                        failures.append(f"{urllib.parse.urlsplit(url).netloc or url}: {failure}")
+                    except (_MirrorFailed, ValueError) as failure:  # ValueError: no address at all
+                        failures.append(f"{_host(url)}: {failure}")
     except OSError as error:
         raise WholebodyError(
             f"{target}: cannot write ({error.strerror or error}). Free space, or set WHOLEBODY_CACHE to another folder."
@@ -87,6 +87,21 @@ def download(weights: Weights, target: Path) -> Path:
         f"cannot download {weights.name!r} ({'; '.join(failures)}). "
         f"Check the network, or put {weights.urls[0]} at {target} yourself."
     )
+
+
+def _host(url: str) -> str:
+    with suppress(ValueError):
+        return urllib.parse.urlsplit(url).netloc or url
+    return url
+
+
+class _NoWayDown(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but not from https to where anybody on the way can change the file."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if req.type == "https" and urllib.parse.urlsplit(newurl).scheme != "https":
+            raise _MirrorFailed("redirects from https to an address without it")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _from_mirror(url: str, weights: Weights, target: Path, show: Callable[[int, int | None], None]) -> None:
@@ -135,7 +150,8 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT, context=_tls() if scheme == "https" else None)
+        opener = urllib.request.build_opener(_NoWayDown, urllib.request.HTTPSHandler(context=_tls()))
+        response = opener.open(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
             raise _MirrorFailed(f"HTTP {error.code} {error.reason}") from error
@@ -166,7 +182,12 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
             while (total is None or have < total) and (chunk := _receive(response)):
                 stream.write(chunk)
                 have += len(chunk)
+                if expected is not None and have > expected:
+                    break
                 show(have, total)
+    if expected is not None and have > expected:
+        part.unlink()
+        raise _MirrorFailed(f"sends more than the {expected} bytes of the file")
     if total is not None and have < total:
         raise _Broken(f"the connection broke after {have} of {total} bytes")
 
