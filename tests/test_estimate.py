@@ -436,7 +436,7 @@ def test_bad_boxes_are_named(boxes, message):
 @given(st.tuples(st.floats(-400, 319), st.floats(-400, 239), st.floats(0.01, 1e6), st.floats(0.01, 1e6)))
 def test_every_box_that_touches_the_picture_is_taken(box):
     x0, y0, w, h = box
-    corners = [x0, y0, x0 + max(w, 0.5 - x0), y0 + max(h, 0.5 - y0)]
+    corners = [x0, y0, x0 + max(w, 1.5 - x0), y0 + max(h, 0.5 - y0)]
     np.testing.assert_allclose(check_boxes([corners], PICTURE), [corners], rtol=1e-6, atol=1e-6)
     assert np.isfinite(TopDown(bright_pose())(PICTURE, [corners]).keypoints).all()
 

@@ -218,3 +218,16 @@ def test_a_mode_is_a_pair_of_networks(monkeypatch):
     monkeypatch.setenv("WHOLEBODY_CACHE", "nowhere")
     with pytest.raises(WholebodyError, match=r"'rtmw-l-384' is not .* the end2end\.onnx of https://.*\.zip at "):
         WholeBody(mode="performance")
+
+
+@pytest.mark.parametrize("image", [PICTURE, PICTURE[..., 0], PICTURE[..., :1]])
+def test_one_picture_where_several_are_expected(model, image):
+    with pytest.raises(WholebodyError, match=r"Pass \[image\]"):
+        model.images(image)
+    assert len(model.images(PICTURE[None])) == 1
+
+
+def test_boxes_in_fractions_of_the_picture(model):
+    with pytest.raises(WholebodyError, match="fractions"):
+        model(PICTURE, [[0.1, 0.2, 0.5, 0.9]])
+    assert len(model(PICTURE, [[0.1, 0.2, 1.5, 9]])) == 1

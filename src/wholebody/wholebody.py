@@ -158,6 +158,9 @@ class WholeBody:
             boxes: for each picture its boxes, or None for the detector's.
             rgb: see `__call__`.
         """
+        shape = getattr(images, "shape", (0, 0, 0, 3))
+        if len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4)):  # its rows would pass for pictures
+            raise WholebodyError(f"one picture {tuple(shape)} where several are expected. Pass [image].")
         pictures = [as_image(image, rgb=rgb) for image in images]
         given = [None] * len(pictures) if boxes is None else list(boxes)
         if len(given) != len(pictures):

@@ -229,7 +229,7 @@ def check_boxes(boxes: npt.ArrayLike, image: Image) -> Floats:
 
     Raises:
         WholebodyError: the shape is not (N, 4); or a box has a coordinate that is not a finite number of pixels, has
-            its corners reversed, has no area, or lies wholly outside the picture.
+            its corners reversed, is in fractions of the picture, has no area, or lies wholly outside the picture.
     """
     try:
         rows = np.asarray(boxes, dtype=np.float64)
@@ -249,6 +249,8 @@ def check_boxes(boxes: npt.ArrayLike, image: Image) -> Floats:
             "has no area": (x1 - x0 < 1e-3) | (y1 - y0 < 1e-3),
             f"lies outside the picture of {width} x {height}": (x0 >= width) | (y0 >= height) | (x1 <= 0) | (y1 <= 0),
         }
+    if min(height, width) > 2 and (np.abs(rows) <= 1).all():
+        wrong["is in fractions, not in pixels: multiply by width and height"] = np.ones(len(rows), bool)
     for what, bad in wrong.items():
         if bad.any():
             row = int(bad.argmax())
