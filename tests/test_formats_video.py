@@ -128,3 +128,12 @@ def test_parquet_without_its_library_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(WholebodyError, match="parquet"):
         formats.write_parquet(tmp_path / "file", [])
+
+
+@pytest.mark.parametrize(("fps", "written"), [(24000 / 1001, "23.976"), (None, "23.9796"), (50.0, "23.9796")])
+def test_the_rate_of_marker_files_is_the_videos_where_its_times_are_rounded(tmp_path, fps, written):
+    times = [round(n * 1001 / 24000, 3) for n in range(48)]
+    times[-1] = 47 / 23.9796  # as far off as a file with times in milliseconds can be
+    frames = [(time, people(1, ids=[1], seed=n)) for n, time in enumerate(times)]
+    formats.write_trcs({1: tmp_path / "a.trc"}, frames, 480, fps)
+    assert (tmp_path / "a.trc").read_text().splitlines()[2].split("\t")[0] == written

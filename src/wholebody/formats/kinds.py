@@ -30,11 +30,13 @@ class Source:
     Attributes:
         name: of the file, or for frames what numbers are put behind. size: of a picture, in pixels.
         drawn_from: the score from which a point is drawn, for formats that say no more than that; None for the scores.
+        fps: of a video, as it says itself.
     """
 
     name: str
     size: Size
     drawn_from: float | None = 0.3
+    fps: float | None = None
 
 
 PictureWriter = Callable[[Path, Poses, Source], None]
@@ -75,7 +77,7 @@ def _trc_people(path: Path, frames: Iterable[Timed], source: Source) -> list[Pat
     """<name>_<id>.trc for each person; those of people whom an earlier run had are deleted."""
     ids = sorted({person for _, poses in frames for person in row_ids(poses)})
     each = {person: path.with_name(f"{path.stem}_{person}.trc") for person in ids}
-    write_trcs(each, frames, source.size[1])
+    write_trcs(each, frames, source.size[1], source.fps)
     earlier = re.compile(re.escape(path.stem) + r"_\d+\.trc")
     for left in set(path.parent.glob("*.trc")) - set(each.values()):
         if earlier.fullmatch(left.name):

@@ -31,12 +31,17 @@ def write_trc(path: PathLike, frames: Iterable[Timed], person: int, height: int)
     write_trcs({person: path}, frames, height)
 
 
-def write_trcs(paths: Mapping[int, PathLike], frames: Iterable[Timed], height: int) -> None:
-    """`write_trc` of many people, ids and their files, in one pass for a hundred of them."""
+def write_trcs(paths: Mapping[int, PathLike], frames: Iterable[Timed], height: int, fps: float | None = None) -> None:
+    """`write_trc` of many people, ids and their files, in one pass for a hundred of them.
+
+    Args:
+        fps: what the video says of its rate. It is written where times, which some files round, agree within 1 %.
+    """
     if not paths:
         return
     times, _, schema = video_index(next(iter(paths.values())), frames)
-    rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 1.0
+    rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else fps or 1.0
+    rate = fps if fps is not None and abs(rate / fps - 1) < 0.01 else rate
     counts = f"{len(times)}\t{len(schema)}\tmm\t{rate:.6g}\t1\t{len(times)}"
     nobody = ["\t\t"] * len(schema)
     for first in range(0, len(paths), _TRC_OPEN):

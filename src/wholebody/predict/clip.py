@@ -287,7 +287,7 @@ class Clip:
         stored = people.stored
         about(self.place).unlink(missing_ok=True)
         written: list[Path] = []
-        source = Source(result_name(self.file), size, self.job.comfy_threshold)
+        source = Source(result_name(self.file), size, self.job.comfy_threshold, fps)
         for name in dict.fromkeys(self.kinds):
             path, kind = self._kind_path(name), KINDS[name]
             if kind.video is not None:
