@@ -142,7 +142,7 @@ class WholeBody:
             Poses in pixels of the picture, highest box score first, or in the order of `boxes`; empty for zero people.
 
         Raises:
-            WholebodyError: the picture cannot be read or is none, a box makes no sense, or a network fails.
+            WholebodyError: the picture cannot be read or is none, a box is invalid, or a network fails.
         """
         return self.images([image], None if boxes is None else [boxes], rgb=rgb)[0]
 
@@ -170,7 +170,7 @@ class WholeBody:
         return self.pose.images(pictures, [rows for rows, _ in people], [scores for _, scores in people])
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """For each (H, W, 3) uint8 BGR picture its people: boxes (N, 4) xyxy, and box_scores (N,), the surest first."""
+        """For each (H, W, 3) uint8 BGR picture its people: boxes (N, 4) xyxy, and box_scores (N,), highest first."""
         if self.detector is not None:
             return self.detector.images(images) if images else []
         whole = (np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32) for image in images)

@@ -34,7 +34,7 @@ class Settings:
         fps: frames a second that are taken of a video; None takes each.
 
     Raises:
-        WholebodyError: a number makes no sense.
+        WholebodyError: a number is invalid.
     """
 
     pose: str = "wholebody-133"

@@ -60,7 +60,7 @@ class Pace:
         resume: go on with a run that was stopped.
 
     Raises:
-        WholebodyError: a number makes no sense.
+        WholebodyError: a number is invalid.
     """
 
     fps: float | None = None

@@ -78,7 +78,7 @@ def open_session(
 
     Raises:
         WholebodyError: no such file, not a usable ONNX file, unknown device or precision, threads below 1, or a
-            precision that is not to be had here.
+            precision that is not available here.
     """
     path = Path(path)
     if device not in DEVICES and device not in RUNTIMES:

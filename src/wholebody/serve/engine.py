@@ -37,7 +37,7 @@ class Batching:
     """How requests share runs: most pictures in a detector's, most people in a pose network's, and the wait in seconds.
 
     Raises:
-        WholebodyError: a number makes no sense.
+        WholebodyError: a number is invalid.
     """
 
     pictures: int = 8
@@ -130,7 +130,7 @@ class Engine:
         Raises:
             Refused: the queue is full (429), the picture is of a kind not read here (415), too large (413) or broken
                 (400), or it took too long (503).
-            WholebodyError: a box makes no sense.
+            WholebodyError: a box is invalid.
         """
         self.check_room()
         self.inside += 1

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 _REFUSALS = {
-    400: "The picture is broken, or the request makes no sense.",
+    400: "The picture is broken, or the request is invalid.",
     401: "An API key is needed.",
     404: "There is no such model.",
     408: "The request arrives too slowly.",

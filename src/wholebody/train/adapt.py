@@ -156,7 +156,7 @@ def _detector(footage: Footage) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray
 
 
 def _pictures(source: Path, every: int) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    """Name and picture of a file, of the files of a folder, or of every so-many-th frame of a video."""
+    """Name and picture of a file, of the files of a folder, or of every n-th frame of a video."""
     if source.is_dir():
         for file in sorted(file for file in source.iterdir() if not is_hidden(file.relative_to(source))):
             if file.suffix.lower() in (*READ_SUFFIXES, *video.VIDEO_SUFFIXES):
