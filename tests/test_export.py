@@ -196,6 +196,7 @@ def test_fused_detector(detector):
         np.testing.assert_allclose(session(crops(count, 96, 64))[0], raw(model, crops(count, 96, 64)), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_detector_for_pictures_of_any_aspect(tmp_path, fused):
     model = filled(yolox("nano", classes=1)).eval()

@@ -11,7 +11,7 @@ Device = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "coreml", "direc
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 # Who comes first among the people of a picture.
 Order = Literal["size", "score", "left-to-right", "right-to-left", "top-to-bottom"]
-# Degrees clockwise, or the surest of the four.
+# Degrees clockwise, or the one of the four that finds people best.
 Rotation = Literal["0", "90", "180", "270", "auto"]
 # How people are fitted to a character (`wholebody.align`).
 Alignment = Literal["linear", "muse", "uni", "wan", "none"]

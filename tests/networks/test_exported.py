@@ -50,6 +50,7 @@ def test_a_bundled_network_by_its_file_says_what_the_file_says(name):
     same(logits(network, crops), open_session(path, "cpu", 1)(crops, ("simcc_x", "simcc_y")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 16])
 def test_a_network_comes_back_from_its_own_export(tmp_path, rank):
     network = alive(rtmpose("t", (96, 128)))

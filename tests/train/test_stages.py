@@ -109,6 +109,7 @@ def test_data_on_the_command_line(text, source):
     assert parse_source(text) == source
 
 
+@pytest.mark.slow
 def test_adapting_without_labels(folder, tmp_path):
     detector = save_detector(tmp_path / "detector.onnx", [[10, 10, 90, 120]], [0.9])
     photos = tmp_path / "photos"
