@@ -18,7 +18,7 @@ def exported(path: Path, kind: Kind) -> Path:
     if target.is_file():
         return target
     logging.getLogger("wholebody").warning("exporting %s to ONNX, once", path.name)
-    # The only way up from this room: a checkpoint cannot become ONNX without its network.
+    # Imported here, as torch takes seconds.
     if kind == "pose":
         from wholebody.export.convert import export_pose
         from wholebody.networks.checkpoints import load_pose

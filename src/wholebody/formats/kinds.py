@@ -1,7 +1,6 @@
 """Every format by name: its suffix, whether pictures or videos have it, and its writers. A new format is a row here.
 
-Nothing else knows a format's name: `wholebody predict --formats`, the names of results and what is done again all go
-by this table.
+`wholebody predict --formats`, the names of results and what is done again all go by this table.
 """
 
 import re

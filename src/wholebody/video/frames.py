@@ -138,7 +138,9 @@ def extract_all(
         WholebodyError: as for `find_videos`.
     """
     if not 0 < fps <= 1000 or every < 1:
-        raise WholebodyError(f"fps {fps:g} and every {every} make no pictures: give fps up to 1000, and every from 1.")
+        raise WholebodyError(
+            f"fps {fps:g} and every {every}: fps must be above 0 and at most 1000, and every 1 or more."
+        )
     written, failed = 0, []
     for video, place in find_videos(videos).items():
         try:
