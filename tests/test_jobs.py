@@ -16,9 +16,9 @@ from walkers import model, picture
 from wholebody import formats, video
 from wholebody.errors import WholebodyError
 from wholebody.formats import kinds
+from wholebody.formats.common import row_ids
 from wholebody.pose.choose import Choice
 from wholebody.predict import clip as one_clip
-from wholebody.predict import resume
 from wholebody.predict.job import Job, Look, Pace
 from wholebody.predict.names import result_names
 from wholebody.predict.run import run_job
@@ -475,7 +475,7 @@ def test_parts_of_nobody_are_fine(run, tmp_path):
     status, out, _ = run(tmp_path / "clip.mp4", kinds=("npz", "csv", "coco"))
     assert status == 0 and "0 people" in out
     assert all(len(poses) == 0 for _, poses in formats.read_npz_video(tmp_path / "clip_pose.npz"))
-    assert resume.ids_of(formats.read_csv_video(tmp_path / "clip_pose.csv")[0][1]) == []
+    assert row_ids(formats.read_csv_video(tmp_path / "clip_pose.csv")[0][1]) == []
 
 
 def shrinking(path):

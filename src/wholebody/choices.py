@@ -9,6 +9,10 @@ Latency = Literal["low", "high"]
 Smoothing = Literal["off", "light", "strong"]
 Device = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "coreml", "directml"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
+# What a training computes in.
+TrainPrecision = Literal["fp32", "bf16"]
+# What of a person a contact sheet of labels shows.
+SheetPart = Literal["whole", "face", "hands", "feet"]
 # Who comes first among the people of a picture.
 Order = Literal["size", "score", "left-to-right", "right-to-left", "top-to-bottom"]
 # Degrees clockwise, or the one of the four that finds people best.

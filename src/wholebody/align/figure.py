@@ -24,7 +24,6 @@ BONES: tuple[tuple[int, int], ...] = (
     (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
     (1, 0), (0, 14), (14, 16), (0, 15), (15, 17), (13, 18), (10, 19),
 )  # fmt: skip
-PARENT = {child: parent for parent, child in BONES}
 # Both sides of what a person has twice, as the children of the bones.
 PAIRS = ((2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17), (19, 18))
 _MADE_OF = {

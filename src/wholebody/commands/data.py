@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from wholebody.choices import SheetPart
 from wholebody.commands.models import need
 from wholebody.console import progress, say
 from wholebody.errors import WholebodyError
@@ -69,7 +70,7 @@ def data_view(
     output: Path = Path("sheet.jpg"),
     count: int = 24,
     points: bool = True,
-    part: Literal["whole", "face", "hands", "feet"] = "whole",
+    part: SheetPart = "whole",
     seed: int = 0,
 ) -> int:
     """Show labelled pictures on a contact sheet: left orange, right blue, hidden points hollow.

@@ -61,9 +61,7 @@ def predict(
     sizing = Sizing(None if draw.size is None else parsed_size(draw.size), draw.short_side, draw.multiple, draw.resize)
     look = Look(draw.draw, draw.parts, draw.draw_threshold, draw.xinsir, sizing)
     choice = Choice(find.people, find.order, None if find.region is None else parsed_region(find.region), find.id)
-    pace = Pace(
-        video.fps, video.start, video.end, video.every, video.latency, video.smooth, video.two_pass, write.resume
-    )
+    pace = Pace(**asdict(video), resume=write.resume)
 
     def model() -> WholeBody:
         return WholeBody(find.pose, find.detector, threshold=find.threshold, flip=find.flip, **asdict(compute))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from wholebody.choices import TrainPrecision
 from wholebody.commands.models import need
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
@@ -106,7 +107,7 @@ def _adapt(
     lr: float = 5e-4,
     every: int = 5,
     threshold: float | None = None,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: TrainPrecision = "fp32",
 ) -> int:
     """Adapt a small network to your own pictures or videos without labels, by a teacher's logits alone.
 

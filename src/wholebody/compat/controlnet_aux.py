@@ -25,6 +25,7 @@ import numpy.typing as npt
 from wholebody import draw
 from wholebody.arrays import Image
 from wholebody.compat import names
+from wholebody.compat.results import BodyResult, Keypoint
 from wholebody.errors import WholebodyError
 from wholebody.images import decode_image, from_rgb
 from wholebody.poses import Poses
@@ -33,23 +34,6 @@ from wholebody.wholebody import DETECTOR, POSE, WholeBody
 
 # A point needs this score.
 SURE = 0.3
-
-
-class Keypoint(NamedTuple):
-    """A point in fractions of the picture."""
-
-    x: float
-    y: float
-    score: float = 1.0
-    id: int = -1
-
-
-class BodyResult(NamedTuple):
-    """OpenPose's 18 points, None where one is missing; the sum of their scores, and how many there are."""
-
-    keypoints: list[Keypoint | None]
-    total_score: float = 0.0
-    total_parts: int = 0
 
 
 class PoseResult(NamedTuple):

@@ -25,6 +25,7 @@ from wholebody import draw
 from wholebody.arrays import Floats, Image, PathLike
 from wholebody.codec import SimCC
 from wholebody.compat import names
+from wholebody.compat.results import BodyResult, Keypoint
 from wholebody.errors import WholebodyError
 from wholebody.pose.load import open_detector, open_estimator
 from wholebody.poses import Poses
@@ -148,23 +149,6 @@ _BODY_18 = [0 if name == "neck" else COCO_BODY.names.index(name) for name in OPE
 
 
 # --- Solutions --------------------------------------------------------------------------------------------------------
-
-
-class Keypoint(NamedTuple):
-    """A point in whatever units were given."""
-
-    x: float
-    y: float
-    score: float = 1.0
-    id: int = -1
-
-
-class BodyResult(NamedTuple):
-    """OpenPose's 18 points, None where one is missing; the sum of their scores; 18."""
-
-    keypoints: list[Keypoint | None]
-    total_score: float = 0.0
-    total_parts: int = 0
 
 
 class PoseResult(NamedTuple):

@@ -8,20 +8,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import AnyFloats, Image
+from wholebody.choices import SheetPart
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import picture_path
 from wholebody.errors import WholebodyError
 from wholebody.images import read_image, write_image
 from wholebody.schema import COCO_WHOLEBODY, Schema
-
-Part = Literal["whole", "face", "hands", "feet"]
 
 LEFT, RIGHT, MIDDLE = (0, 140, 255), (255, 120, 0), (255, 255, 255)
 
@@ -67,7 +65,7 @@ def view(
     images: str | os.PathLike[str] | None = None,
     count: int = 24,
     points: bool = True,
-    part: Part = "whole",
+    part: SheetPart = "whole",
     seed: int = 0,
     tile: int = 320,
 ) -> int:
@@ -145,7 +143,7 @@ def draw(labelled: Labelled, side: int, points: bool = True) -> Image:
 _PARTS = {"face": ("face",), "hands": ("left_hand", "right_hand"), "feet": ("feet",)}
 
 
-def _zoomed(labelled: Labelled, part: Part) -> list[Labelled]:
+def _zoomed(labelled: Labelled, part: SheetPart) -> list[Labelled]:
     """A window around one part of each person who shows most of it."""
     found = []
     for person, flags in zip(labelled.keypoints, labelled.visible, strict=True):

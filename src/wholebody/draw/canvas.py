@@ -17,12 +17,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from wholebody.arrays import Image
+from wholebody.arrays import Image, Size
 from wholebody.choices import Resizing
 from wholebody.errors import WholebodyError
 from wholebody.poses import Poses
 
-Size = tuple[int, int]
 LONGEST = 2**15 - 2
 
 

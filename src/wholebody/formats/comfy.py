@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from wholebody.arrays import Doubles, PathLike, Size
-from wholebody.formats.common import NO_ID, JsonFile, poses_of, split, triplets_of, write_json_list
+from wholebody.formats.common import NO_ID, JsonFile, poses_of, row_ids, split, triplets_of, write_json_list
 from wholebody.formats.openpose import OPENPOSE_FIELDS
 from wholebody.poses import Poses
 from wholebody.schema import OPENPOSE, OPENPOSE_25
@@ -70,7 +70,7 @@ def _people(poses: Poses, threshold: float | None, name: PathLike) -> list[dict[
         feet = _shown(triplets_of(poses, poses.schema, name)[:, rows], threshold, slice(0, 6))
         for person, points in zip(people, feet, strict=True):
             person[_FEET_FIELD] = points.ravel().tolist()
-    for person, one in zip(people, [] if poses.ids is None else poses.ids.tolist(), strict=False):
+    for person, one in zip(people, row_ids(poses), strict=False):
         person["person_id"] = [one]
     return people
 

@@ -25,6 +25,7 @@ Timed = tuple[float, Poses]
 
 
 def row_ids(poses: Poses) -> list[int]:
+    """The ids of the people, in the order of the rows; none where they have none."""
     return [] if poses.ids is None else poses.ids.tolist()
 
 

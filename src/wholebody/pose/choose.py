@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from wholebody.choices import Order
 from wholebody.errors import WholebodyError
+from wholebody.formats.common import row_ids
 from wholebody.geometry import box_areas
 from wholebody.poses import Poses
 
@@ -78,7 +79,7 @@ class Choice:
     def __call__(self, poses: Poses, size: tuple[int, int] | None = None) -> Poses:
         """Those of one picture; `size`, (width, height), is needed for a region in fractions."""
         if self.keep:
-            ids = [] if poses.ids is None else poses.ids.tolist()
+            ids = row_ids(poses)
             poses = poses[[ids.index(one) for one in self.keep if one in ids]]
         poses = poses[self._inside(poses.boxes, size)]
         rows = self._rows(poses.boxes, poses.box_scores)
@@ -88,7 +89,7 @@ class Choice:
         """The ids of those chosen from a tracked clip, in order: by the median of each one's boxes and box scores."""
         seen: defaultdict[int, list[npt.NDArray[np.float32]]] = defaultdict(list)
         for poses in frames:
-            for n, one in enumerate([] if poses.ids is None else poses.ids.tolist()):
+            for n, one in enumerate(row_ids(poses)):
                 seen[one].append(np.append(poses.boxes[n], poses.box_scores[n]))
         people = [one for one in self.keep if one in seen] if self.keep else sorted(seen)
         middle = np.array([np.median(seen[one], axis=0) for one in people]).reshape(len(people), 5)

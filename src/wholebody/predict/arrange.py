@@ -11,10 +11,11 @@ from wholebody import formats, video
 from wholebody.align import Alignment, Mode, align, fit
 from wholebody.arrays import Image, Size
 from wholebody.errors import WholebodyError
+from wholebody.formats.common import row_ids
 from wholebody.images import read_image
 from wholebody.pose.choose import Choice
 from wholebody.poses import Poses
-from wholebody.predict.resume import Stored, ids_of
+from wholebody.predict.resume import Stored
 from wholebody.predict.turn import Turn, surest, turned
 from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
@@ -95,7 +96,7 @@ class Arranged:
 
 
 def _among(poses: Poses, ids: list[int]) -> Poses:
-    return poses[np.isin(ids_of(poses), ids)]
+    return poses[np.isin(row_ids(poses), ids)]
 
 
 def turned_frames(frames: Iterator[Frame], degrees: Turn) -> Generator[Frame]:

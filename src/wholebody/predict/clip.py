@@ -20,6 +20,7 @@ from wholebody.arrays import Image
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
 from wholebody.files import about, replace_folder, replacing
+from wholebody.formats.common import row_ids
 from wholebody.formats.kinds import KINDS, USUAL_VIDEO, Source, place_of
 from wholebody.images import write_image
 from wholebody.pose.choose import Choice
@@ -27,7 +28,7 @@ from wholebody.poses import Poses
 from wholebody.predict.arrange import Arranged, Character, surest_turn, turned_frames
 from wholebody.predict.job import Done, Job
 from wholebody.predict.names import result_name
-from wholebody.predict.resume import PART_FRAMES, Stored, begin, ids_of, note_size, parts_in, same_times, size_in
+from wholebody.predict.resume import PART_FRAMES, Stored, begin, note_size, parts_in, same_times, size_in
 from wholebody.predict.turn import TURNS, Turn, turned, turned_back
 from wholebody.tracking.ahead import ahead, depth_for
 from wholebody.tracking.pipeline import Follower, follow
@@ -159,7 +160,7 @@ class Clip:
             frames = formats.read_npz_video(part)
             number += len(frames)
             start = frames[-1][0] + (1 / pace.fps if pace.fps else 1e-3)
-            tracker.next_id = max(tracker.next_id, *(int(key) + 1 for _, poses in frames for key in ids_of(poses)), 1)
+            tracker.next_id = max(tracker.next_id, *(int(key) + 1 for _, poses in frames for key in row_ids(poses)), 1)
             if part in done[-3:]:
                 for at, poses in frames:
                     tracker.follow(turned_back(poses, back, self._turned_size(turn)), at)

@@ -18,6 +18,7 @@ import numpy as np
 from wholebody import formats
 from wholebody.errors import WholebodyError
 from wholebody.files import make_folder, replacing
+from wholebody.formats.common import row_ids
 from wholebody.poses import Poses
 from wholebody.tracking.smooth import Smoother, Strength, smooth_track
 from wholebody.video.frame import Frame
@@ -92,7 +93,7 @@ class Stored:
             self.starts.append(frames[0][0])
             for at, poses in frames:
                 self.times.append(at)
-                for person in ids_of(poses):
+                for person in row_ids(poses):
                     spans[person] = (spans.get(person, (at, at))[0], at)
         long = both_ways and len(self.times) > 1 and self.times[-1] - self.times[0] > 2
         self.ids = sorted(key for key, (a, b) in spans.items() if not long or b - a >= _FLASH)
@@ -119,7 +120,7 @@ class Stored:
         near.sort(key=lambda timed: timed[0])
         rows: dict[int, list[tuple[int, int]]] = {}
         for frame, (_, poses) in enumerate(near):
-            for row, person in enumerate(ids_of(poses)):
+            for row, person in enumerate(row_ids(poses)):
                 rows.setdefault(person, []).append((frame, row))
         points = [poses.keypoints.copy() for _, poses in near]
         for places in rows.values():
@@ -138,12 +139,7 @@ class Stored:
         ]
 
     def _kept(self, poses: Poses) -> Poses:
-        return poses[np.isin(ids_of(poses), self.ids)]
-
-
-def ids_of(poses: Poses) -> list[int]:
-    """The ids of the people, none for nobody."""
-    return [] if poses.ids is None else poses.ids.tolist()
+        return poses[np.isin(row_ids(poses), self.ids)]
 
 
 def same_times(frames: Iterable[Frame], people: Iterable[formats.Timed]) -> Iterator[tuple[Frame, Poses]]:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from wholebody import video
+from wholebody.choices import TrainPrecision
 from wholebody.data.coco import write_labels
 from wholebody.data.labels import Labels, Picture
 from wholebody.errors import WholebodyError
@@ -60,7 +60,7 @@ def adapt(
     steps: int,
     batch: int,
     lr: float,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: TrainPrecision = "fp32",
     progress: Progress = _silent,
 ) -> Path:
     """Label-free distillation: a student follows a teacher's logits on the people of some footage.

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from wholebody.choices import TrainPrecision
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
 
@@ -173,7 +174,7 @@ class TrainConfig:
     heatmap: float = 0.0
     distill: Distill | None = None
     calm: bool = True
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: TrainPrecision = "fp32"
     shared_norms: bool = True
     workers: int = 1
     checkpoint_minutes: float = 4.0

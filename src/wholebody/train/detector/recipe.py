@@ -1,8 +1,8 @@
 """A detector's training as a frozen description. No torch here."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from wholebody.choices import TrainPrecision
 from wholebody.train.config import Optim
 
 _OPTIM = Optim(lr=2e-3, lr_end=2e-5, flat=0.0, warmup=300, clip=10.0, ema_momentum=1e-3, ema_gamma=300)
@@ -36,7 +36,7 @@ class DetectorConfig:
     plain_from: float = 0.85
     optim: Optim = _OPTIM
     longest: int = 640
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: TrainPrecision = "fp32"
     shared_norms: bool = False
     workers: int = 0
     checkpoint_minutes: float = 4.0

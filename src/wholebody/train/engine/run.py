@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
+from wholebody.choices import TrainPrecision
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.train.config import Optim
@@ -40,7 +41,7 @@ class Recipe(Protocol):
     @property
     def accumulate(self) -> int: ...
     @property
-    def precision(self) -> Literal["fp32", "bf16"]: ...
+    def precision(self) -> TrainPrecision: ...
     @property
     def shared_norms(self) -> bool: ...
     @property
