@@ -127,6 +127,10 @@ def test_what_is_none_of_them_is_refused_in_one_line(tmp_path):
         close_up(odd)
     with pytest.raises(WholebodyError, match="no such file"):
         open_tflite(tmp_path / "missing.tflite")
+
+
+def test_a_broken_tflite_file_is_refused_in_one_line(tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
     (tmp_path / "broken.tflite").write_bytes(b"no network")
     with pytest.raises(WholebodyError, match="TensorFlow Lite"):
         open_tflite(tmp_path / "broken.tflite")
