@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import cv2
@@ -328,6 +329,28 @@ def test_the_encoder_that_knows_people_has_its_own_rate(labels, tmp_path, monkey
     known = sum(p.numel() for group in groups for p in group["params"] if group["factor"] == 0.15)
     trunk = yolox("thunder", 1).backbone.backbone
     assert known == sum(p.numel() for p in trunk.blocks[6:].parameters())
+
+
+def test_a_run_goes_on_from_a_trained_detector_with_its_norms_and_first_stages_kept(labels, tmp_path):
+    torch.manual_seed(3)
+    before = yolox("nano", 1)
+    for norm in (module for module in before.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.running_mean.uniform_(-0.1, 0.1)
+    fitting.save(before, tmp_path / "nano.safetensors")
+    recipe = replace(
+        TINY,
+        labels=(labels,),
+        init=str(tmp_path / "nano.safetensors"),
+        keep_norms=True,
+        optim=replace(TINY.optim, freeze=2),
+    )
+    after = fit(recipe, tmp_path / "run").state_dict()
+    same = {name: torch.equal(value, after[name]) for name, value in before.state_dict().items()}
+    assert all(kept for name, kept in same.items() if "running" in name)
+    assert all(kept for name, kept in same.items() if re.match(r"backbone\.backbone\.(stem|dark2|dark3)\.", name))
+    assert not same["backbone.backbone.dark4.0.pconv.conv.weight"] and not same["head.obj_preds.0.weight"]
+    with pytest.raises(WholebodyError, match=r"nano\.safetensors: not a YOLOX-tiny"):
+        fit(replace(recipe, network="tiny"), tmp_path / "tiny")
 
 
 def test_the_command(labels, tmp_path, capsys):

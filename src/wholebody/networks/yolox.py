@@ -107,6 +107,10 @@ class CSPDarknet(nn.Module):
             _CSPLayer(16 * base, 16 * base, blocks, False, separable),
         )
 
+    def stages(self) -> nn.ModuleList:
+        """What follows the stem, in order."""
+        return nn.ModuleList([self.dark2, self.dark3, self.dark4, self.dark5])
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         third = self.dark3(self.dark2(self.stem(x)))
         fourth = self.dark4(third)

@@ -16,7 +16,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.networks.thunder import Thunder
-from wholebody.networks.yolox import YOLOX, ThunderTrunk, from_checkpoint, yolox
+from wholebody.networks.yolox import YOLOX, CSPDarknet, ThunderTrunk, from_checkpoint, yolox
 from wholebody.train.detector.losses import losses, maps
 from wholebody.train.detector.recipe import DetectorConfig
 from wholebody.train.detector.scenes import Example, draw, picture, read_examples
@@ -66,9 +66,18 @@ class Scenes:
 class FindPeople(nn.Module):
     """The lesson: YOLOX's losses."""
 
-    def __init__(self, network: YOLOX) -> None:
+    def __init__(self, network: YOLOX, keep_norms: bool = False) -> None:
         super().__init__()
         self.network = network
+        self.keep_norms = keep_norms
+
+    def train(self, mode: bool = True) -> Self:
+        """As `torch.nn.Module.train`, but for norms that keep their statistics."""
+        super().train(mode)
+        for module in self.modules():
+            if self.keep_norms and isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def forward(self, batch: Canvases, done: float = 0.0) -> dict[str, Tensor]:
         """Terms "iou" (times 5, as published), "objectness", "classes", and in the run's last part "l1"."""
@@ -91,7 +100,21 @@ def build(config: DetectorConfig) -> YOLOX:
     network = yolox(config.network, classes=1)
     if isinstance(trunk := network.backbone.backbone, ThunderTrunk) and config.init:
         trunk.start_from(Thunder.from_tflite(config.init))
+    elif config.init:
+        known = load(config.init).state_dict()
+        if [(name, value.shape) for name, value in known.items()] != [
+            (name, value.shape) for name, value in network.state_dict().items()
+        ]:
+            raise WholebodyError(f"{config.init}: not a YOLOX-{config.network} with one class. Name one, or none.")
+        network.load_state_dict(known)
     return network
+
+
+def encoder(network: YOLOX) -> nn.ModuleDict:
+    """The part that may know people already: its stem, and the blocks of which the first may stay as they are."""
+    trunk = cast("ThunderTrunk | CSPDarknet", network.backbone.backbone)
+    blocks = trunk.blocks if isinstance(trunk, ThunderTrunk) else trunk.stages()
+    return nn.ModuleDict({"stem": trunk.stem, "blocks": blocks})
 
 
 def fit(config: DetectorConfig, out: str | os.PathLike[str]) -> YOLOX:
@@ -109,19 +132,14 @@ def fit(config: DetectorConfig, out: str | os.PathLike[str]) -> YOLOX:
     if not examples:
         named = ", ".join(config.labels) or "labels"
         raise WholebodyError(f"{named}: no pictures. Name a file with rows of file, boxes, ignore.")
-    # The encoder that knows people already; its laterals are new.
-    trunk = network.backbone.backbone
-    known = {"stem": trunk.stem, "blocks": trunk.blocks} if isinstance(trunk, ThunderTrunk) else {}
-    if config.optim.freeze and not known:
-        raise WholebodyError(f"recipe {config.name}: YOLOX-{config.network} has no encoder to freeze. Set it to 0.")
     job = Job(
         recipe=config,
-        lesson=FindPeople(network),
+        lesson=FindPeople(network, config.keep_norms),
         data=Scenes(examples, config),
         steps=config.steps,
         save=save,
         picture=lambda path, batch: picture(path, _examples(batch)),
-        encoder=nn.ModuleDict(known),
+        encoder=encoder(network),
     )
     return cast(YOLOX, run(job, Path(out), process))
 

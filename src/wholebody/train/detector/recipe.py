@@ -15,11 +15,13 @@ class DetectorConfig:
     Attributes:
         labels: JSON files of `wholebody.train.detector.scenes.read_examples`.
         network: a size of `wholebody.networks.yolox.yolox`; one class, person.
-        init: for "thunder", the .tflite file its encoder starts from.
+        init: where training starts: for "thunder", the .tflite file of its encoder; else a model.safetensors of the
+            same network.
+        keep_norms: batch norms keep the statistics that came with `init`, instead of learning from each batch.
         batch: canvases a step.
         sizes: (share of the run, side of the canvas) from that share on; multiples of 32.
         plain_from: share of the run after which pictures come alone and a plain L1 loss on the boxes joins in.
-        optim: `backbone` and `freeze` are for the encoder of "thunder".
+        optim: `backbone` and `freeze` are for the encoder: of "thunder" six blocks and more, of the others four stages.
         longest: pictures are kept in memory with their longer side at most this.
         workers: processes that prepare canvases, each with all pictures in its memory; 0: none but the training itself.
     """
@@ -28,6 +30,7 @@ class DetectorConfig:
     name: str = "detector"
     network: str = "nano"
     init: str = ""
+    keep_norms: bool = False
     steps: int = 7_500
     batch: int = 16
     accumulate: int = 1
