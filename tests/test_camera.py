@@ -61,8 +61,11 @@ def test_a_file_plays_and_is_recorded(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_recording_that_is_ended_from_outside_is_there(tmp_path, name):
+def test_a_recording_that_is_ended_from_outside_is_there(tmp_path, name, request):
     number = getattr(signal, name)
+    # Under nohup it is ignored, and stays so.
+    before = signal.signal(number, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(number, before))
     video.write(tmp_path / "clip.mp4", [Frame(n / 25, picture([])) for n in range(100)], 25, quality=5)
     seen = []
 
