@@ -8,12 +8,13 @@ from typing import overload
 import numpy as np
 
 from wholebody import choices
-from wholebody.align.figure import NECK, Bools, Doubles, Figure
+from wholebody.align.figure import NECK, Figure
 from wholebody.align.linear import linear
 from wholebody.align.move import Move, moved
 from wholebody.align.muse import muse
 from wholebody.align.uni import uni
-from wholebody.align.wan import Size, wan
+from wholebody.align.wan import wan
+from wholebody.arrays import Bools, Doubles, Size
 from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas
 from wholebody.poses import Poses

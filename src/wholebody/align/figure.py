@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
+from wholebody.arrays import Bools, Doubles
 from wholebody.poses import Poses
 from wholebody.schema import OPENPOSE, Schema
-
-Doubles = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 NECK = 1
 JOINTS: tuple[str, ...] = (*OPENPOSE.names[:18], "left_toes", "right_toes")

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.align.figure import BONES, JOINTS, NECK, Bools, Doubles, Figure, joint_rows
-from wholebody.arrays import Floats
+from wholebody.align.figure import BONES, JOINTS, NECK, Figure, joint_rows
+from wholebody.arrays import Bools, Doubles, Floats
 from wholebody.poses import Poses
 from wholebody.schema import Schema
 

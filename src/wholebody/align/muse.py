@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from wholebody.align.figure import NECK, Doubles, Figure, bone_ratios, overall, ratio, steadied
+from wholebody.align.figure import NECK, Figure, bone_ratios, overall, ratio, steadied
 from wholebody.align.move import Move
+from wholebody.arrays import Doubles
 
 # Joints that share a factor, each the mean of the ratios of their bones.
 _SHARED = ((3, 6), (4, 7), (9, 12), (10, 13))

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from wholebody.align.figure import NECK, PAIRS, Doubles, Figure, bone_ratios, overall, ratio, steadied
+from wholebody.align.figure import NECK, PAIRS, Figure, bone_ratios, overall, ratio, steadied
 from wholebody.align.move import Move, moved_joints
+from wholebody.arrays import Doubles, Size
 
-Size = tuple[int, int]
 _EYES, _EARS, _FEET = (14, 15), (16, 17), (19, 18)
 # A foot is at most this long in lengths of its lower leg.
 _FOOT = 0.5

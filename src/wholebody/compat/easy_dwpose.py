@@ -19,13 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody import draw
+from wholebody.arrays import Doubles
 from wholebody.compat import names
 from wholebody.compat.controlnet_aux import SURE, as_rgb, bgr_of, resize_image
 from wholebody.poses import Poses
 from wholebody.schema import OPENPOSE
 from wholebody.wholebody import DETECTOR, POSE, WholeBody
-
-Doubles = npt.NDArray[np.float64]
 
 
 class Pose(TypedDict):

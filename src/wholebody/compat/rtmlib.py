@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody import draw
-from wholebody.arrays import Floats, Image, PathLike
+from wholebody.arrays import Doubles, Floats, Image, PathLike
 from wholebody.codec import SimCC
 from wholebody.compat import names
 from wholebody.compat.results import BodyResult, Keypoint
@@ -34,7 +34,6 @@ from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, HALPE_26, OPENPOSE, Sche
 from wholebody.tracking.track import Tracker
 from wholebody.wholebody import DETECTOR, MODES, POSE, WholeBody
 
-Doubles = npt.NDArray[np.float64]
 Points = tuple[Doubles, Floats]
 
 # Seconds between two frames of a PoseTracker, which is told of none.

@@ -14,14 +14,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from wholebody.arrays import Image
+from wholebody.arrays import Doubles, Image, Size
 from wholebody.compat.aapose import joints
 from wholebody.poses import Poses
 
-Doubles = npt.NDArray[np.float64]
-Size = tuple[int, int]
 Box = tuple[int, int, int, int]
 
 FACE_SIZE = 512

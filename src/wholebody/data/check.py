@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from wholebody.arrays import Doubles, PathLike
+from wholebody.arrays import Bools, Doubles, PathLike
 from wholebody.console import stdout_console
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import POINT_FIELDS, VALID_FIELDS, VALID_PARTS, Labels, picture_path
@@ -38,8 +37,6 @@ _LARGE = 20_000_000
 # People that are looked at together: enough for speed, few enough for memory.
 _SOME = 16384
 _SHOWN = 5
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -198,7 +195,7 @@ def _points(labels: Labels, sizes: Mapping[int, tuple[int, int]], flags: bool) -
     shown = _labelled(labels, flags)
     anyone = _any(shown)
 
-    def finding(what: str, points: Mask, how: str, broken: bool = True, of: Mask = anyone) -> Finding:
+    def finding(what: str, points: Bools, how: str, broken: bool = True, of: Bools = anyone) -> Finding:
         def detail(m: int) -> str:
             first = int(points[m].argmax())
             x, y = labels.keypoints[m, first]
@@ -267,7 +264,7 @@ def _sides(labels: Labels, flags: bool) -> Iterable[Finding]:
         yield _of_people(text, labels, wrong, detail, comparable)
 
 
-def mirrored_heads(keypoints: Doubles, seen: Mask, least: Doubles) -> Iterator[tuple[str, Mask, Mask]]:
+def mirrored_heads(keypoints: Doubles, seen: Bools, least: Doubles) -> Iterator[tuple[str, Bools, Bools]]:
     """Which heads have their right eye on the left as the picture shows them.
 
     Args:
@@ -292,7 +289,7 @@ def _least_distance(labels: Labels) -> Doubles:
     return np.maximum(4.0, 0.02 * longer)
 
 
-def _mean(keypoints: Doubles, shown: Mask, rows: Sequence[int]) -> tuple[Doubles, Mask]:
+def _mean(keypoints: Doubles, shown: Bools, rows: Sequence[int]) -> tuple[Doubles, Bools]:
     """(M, 2) the middle of the labelled ones among some points, and (M,) whether there is any."""
     weight = shown[:, rows]
     total = (keypoints[:, rows] * weight[..., None]).sum(axis=1)
@@ -332,12 +329,12 @@ def _iou(a: Doubles, b: Doubles) -> Doubles:
     return ratio
 
 
-def _any(things: Mask) -> Mask:
+def _any(things: Bools) -> Bools:
     """Whether any is true along the last axis."""
     return np.asarray(things.any(axis=-1), dtype=bool)
 
 
-def _labelled(labels: Labels, flags: bool) -> Mask:
+def _labelled(labels: Labels, flags: bool) -> Bools:
     return labels.visible > 0 if flags else labels.visible >= LEAST
 
 
@@ -360,9 +357,9 @@ def _of_pictures(what: str, places: Sequence[tuple[int, str]], of: int, broken: 
 def _of_people(
     what: str,
     labels: Labels,
-    wrong: Mask,
+    wrong: Bools,
     detail: str | Callable[[int], str],
-    of: Mask | None = None,
+    of: Bools | None = None,
     broken: bool = True,
 ) -> Finding:
     rows = np.flatnonzero(wrong).tolist()

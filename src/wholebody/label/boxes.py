@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Doubles
 from wholebody.geometry import iou
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +22,9 @@ class Fused:
         votes: (N, D) score of each detector, 0 where it saw nobody.
     """
 
-    boxes: Floats
-    scores: Floats
-    votes: Floats
+    boxes: Doubles
+    scores: Doubles
+    votes: Doubles
 
 
 def fuse(

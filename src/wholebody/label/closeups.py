@@ -8,16 +8,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from wholebody.arrays import Image
+from wholebody.arrays import Doubles, Image
 from wholebody.errors import WholebodyError
 from wholebody.geometry import Crop, crop_matrix
 from wholebody.label.looks import K, Opinion
 from wholebody.runtime.session import Session
 from wholebody.schema import COCO_WHOLEBODY
-
-Floats = npt.NDArray[np.float64]
 
 FACE, HANDS = COCO_WHOLEBODY.parts["face"], (COCO_WHOLEBODY.parts["left_hand"], COCO_WHOLEBODY.parts["right_hand"])
 # Landmarks of the face mesh whose mean is a point of the 68, in their order. Points of the jaw lie on an oval in space,
@@ -65,7 +62,7 @@ class CloseUp:
                     out.keypoints[row, rows], out.scores[row, rows] = found
         return out
 
-    def _one(self, image: Image, points: Floats, scores: Floats, rows: slice) -> tuple[Floats, Floats] | None:
+    def _one(self, image: Image, points: Doubles, scores: Doubles, rows: slice) -> tuple[Doubles, Doubles] | None:
         place = _face_place(points, scores) if self.part == "face" else _hand_place(points, scores, rows)
         answers, presence = [], 0.0
         for _ in range(self.looks):
@@ -86,7 +83,7 @@ class CloseUp:
         away = float(np.linalg.norm(found[0] - points[wrist])) / size if scores[wrist] > 0.3 else 0.3
         return found, sure * np.exp(-((away / 0.7) ** 2))
 
-    def _see(self, image: Image, center: Floats, side: float, turn: float) -> tuple[Floats, float]:
+    def _see(self, image: Image, center: Doubles, side: float, turn: float) -> tuple[Doubles, float]:
         s = int(self.session.inputs[0].shape[1] or 224)
         crop = Crop(crop_matrix(center, (side, side), (s, s), turn), (s, s))
         picture = cv2.cvtColor(crop.cut(image), cv2.COLOR_BGR2RGB).astype(np.float32) / 255
@@ -112,10 +109,10 @@ def close_up(session: Session) -> CloseUp:
     raise WholebodyError("not a landmark network of faces (468 points) or hands (21 points).")
 
 
-Place = tuple[Floats, float, float]
+Place = tuple[Doubles, float, float]
 
 
-def _upright(points: Floats, up: Floats, factor: float, shift: float = 0.0) -> Place:
+def _upright(points: Doubles, up: Doubles, factor: float, shift: float = 0.0) -> Place:
     """The square around points, turned so that `up` points upwards: centre, side, and degrees for `crop_matrix`."""
     turn = float(np.degrees(np.arctan2(up[0], -up[1])))
     cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
@@ -127,13 +124,13 @@ def _upright(points: Floats, up: Floats, factor: float, shift: float = 0.0) -> P
     return middle @ frame, side, turn
 
 
-def _around_hand(hand: Floats) -> Place | None:
+def _around_hand(hand: Doubles) -> Place | None:
     knuckles = 0.25 * (hand[5] + hand[13]) + 0.5 * hand[9]
     up = knuckles - hand[0]
     return _upright(hand[_PALM], up, 2.0, -0.1) if np.linalg.norm(up) > 2 else None
 
 
-def _hand_place(points: Floats, scores: Floats, rows: slice) -> Place | None:
+def _hand_place(points: Doubles, scores: Doubles, rows: slice) -> Place | None:
     """By the hand's own points where they are seen, else by the forearm."""
     hand, sure = points[rows], scores[rows]
     left = rows == HANDS[0]
@@ -147,18 +144,18 @@ def _hand_place(points: Floats, scores: Floats, rows: slice) -> Place | None:
     return wrist + 0.35 * forearm, 1.3 * length, float(np.degrees(np.arctan2(forearm[0], -forearm[1])))
 
 
-def _from_mesh(mesh: Floats) -> Floats:
+def _from_mesh(mesh: Doubles) -> Doubles:
     return np.stack([mesh[list(rows)].mean(axis=0) for rows in MESH_68])
 
 
-def _around_face(face: Floats) -> Place | None:
+def _around_face(face: Doubles) -> Place | None:
     eyes = face[42:48].mean(axis=0) - face[36:42].mean(axis=0)
     # Eyes of a picture go from its left to its right: the person's right eye comes first.
     up = np.array([eyes[1], -eyes[0]])
     return _upright(face, up, 1.6) if np.linalg.norm(up) > 2 else None
 
 
-def _face_place(points: Floats, scores: Floats) -> Place | None:
+def _face_place(points: Doubles, scores: Doubles) -> Place | None:
     """By the face's own points; a face turned away has few that are sure."""
     face = points[FACE]
     if scores[FACE].mean() < 0.3 or np.linalg.norm(np.ptp(face, axis=0)) < LEAST_FACE:

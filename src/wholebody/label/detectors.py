@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.arrays import Image
+from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.pose.detect import YOLOX, nms
 from wholebody.runtime.session import Session
 
-Floats = npt.NDArray[np.float32]
 Detector = Callable[[Image], tuple[Floats, Floats]]
 
 # Scores below are noise in every one of them.

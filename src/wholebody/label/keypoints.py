@@ -11,11 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Doubles
 from wholebody.geometry import box_areas
 from wholebody.label.looks import K, Opinion
 from wholebody.schema import COCO_WHOLEBODY
-
-Floats = npt.NDArray[np.float64]
 
 # Our row of each of LSP's 14 joints (Johnson and Everingham 2010); neck and top of the head are none of ours.
 LSP_14 = np.array([16, 14, 12, 11, 13, 15, 10, 8, 6, 5, 7, 9, -1, -1])
@@ -25,15 +24,15 @@ _LOOSE = 1.5
 _LEAST = 0.05
 
 
-def agreement(one: Floats, other: Floats, boxes: Floats) -> Floats:
+def agreement(one: Doubles, other: Doubles, boxes: Doubles) -> Doubles:
     """(N, 133) how near two opinions of each point are, 1 at the same place; keypoints (N, 133, 2), boxes (N, 4)."""
     deviations = 2 * _LOOSE * COCO_WHOLEBODY.sigmas
     squared = ((one - other) ** 2).sum(axis=2)
-    near: Floats = np.exp(-squared / (2 * deviations**2 * np.maximum(box_areas(boxes), 1)[:, None]))
+    near: Doubles = np.exp(-squared / (2 * deviations**2 * np.maximum(box_areas(boxes), 1)[:, None]))
     return near
 
 
-def fuse(opinions: Sequence[Opinion], boxes: Floats, weights: Sequence[float] | None = None) -> Opinion:
+def fuse(opinions: Sequence[Opinion], boxes: Doubles, weights: Sequence[float] | None = None) -> Opinion:
     """One opinion out of several of the same N people.
 
     An opinion without a score for a point has no say on it.
@@ -57,7 +56,7 @@ def fuse(opinions: Sequence[Opinion], boxes: Floats, weights: Sequence[float] | 
     return Opinion(mean, np.clip(total / np.maximum(knows.sum(axis=0), 1e-12), 0, 1))
 
 
-def with_people(said: Opinion, human: Opinion, boxes: Floats) -> Opinion:
+def with_people(said: Opinion, human: Opinion, boxes: Doubles) -> Opinion:
     """Labels of people kept, where there are any (scores above 0), but for what networks are sure is wrong.
 
     A person's label counts less the surer networks are of another place. Where most of a person's labels fit the

@@ -14,22 +14,21 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.arrays import Image
+from wholebody.arrays import Doubles, Image
 from wholebody.errors import WholebodyError
 from wholebody.geometry import Crop
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.session import Session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY
 
-Floats = npt.NDArray[np.float64]
 K = len(COCO_WHOLEBODY)
 
 
 class Opinion(NamedTuple):
     """What one look says of N people: keypoints (N, 133, 2) in pixels of the picture and scores (N, 133) in 0..1."""
 
-    keypoints: Floats
-    scores: Floats
+    keypoints: Doubles
+    scores: Doubles
 
 
 class Estimator(Protocol):
@@ -111,7 +110,7 @@ def estimator(session: Session) -> Estimator:
     return Network(found)
 
 
-def look(see: Estimator, image: Image, boxes: Floats, cuts: Sequence[Cut] | Cut, batch: int = 8) -> Opinion:
+def look(see: Estimator, image: Image, boxes: Doubles, cuts: Sequence[Cut] | Cut, batch: int = 8) -> Opinion:
     """What an estimator says of the people in some boxes (N, 4), each cut out in one way."""
     each = [cuts] * len(boxes) if isinstance(cuts, Cut) else list(cuts)
     crops = [Crop.from_box(box, see.size, cut.padding, cut.turn) for box, cut in zip(boxes, each, strict=True)]

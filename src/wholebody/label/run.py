@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.arrays import Image
+from wholebody.arrays import Doubles, Image
 from wholebody.data.coco import read_labels, write_labels
 from wholebody.data.labels import Labels, Picture
 from wholebody.data.sheet import Labelled, draw, sheet
@@ -35,7 +35,6 @@ from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Session
 from wholebody.weights.lookup import find
 
-Floats = npt.NDArray[np.float64]
 NOBODY = np.zeros((0, 4))
 # From here on a box is a person, below DOUBTFUL it is nothing, and between the pose decides.
 SURE, DOUBTFUL = 0.5, 0.15
@@ -59,20 +58,20 @@ class People:
         doubtful: (M, 4) boxes that are neither a person nor surely none: to be left out of a loss.
     """
 
-    boxes: Floats
-    box_scores: Floats
-    keypoints: Floats
-    scores: Floats
-    doubtful: Floats
+    boxes: Doubles
+    box_scores: Doubles
+    keypoints: Doubles
+    scores: Doubles
+    doubtful: Doubles
 
 
 @dataclass(frozen=True)
 class Human:
     """Labels that people made for one picture: boxes (N, 4), and keypoints (N, 133, 2) where visible (N, 133) > 0."""
 
-    boxes: Floats
-    keypoints: Floats
-    visible: Floats
+    boxes: Doubles
+    keypoints: Doubles
+    visible: Doubles
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +153,7 @@ class Labeller:
         points = np.where(pose.scores < LEAST, 0, pose.scores)
         return People(boxes[kept], scores[kept], pose.keypoints[kept], points[kept], boxes[~kept & ~again])
 
-    def look(self, image: Image, boxes: Floats) -> Opinion:
+    def look(self, image: Image, boxes: Doubles) -> Opinion:
         """What all estimators and close-ups agree on, of the people in some boxes (N, 4)."""
         if not len(boxes):
             return Opinion(np.zeros((0, K, 2)), np.zeros((0, K)))
@@ -164,7 +163,7 @@ class Labeller:
         close = [see(image, first) for see in self.close_ups]
         return by_points.fuse([first, *close], boxes, [1.0] + [_CLOSER] * len(close)) if close else first
 
-    def _looks(self, image: Image, boxes: Floats, turns: Sequence[float]) -> Opinion:
+    def _looks(self, image: Image, boxes: Doubles, turns: Sequence[float]) -> Opinion:
         opinions = [
             look(see, image, boxes, [Cut(turn=turn, mirrored=mirrored) for turn in turns])
             for see in self.estimators
@@ -172,7 +171,7 @@ class Labeller:
         ]
         return by_points.fuse(opinions, boxes)
 
-    def _turned(self, image: Image, boxes: Floats, first: Opinion) -> Opinion:
+    def _turned(self, image: Image, boxes: Doubles, first: Opinion) -> Opinion:
         """For whom little was seen, the turn in which most is: people lie, hang and stand on their heads."""
         unsure = np.flatnonzero(_seen(first) < 0.6)
         best, points = first.scores[:, :17].mean(axis=1), Opinion(first.keypoints.copy(), first.scores.copy())
@@ -185,21 +184,21 @@ class Labeller:
         return points
 
 
-def _seen(pose: Opinion) -> Floats:
+def _seen(pose: Opinion) -> Doubles:
     """(N,) how sure the best body points are."""
-    mean: Floats = np.sort(pose.scores[:, :17], axis=1)[:, -_BEST:].mean(axis=1)
+    mean: Doubles = np.sort(pose.scores[:, :17], axis=1)[:, -_BEST:].mean(axis=1)
     return mean
 
 
-def _inside(pose: Opinion, boxes: Floats) -> Floats:
+def _inside(pose: Opinion, boxes: Doubles) -> Doubles:
     """(N,) the share of a pose's body, by scores, that lies in its box."""
     points, scores = pose.keypoints[:, :17], pose.scores[:, :17]
     within = ((points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])).all(axis=2)
-    share: Floats = (scores * within).sum(axis=1) / np.maximum(scores.sum(axis=1), 1e-9)
+    share: Doubles = (scores * within).sum(axis=1) / np.maximum(scores.sum(axis=1), 1e-9)
     return share
 
 
-def _seen_before(pose: Opinion, boxes: Floats, scores: Floats) -> npt.NDArray[np.bool_]:
+def _seen_before(pose: Opinion, boxes: Doubles, scores: Doubles) -> npt.NDArray[np.bool_]:
     """(N,) whether a box with a higher score has the same pose: a part of somebody found a second time."""
     again, order = np.zeros(len(boxes), bool), np.argsort(-scores, kind="stable")
     for place, row in enumerate(order):

@@ -21,8 +21,6 @@ from wholebody.synth.people import People, Person, Sample, make_person, occluder
 from wholebody.synth.render import SUPERSAMPLING, Camera, Frame, Mesh, join, render, visibility
 from wholebody.synth.textures import fabric
 
-Mask = npt.NDArray[np.bool_]
-
 TOGETHER, CAST = 8, 12
 # How many people a picture shows: nobody, one, two ...
 CROWD = np.array([0.2, 0.22, 0.15, 0.1, 0.07, 0.06, 0.05, 0.04, 0.03, 0.025, 0.02, 0.02, 0.015])

@@ -30,10 +30,10 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from wholebody.arrays import Floats, Image
+from wholebody.arrays import Doubles, Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.speed.sides import Side, both_sides, rtmlib_side
-from wholebody.evaluate.speed.tables import TASKS, Report, Times
+from wholebody.evaluate.speed.tables import TASKS, Report
 from wholebody.files import cache_folder
 from wholebody.images import write_image
 from wholebody.pose.detect import grid
@@ -248,7 +248,7 @@ rtmlib.Wholebody(det=detector, det_input_size={detector}, pose=pose, pose_input_
 """
 
 
-def _starts(image: Image, pose: Path, detector: Path, runs: int) -> dict[str, Times]:
+def _starts(image: Image, pose: Path, detector: Path, runs: int) -> dict[str, Doubles]:
     """See `Report.starts`. The first run of each, which reads its files from the disk, is not counted."""
     sizes = {"pose": input_size(open_session(pose, "cpu")), "detector": input_size(open_session(detector, "cpu"))[::-1]}
     given = (str(pose), str(detector))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from wholebody.arrays import Doubles
 from wholebody.evaluate.speed.sides import OURS, QUIET, RTMLIB
 from wholebody.evaluate.svg import COLORS, Axes, text, ticks
 
@@ -29,8 +29,6 @@ TASKS: Mapping[str, tuple[str, ...]] = {
     "OpenPose map": ("openpose",),
 }
 
-Times = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class Report:
@@ -47,8 +45,8 @@ class Report:
 
     machine: Mapping[str, str]
     networks: Mapping[str, str]
-    times: Mapping[tuple[int, int, str, str], Times]
-    starts: Mapping[str, Times] = field(default_factory=dict)
+    times: Mapping[tuple[int, int, str, str], Doubles]
+    starts: Mapping[str, Doubles] = field(default_factory=dict)
 
     def ratio(
         self, threads: int, people: int, task: str, side: str, other: str, column: int = 0

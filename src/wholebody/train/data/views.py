@@ -38,7 +38,7 @@ from wholebody.train.teachers import Teacher
 _LABELS = ("images", "keypoints", "weights")
 
 _TAUGHT = ("x", "y", "feature")
-Rows = Mapping[str, npt.NDArray[Any]]
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def write_views(
@@ -62,7 +62,7 @@ def write_views(
         WholebodyError: the folder exists, or cannot be written.
     """
 
-    def rows(numbers: range) -> Rows:
+    def rows(numbers: range) -> Arrays:
         crops = draw(numbers)
         taught = teacher(crops.images) if teacher else None
         columns: dict[str, Tensor | None] = {
@@ -81,7 +81,9 @@ def write_views(
     _write(Path(folder), rows, count, batch, progress)
 
 
-def _write(final: Path, draw: Callable[[range], Rows], count: int, batch: int, progress: Callable[[int], None]) -> None:
+def _write(
+    final: Path, draw: Callable[[range], Arrays], count: int, batch: int, progress: Callable[[int], None]
+) -> None:
     if final.exists():
         raise WholebodyError(f"{final}: exists. Remove it, or choose another folder for the views.")
     partial = final.with_name(f".{final.name}.partial")
@@ -185,7 +187,7 @@ def halve(
     source = Path(folder)
     arrays = _read(source)
 
-    def rows(numbers: range) -> Rows:
+    def rows(numbers: range) -> Arrays:
         views = {name: array[numbers.start : numbers.stop] for name, array in arrays.items()}
         # Every second pixel of a blurred picture, as keypoints are halved.
         half = {"images": np.stack([cv2.pyrDown(image) for image in views["images"]]), "weights": views["weights"]}
