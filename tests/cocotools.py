@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from wholebody.data.labels import Labels, Picture
+from wholebody.data.labels import Labels, PictureFile
 from wholebody.evaluate.report import COCO_NAMES, ROWS
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY
@@ -93,7 +93,7 @@ def random_set(rng, images, people, spare=1.0, ties=False):
         areas=0.6 * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
         iscrowd=rng.random(people) < 0.1,
         valid=np.ones((people, 4), dtype=bool),
-        images={7 * i: Picture(f"{i}.jpg") for i in rng.permutation(images) + 1},
+        images={7 * i: PictureFile(f"{i}.jpg") for i in rng.permutation(images) + 1},
     )
     who = rng.integers(0, people, int(people * (1 + spare)))
     noise = rng.gamma(1.0, 0.03, len(who)) * size[who]

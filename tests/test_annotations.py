@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wholebody.data import coco, stream
 from wholebody.data.coco import read_labels, write_labels
-from wholebody.data.labels import HALPE_136, POINT_FIELDS, Labels, Picture, Problem, picture_path
+from wholebody.data.labels import HALPE_136, POINT_FIELDS, Labels, PictureFile, Problem, picture_path
 from wholebody.data.names import read_mapping
 from wholebody.data.ubody import read_ubody
 from wholebody.errors import WholebodyError
@@ -62,7 +62,7 @@ def test_coco_wholebody(write):
     np.testing.assert_array_equal(labels.areas, [700, 1200])
     np.testing.assert_array_equal(labels.iscrowd, [False, True])
     np.testing.assert_array_equal(labels.valid[0], [True, False, True, False])
-    assert labels.images == {7: Picture("a.jpg", 640, 480)} and labels.dropped == ()
+    assert labels.images == {7: PictureFile("a.jpg", 640, 480)} and labels.dropped == ()
 
 
 def test_coco_17_leaves_the_rest_unlabelled(write):
@@ -252,7 +252,9 @@ def any_labels(draw):
     m = draw(st.integers(0, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     numbers = st.integers(-(2**40), 2**40)
-    images = {number: Picture(f"{number}.jpg", 640, 480) for number in draw(st.sets(numbers, min_size=1, max_size=4))}
+    images = {
+        number: PictureFile(f"{number}.jpg", 640, 480) for number in draw(st.sets(numbers, min_size=1, max_size=4))
+    }
     scale = 10.0 ** draw(st.integers(-3, 5))
     return Labels(
         ids=np.array(draw(st.lists(numbers, min_size=m, max_size=m, unique=True)), dtype=np.int64),

@@ -11,7 +11,7 @@ from wholebody import cli
 from wholebody.data import check
 from wholebody.data.check import findings
 from wholebody.data.coco import write_labels
-from wholebody.data.labels import Labels, Picture, Problem
+from wholebody.data.labels import Labels, PictureFile, Problem
 from wholebody.schema import COCO_WHOLEBODY
 
 NAMES = COCO_WHOLEBODY.names
@@ -53,7 +53,7 @@ def good(people=3, flag=2):
         areas=np.full(people, 20000.0),
         iscrowd=np.zeros(people, dtype=bool),
         valid=np.ones((people, 4), dtype=bool),
-        images={n: Picture(f"{n}.png", 640, 480) for n in range(1, people + 1)},
+        images={n: PictureFile(f"{n}.png", 640, 480) for n in range(1, people + 1)},
     )
 
 
@@ -239,7 +239,7 @@ def test_pictures_are_looked_at(run, folder):
 
 def test_sizes_come_from_the_pictures_where_the_file_has_none(folder):
     labels = with_points(good(), 13, (180, 485))
-    unsized = {n: Picture(picture.file_name) for n, picture in labels.images.items()}
+    unsized = {n: PictureFile(picture.file_name) for n, picture in labels.images.items()}
     labels = replace(labels, images=unsized)
     assert [f.what for f in findings(labels)] == ["picture has no size"]
     assert [f.what for f in findings(labels, folder)] == ["point outside the picture", "picture has no size"]
@@ -247,7 +247,7 @@ def test_sizes_come_from_the_pictures_where_the_file_has_none(folder):
 
 def test_two_records_of_one_picture():
     labels = good()
-    (found,) = findings(replace(labels, images={n: Picture("a.png", 640, 480) for n in labels.images}))
+    (found,) = findings(replace(labels, images={n: PictureFile("a.png", 640, 480) for n in labels.images}))
     assert found.what == "picture is listed twice" and list(found.records) == ["image 2", "image 3"]
 
 

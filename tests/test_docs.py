@@ -13,7 +13,7 @@ import wholebody
 from wholebody import COCO_WHOLEBODY, Poses, cli, video
 from wholebody.commands import train as training
 from wholebody.data.coco import write_labels
-from wholebody.data.labels import Labels, Picture
+from wholebody.data.labels import Labels, PictureFile
 from wholebody.train.recipes import DISTILLATIONS, RECIPES
 from wholebody.video.frame import Frame
 
@@ -46,7 +46,7 @@ def desk(tmp_path, monkeypatch):
         areas=np.array([6400.0]),
         iscrowd=np.array([False]),
         valid=np.ones((1, 4), bool),
-        images={1: Picture("1.jpg", image.shape[1], image.shape[0])},
+        images={1: PictureFile("1.jpg", image.shape[1], image.shape[0])},
     )
     write_labels(tmp_path / "coco_wholebody_val_v1.0.json", person)
     monkeypatch.chdir(tmp_path)

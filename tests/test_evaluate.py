@@ -10,7 +10,7 @@ from cocotools import random_set, reference
 from wholebody import evaluate as room
 from wholebody.codec import SimCC
 from wholebody.data.coco import read_labels
-from wholebody.data.labels import Labels, Picture
+from wholebody.data.labels import Labels, PictureFile
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import intervals
 from wholebody.evaluate.metric import evaluate, match, rank
@@ -124,7 +124,7 @@ def crowd_of(*people, images=(1,)):
         areas=np.full(m, 12000.0),
         iscrowd=np.zeros(m, dtype=bool),
         valid=np.ones((m, 4), dtype=bool),
-        images={image: Picture(f"{image}.jpg") for image in images},
+        images={image: PictureFile(f"{image}.jpg") for image in images},
     )
 
 
@@ -243,7 +243,7 @@ def drawn_again(labels, predictions, images, times):
         rows = np.flatnonzero(labels.image_ids == image)
         people.append(rows)
         parts.append(np.full(len(rows), n + 1))
-        pictures[n + 1] = Picture(f"{n}.jpg")
+        pictures[n + 1] = PictureFile(f"{n}.jpg")
         if int(image) in predictions:
             found[n + 1] = predictions[int(image)]
     rows = np.concatenate(people)

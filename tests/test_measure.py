@@ -8,7 +8,7 @@ import pytest
 from networks import bright_pose, people, save_pose
 from wholebody import cli
 from wholebody.data.coco import write_labels
-from wholebody.data.labels import Labels, Picture
+from wholebody.data.labels import Labels, PictureFile
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.html import error_bars, size_plot
 from wholebody.evaluate.journal import read_journal
@@ -44,7 +44,7 @@ def photos(folder):
         areas=(xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1),
         iscrowd=np.zeros(m, bool),
         valid=np.ones((m, 4), bool),
-        images={number: Picture(f"{number}.png", 320, 240) for number in (1, 2, 3, 4)},
+        images={number: PictureFile(f"{number}.png", 320, 240) for number in (1, 2, 3, 4)},
     )
 
 

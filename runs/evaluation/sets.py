@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wholebody.data.coco import read_labels, write_labels
-from wholebody.data.labels import Labels, Picture
+from wholebody.data.labels import Labels, PictureFile
 from wholebody.data.shards import read_shards
 from wholebody.geometry import box_areas
 from wholebody.train.data.pool import read_pool
@@ -52,7 +52,7 @@ def main() -> None:
     shards = read_shards(options.synthetic)
     images = {}
     for n in range(SYNTHETIC):
-        images[n + 1] = Picture(f"synthetic/{n:04d}.jpg", *shards.image(n).shape[1::-1])
+        images[n + 1] = PictureFile(f"synthetic/{n:04d}.jpg", *shards.image(n).shape[1::-1])
         (options.out / images[n + 1].file_name).write_bytes(shards.jpeg(n))
     keypoints, boxes = np.asarray(shards.keypoints[:SYNTHETIC], float), np.asarray(shards.boxes[:SYNTHETIC], float)
     synthetic = Labels(

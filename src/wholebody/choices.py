@@ -21,3 +21,5 @@ Rotation = Literal["0", "90", "180", "270", "auto"]
 Alignment = Literal["linear", "muse", "uni", "wan", "none"]
 # How a picture goes onto a canvas of other proportions (`wholebody.draw.canvas`).
 Resizing = Literal["pad", "crop", "fit", "stretch"]
+# The released sizes of RTMPose. YOLOX has "nano" and "tiny" besides.
+NetworkSize = Literal["t", "s", "m", "l", "x"]

@@ -12,7 +12,7 @@ from torch import nn
 from people import person, shards_of_people
 from wholebody import draw
 from wholebody.data.coco import read_labels, write_labels
-from wholebody.data.labels import Labels, Picture
+from wholebody.data.labels import Labels, PictureFile
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.metric import evaluate
 from wholebody.evaluate.report import Report
@@ -145,7 +145,7 @@ def snakes(tmp_path, monkeypatch):
         areas=np.full(m, 80.0 * 140),
         iscrowd=np.zeros(m, bool),
         valid=np.zeros((m, 4), bool),
-        images={n: Picture(f"{n}.png", 100, 160) for n in range(m)},
+        images={n: PictureFile(f"{n}.png", 100, 160) for n in range(m)},
         schema=SNAKE,
     )
     write_labels(folder / "labels.json", labels)

@@ -24,7 +24,7 @@ from wholebody.train.data.crops import Crops, pool_people
 from wholebody.train.data.people import Mixture, Sample, ShardedPeople, read_coco_wholebody
 from wholebody.train.engine import run as engine
 from wholebody.train.engine.optim import learning_rate, parameter_groups
-from wholebody.train.labels import Labels
+from wholebody.train.labels import Supervised
 from wholebody.train.recipes import debug
 
 
@@ -234,7 +234,7 @@ def test_learning_rate_rises_stays_and_falls():
 
 def test_no_weight_decay_on_norms_and_biases():
     network = build(TrainConfig("x", "t", (Source("shards", ""),), input_size=(64, 64)))
-    groups = parameter_groups(Labels(network), Optim(backbone=0.5))
+    groups = parameter_groups(Supervised(network), Optim(backbone=0.5))
     decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     for name, p in network.named_parameters():
         assert (decays[id(p)] > 0) == (p.ndim > 1), name

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from wholebody.arrays import Ints, PathLike
-from wholebody.data.labels import KNOWN, POINT_FIELDS, VALID_FIELDS, VALID_PARTS, Labels, Picture, Problem
+from wholebody.data.labels import KNOWN, POINT_FIELDS, VALID_FIELDS, VALID_PARTS, Labels, PictureFile, Problem
 from wholebody.data.names import names_of, rows_of
 from wholebody.data.stream import Layout, Stream, first_line
 from wholebody.errors import WholebodyError
@@ -138,7 +138,7 @@ class _Images:
     """Image records while they come in."""
 
     def __init__(self) -> None:
-        self.pictures: dict[int, Picture] = {}
+        self.pictures: dict[int, PictureFile] = {}
         self.unused: set[int] = set()
         self.problems: list[Problem] = []
         self.count = 0
@@ -160,7 +160,7 @@ class _Images:
             if number in self.pictures or number in self.unused:
                 raise _Wrong("id", "is used by another image too")
             if keep(row):
-                self.pictures[number] = Picture(name, *size)
+                self.pictures[number] = PictureFile(name, *size)
             else:
                 self.unused.add(number)
         except _Wrong as wrong:

@@ -36,7 +36,7 @@ HALPE_136 = np.array([*range(17), -1, -1, -1, 17, 20, 18, 21, 19, 22, *range(23,
 KNOWN = {17: np.arange(17), 133: np.arange(133), 136: HALPE_136}
 
 
-class Picture(NamedTuple):
+class PictureFile(NamedTuple):
     """A picture that labels belong to: a path relative to the folder of pictures, and its size, 0 where not given."""
 
     file_name: str
@@ -85,7 +85,7 @@ class Labels:
     areas: Doubles
     iscrowd: npt.NDArray[np.bool_]
     valid: npt.NDArray[np.bool_]
-    images: Mapping[int, Picture]
+    images: Mapping[int, PictureFile]
     dropped: tuple[Problem, ...] = field(default=())
     schema: Schema = COCO_WHOLEBODY
 
@@ -134,7 +134,7 @@ class Labels:
         schema = parts[0].schema
         if any(part.schema is not schema for part in parts):
             raise ValueError(f"labels of several schemas: {', '.join(sorted({part.schema.name for part in parts}))}")
-        images: dict[int, Picture] = {}
+        images: dict[int, PictureFile] = {}
         image_ids = []
         for part in parts:
             old = np.array(sorted(part.images), dtype=np.int64)

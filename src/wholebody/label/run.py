@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from wholebody.arrays import Doubles, Image
 from wholebody.data.coco import read_labels, write_labels
-from wholebody.data.labels import Labels, Picture
+from wholebody.data.labels import Labels, PictureFile
 from wholebody.data.sheet import Labelled, draw, sheet
 from wholebody.errors import WholebodyError
 from wholebody.files import make_folder, replacing
@@ -289,7 +289,7 @@ def label(
 def as_labels(rows: Sequence[Mapping[str, Any]], images: Sequence[Path]) -> Labels:
     """The people of a journal's rows; doubtful boxes as crowds, which training leaves out."""
     root = Path(os.path.commonpath([path.parent for path in images])) if images else Path()
-    pictures = {n: Picture(os.path.relpath(row["file"], root), *row["size"]) for n, row in enumerate(rows, 1)}
+    pictures = {n: PictureFile(os.path.relpath(row["file"], root), *row["size"]) for n, row in enumerate(rows, 1)}
     people = [(n, i, row) for n, row in enumerate(rows, 1) for i in range(len(row["boxes"]))]
     doubtful = [(n, box) for n, row in enumerate(rows, 1) for box in row["doubtful"]]
     boxes = np.array([row["boxes"][i] for _, i, row in people] + [box for _, box in doubtful], np.float64).reshape(

@@ -4,20 +4,19 @@ Names and shapes in the state dicts are those of the released RTMPose and DWPose
 """
 
 import math
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wholebody.choices import NetworkSize
 from wholebody.codec import SimCC
 from wholebody.networks.cspnext import CSPNeXt
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_with
 
-Size = Literal["t", "s", "m", "l", "x"]
-
 # Size -> depth and width of the backbone.
-SIZES: dict[Size, tuple[float, float]] = {
+SIZES: dict[NetworkSize, tuple[float, float]] = {
     "t": (0.167, 0.375),
     "s": (0.33, 0.5),
     "m": (0.67, 0.75),
@@ -190,7 +189,7 @@ def simcc(input_size: tuple[int, int]) -> SimCC:
     return SimCC(input_size, split_ratio=2.0, sigma=(round(math.sqrt(w / 8), 2), round(math.sqrt(h / 8), 2)))
 
 
-def rtmpose(size: Size, input_size: tuple[int, int] = (192, 256), keypoints: int = 133) -> RTMPose:
+def rtmpose(size: NetworkSize, input_size: tuple[int, int] = (192, 256), keypoints: int = 133) -> RTMPose:
     """A network of a published size with random weights, for an input of (w, h) pixels, multiples of 32."""
     backbone = CSPNeXt(*SIZES[size])
     w, h = input_size

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from wholebody import video
 from wholebody.choices import TrainPrecision
 from wholebody.data.coco import write_labels
-from wholebody.data.labels import Labels, Picture
+from wholebody.data.labels import Labels, PictureFile
 from wholebody.errors import WholebodyError
 from wholebody.files import is_hidden
 from wholebody.geometry import box_areas
@@ -108,7 +108,7 @@ def find_people(footage: Footage, folder: Path, progress: Progress = _silent) ->
         WholebodyError: nobody was found, or nothing can be read.
     """
     people: list[tuple[int, npt.NDArray[np.float32]]] = []
-    files: list[Picture] = []
+    files: list[PictureFile] = []
     failed: list[str] = []
     detector = _detector(footage)
     with progress("pictures", len(footage.inputs)) as advance:
@@ -121,7 +121,7 @@ def find_people(footage: Footage, folder: Path, progress: Progress = _silent) ->
                     file = f"{len(files):06d}_{name}.jpg"
                     write_image(folder / file, image)
                     people += [(len(files) + 1, box) for box in found]
-                    files.append(Picture(file, image.shape[1], image.shape[0]))
+                    files.append(PictureFile(file, image.shape[1], image.shape[0]))
             except WholebodyError as error:
                 failed.append(str(error))
             advance()

@@ -19,7 +19,7 @@ from wholebody.train.config import Distill, TrainConfig
 from wholebody.train.data.crops import Crops
 from wholebody.train.data.views import Views
 from wholebody.train.distill import StageOne, StageTwo, decay
-from wholebody.train.labels import Labels
+from wholebody.train.labels import Supervised
 from wholebody.train.lesson import Lesson
 from wholebody.train.teachers import Teacher, channels_of, from_files
 from wholebody.train.warm import WarmStart
@@ -91,7 +91,7 @@ def build_lesson(config: TrainConfig, data: Crops | Views, teacher: Teacher | No
     if teacher and (distill is None or distill.stage != 1):
         raise WholebodyError(f"recipe {config.name}: a teacher is for stage 1. Give it distill=Distill(stage=1).")
     if distill is None:
-        return Labels(build(config), config.heatmap)
+        return Supervised(build(config), config.heatmap)
     if distill.stage == 1:
         return _stage_one(config, distill, data, teacher, people or config.batch)
     if len(distill.teachers) != 1:

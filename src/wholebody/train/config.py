@@ -10,8 +10,6 @@ from wholebody.choices import TrainPrecision
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
 
-Size = Literal["t", "s", "m", "l", "x"]
-
 
 @dataclass(frozen=True)
 class Optim:

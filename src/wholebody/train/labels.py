@@ -18,7 +18,7 @@ class HasPyramid(Protocol):
     def pyramid(self, images: Tensor) -> Pyramid: ...
 
 
-class Labels(nn.Module):
+class Supervised(nn.Module):
     """Labels alone: L_ori, and a heat-map loss where there are finer maps. Independent of the batch size."""
 
     def __init__(self, network: RTMPose, heatmap: float = 0.0) -> None:

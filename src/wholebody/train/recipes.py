@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from wholebody.train.config import Augment, Distill, Optim, Size, Source, TrainConfig, TwoStages
+from wholebody.choices import NetworkSize
+from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig, TwoStages
 
 POOL = Source(
     "pool",
@@ -64,7 +65,7 @@ def small_teacher() -> TrainConfig:
     )
 
 
-def warm_start(size: Size = "t") -> TrainConfig:
+def warm_start(size: NetworkSize = "t") -> TrainConfig:
     """A backbone for students, from random weights: it learns the teacher's maps and nothing else.
 
     The published students start from backbones pretrained on bodies, whose data are not free.
@@ -82,7 +83,7 @@ def warm_start(size: Size = "t") -> TrainConfig:
     )
 
 
-def student(size: Size, name: str, input_size: tuple[int, int] = (192, 256)) -> TwoStages:
+def student(size: NetworkSize, name: str, input_size: tuple[int, int] = (192, 256)) -> TwoStages:
     """A bundled student: both stages from the bundled teacher, on the pool and on synthetic people."""
     warm = warm_start(size)
     first = replace(
@@ -131,7 +132,7 @@ BACKBONES: Mapping[str, str] = {
 }
 
 
-def published(size: Size, taught_by: Size, large: bool = False) -> TwoStages:
+def published(size: NetworkSize, taught_by: NetworkSize, large: bool = False) -> TwoStages:
     """A published pair on COCO-WholeBody and UBody: eight processes, 270 epochs and 60.
 
     Deviates where the paper and its code disagree only if `distill.faithful` is set; see `Distill`.
