@@ -132,6 +132,7 @@ def test_a_late_start_gives_the_end_of_the_whole(tmp_path, suffix, start):
     piece = list(video.read(path, start=start))
     np.testing.assert_allclose([frame.time for frame in piece], [frame.time for frame in whole], atol=1e-6)
     assert all(np.array_equal(a.image, b.image) for a, b in zip(piece, whole, strict=True))
+    assert [frame.number for frame in piece] == [frame.number for frame in whole] == list(range(100))[-len(piece) :]
 
 
 def mpeg2(path, count, gop):
@@ -163,13 +164,14 @@ def test_a_late_start_in_a_file_without_an_index_loses_nothing(tmp_path, kind):
         piece = list(video.read(path, start=start))
         np.testing.assert_allclose([frame.time for frame in piece], [frame.time for frame in late], atol=1e-6)
         assert all(np.array_equal(a.image, b.image) for a, b in zip(piece, late, strict=True))
+        assert [frame.number for frame in piece] == [frame.number for frame in late]
 
 
 @pytest.mark.parametrize(("fps", "numbers"), [(12.5, range(0, 20, 2)), (50, np.repeat(np.arange(20), 2))])
 def test_a_steady_rate_leaves_out_or_repeats(tmp_path, fps, numbers):
     path = clip(tmp_path / "clip.mp4", count=20)
     found = list(video.read(path, fps=fps))
-    assert [number_of(frame.image) for frame in found] == list(numbers)
+    assert [number_of(frame.image) for frame in found] == [frame.number for frame in found] == list(numbers)
     np.testing.assert_allclose([frame.time for frame in found], np.arange(len(found)) / fps, atol=1e-9)
 
 

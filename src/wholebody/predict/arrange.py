@@ -1,7 +1,7 @@
 """Between finding people and writing them: who is kept, which way up they are looked for, whom they are aligned to."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def _among(poses: Poses, ids: list[int]) -> Poses:
 def turned_frames(frames: Iterator[Frame], degrees: Turn) -> Generator[Frame]:
     """The frames, each turned clockwise."""
     for frame in frames:
-        yield Frame(frame.time, turned(frame.image, degrees))
+        yield replace(frame, image=turned(frame.image, degrees))
 
 
 def surest_turn(model: WholeBody, file: Path, start: float, end: float | None, fps: float | None) -> Turn:

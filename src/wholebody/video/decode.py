@@ -1,11 +1,12 @@
 """Videos: frames in with their time stamps, frames out as H.264 that browsers play.
 
-    for frame in read("clip.mp4"):        # Frame(time, image), BGR, upright, all of one size
+    for frame in read("clip.mp4"):        # Frame(time, image, number), BGR, upright, all of one size
         ...
     write("drawn.mp4", frames, fps=info("clip.mp4").fps, audio="clip.mp4")
 
 A frame's time is in seconds since the start of the file and comes from the file: rates that vary stay as they vary,
-and sound stays with its picture. A folder of pictures is a video too, in the order of their numbers.
+and sound stays with its picture. A folder of pictures is a video too, in the order of their numbers. A frame's number
+counts the frames of the whole file, wherever reading began.
 
 What is wrong with a file is said through `notice`, one line for each fault, and frames go on as far as there are any:
 a damaged packet costs its frames, a file that is cut off ends early. Frames that change size are fitted into the size
@@ -14,7 +15,9 @@ of the first. Pixels are taken as square.
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -58,7 +61,7 @@ def info(source: PathLike) -> Info:
         return Info((width, height), SEQUENCE_FPS, len(pictures) / SEQUENCE_FPS, False)
     with open_container(source) as container:
         stream = _pictures(container, source)
-        _, first = next(_decoded(container, stream, source, silent))
+        _, _, first = next(_decoded(container, stream, source, silent))
         height, width = turner()(first).shape[:2]
         return Info((width, height), _fps(stream), _duration(container, stream), bool(container.streams.audio))
 
@@ -103,12 +106,12 @@ def _read_file(source: PathLike, start: float, end: float | None, fps: float | N
         if fps is not None:
             timed = _ticks(timed, start, fps, 1 / _fps(stream))
         last, upright = 0.0, turner()
-        for last, frame in timed:
+        for last, number, frame in timed:
             # Half a millisecond: containers round times.
             if end is not None and last >= end - 5e-4:
                 return
             if last >= start - 5e-4:
-                yield Frame(last, upright(frame))
+                yield Frame(last, upright(frame), number)
         length = _duration(container, stream)
         shown = 1 / min(_fps(stream), fps or 1000)
         if last < start - 5e-4:
@@ -132,33 +135,39 @@ def _pictures(container: Any, source: PathLike) -> Any:
 
 def _decoded(
     container: Any, stream: Any, source: PathLike, notice: Notice, start: float = 0.0
-) -> Iterator[tuple[float, Any]]:
-    """(seconds since the start of the file, frame of PyAV) of all frames that can be decoded, from `start` or before.
+) -> Iterator[tuple[float, int, Any]]:
+    """(seconds since the start of the file, number, frame of PyAV) of all frames that can be decoded, from `start` or
+    before.
 
     Times rise: a frame without one, or with an earlier one than its forerunner, comes a frame's length after it.
     """
     zero = stream.start_time * stream.time_base if stream.start_time is not None else Fraction(0)
+    number = -1
     if start > 1:
         timed = _timed(_from(container, stream, start, zero), stream, zero, source, notice, math.inf)
         first = next(timed, None)
         if first is not None and first[0] <= start:
-            yield from chain([first], timed)
+            stamps, counted = _stamps(source), False
+            for time, frame in chain([first], timed):
+                # Before `start`, stamps may be guesses and frames missing; from there on each frame is the next one.
+                number = number + 1 if counted or frame.pts is None else bisect_left(stamps, frame.pts)
+                counted = time >= start - 5e-4
+                yield time, number, frame
             return
         # Not every file can be wound back.
         with open_container(source) as again:
             yield from _decoded(again, _pictures(again, source), source, notice)
         return
-    first = None
-    for first in _timed(container.demux(stream), stream, zero, source, notice, 0.0):
-        yield first
-    if first is None:
+    for number, (time, frame) in enumerate(_timed(container.demux(stream), stream, zero, source, notice, 0.0)):
+        yield time, number, frame
+    if number < 0:
         raise WholebodyError(f"{source}: has no frame that can be decoded. Copy or download it again.")
 
 
 def _timed(
     packets: Iterator[Any], stream: Any, zero: Fraction, source: PathLike, notice: Notice, first: float
 ) -> Iterator[tuple[float, Any]]:
-    """As `_decoded`, of these packets; `first` is the time of a first frame that has none."""
+    """As `_decoded` but for numbers, of these packets; `first` is the time of a first frame that has none."""
     step = 1 / _fps(stream)
     last: float | None = None
     damaged, ended = 0, False
@@ -222,19 +231,29 @@ def _from(container: Any, stream: Any, start: float, zero: Fraction) -> Iterator
     return iter(())
 
 
-def _ticks(timed: Iterable[tuple[float, Any]], start: float, fps: float, length: float) -> Iterator[tuple[float, Any]]:
+def _stamps(source: PathLike) -> list[int]:
+    """The time stamps of all frames of a file, in order; packets are looked at, none is decoded."""
+    with open_container(source) as container:
+        packets = container.demux(_pictures(container, source))
+        return sorted(packet.pts for packet in packets if packet.pts is not None and not packet.is_discard)
+
+
+def _ticks(
+    timed: Iterable[tuple[float, int, Any]], start: float, fps: float, length: float
+) -> Iterator[tuple[float, int, Any]]:
     """At each tick n / fps from `start` on, the last frame that is not after it, but for a thousandth of a second.
 
     The last frame of all is shown for `length` seconds.
     """
-    tick, time, shown = 0, start, None
-    for time, frame in timed:
+    tick, time = 0, start
+    shown: tuple[int, Any] | None = None
+    for time, number, frame in timed:
         while shown is not None and start + tick / fps < time - 1e-3:
-            yield start + tick / fps, shown
+            yield start + tick / fps, *shown
             tick += 1
-        shown = frame
+        shown = number, frame
     while shown is not None and start + tick / fps < time + length - 1e-3:
-        yield start + tick / fps, shown
+        yield start + tick / fps, *shown
         tick += 1
 
 
@@ -285,7 +304,7 @@ def _one_size(
                 change = f"from {size[0]} x {size[1]} to {own[0]} x {own[1]} at {frame.time:.1f} s"
                 notice(f"{source}: changes {change}; fitted into the first size.")
             told = True
-            frame = Frame(frame.time, _fitted(frame.image, size))
+            frame = replace(frame, image=_fitted(frame.image, size))
         yield frame
 
 
@@ -331,6 +350,6 @@ def _read_pictures(folder: PathLike, fps: float, start: float, end: float | None
             return
         if time >= start - 5e-4:
             try:
-                yield Frame(time, read_image(path))
+                yield Frame(time, read_image(path), number)
             except WholebodyError as error:
                 notice(str(error))

@@ -25,10 +25,17 @@ BT709, BT601, LIMITED = 1, 6, 1
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture of a video: `time` in seconds since the start of the file, `image` (H, W, 3) uint8 BGR, upright."""
+    """A picture of a video.
+
+    Attributes:
+        time: seconds since the start of the file.
+        image: (H, W, 3) uint8 BGR, upright.
+        number: of the frame in the file, which counts from 0; None where there is no file, as with a camera.
+    """
 
     time: float
     image: Image
+    number: int | None = None
 
 
 @dataclass(frozen=True)
