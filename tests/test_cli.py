@@ -13,7 +13,9 @@ import pytest
 
 from networks import people, save_detector, save_heatmaps, save_pose
 from wholebody import cli, formats
+from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_BODY, OPENPOSE_25
+from wholebody.wholebody import DETECTOR, MODES, POSE
 
 BOXES = np.array([[150, 40, 260, 210], [20, 30, 80, 200]])
 PICTURE = people(BOXES)
@@ -244,12 +246,14 @@ def test_options_of_predict_are_a_decision():
         for parameter in list(inspect.signature(cli.predict).parameters.values())[1:]
     }
     assert groups == {
-        "find": ["pose", "detector", "threshold", "flip", "people", "order", "region", "id", "rotate"],
+        "find": ["pose", "detector", "mode", "threshold", "flip", "people", "order", "region", "id", "rotate"],
         "draw": [
             *("draw", "parts", "draw_threshold", "xinsir", "size", "short_side", "multiple", "resize"),
             *("align_to", "align"),
         ],
-        "write": ["output", "formats", "true_scores", "resume"],
+        "write": [
+            *("output", "formats", "true_scores", "trc_unit", "metres_per_pixel", "annotations", "resume"),
+        ],
         "video": ["fps", "start", "end", "every", "latency", "smooth", "two_pass"],
         "compute": ["device", "precision", "threads"],
     }
@@ -263,6 +267,27 @@ def test_help_shows_the_groups_and_what_is_required(capsys):
     for group in ("find options", "draw options", "write options", "video options", "compute options"):
         assert group in shown
     assert "PATH [PATH ...]" in shown and "(required)" in shown
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_chooses_both_networks(photo, monkeypatch, capsys, mode):
+    made = []
+
+    def model(*networks, **options):
+        made.append((networks, options["mode"]))
+        raise WholebodyError("enough")
+
+    monkeypatch.setattr("wholebody.wholebody.WholeBody", model)
+    with pytest.raises(SystemExit):
+        cli.main(["predict", str(photo), "--mode", mode])
+    assert made == [((POSE, DETECTOR), mode)] and "enough" in capsys.readouterr().err
+
+
+def test_a_mode_and_a_network_are_one_too_many(photo, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["predict", str(photo), "--mode", "lightweight", "--pose", "dwpose-t"])
+    said = capsys.readouterr().err.strip()
+    assert ended.value.code == 1 and "give either a mode, or pose and detector" in said and "\n" not in said
 
 
 LIGHT = """
@@ -292,6 +317,7 @@ def test_help_is_light():
         (("--people", "-1"), "people is -1"),
         (("--threshold", "7"), "threshold is 7"),
         (("--threshold", "nan"), "threshold is nan"),
+        (("--metres-per-pixel", "0"), "metres per pixel are 0"),
     ],
 )
 def test_numbers_that_make_no_sense_are_one_line(tmp_path, capsys, options, message):

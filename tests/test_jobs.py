@@ -1,5 +1,7 @@
 """Videos through `run_job`: what is written, what survives a stop, what is said of bad files."""
 
+import json
+import math
 import signal
 from contextlib import contextmanager
 from fractions import Fraction
@@ -17,6 +19,7 @@ from wholebody import formats, video
 from wholebody.errors import WholebodyError
 from wholebody.formats import kinds
 from wholebody.formats.common import row_ids
+from wholebody.images import write_image
 from wholebody.pose.choose import Choice
 from wholebody.predict import clip as one_clip
 from wholebody.predict.job import Job, Look, Pace
@@ -130,6 +133,61 @@ def test_nothing_of_an_earlier_run_stays_between_the_new_results(run, tmp_path):
     assert names(tmp_path) == sorted(
         ["clip.mp4", "clip_pose.mp4", "clip_pose_1.trc", "clip_pose_openpose", "clip_pose_png", other.name]
     )
+
+
+MOTION = ("pose2sim", "sports2d", "trc", "pose-format", "deeplabcut", "coco")
+
+
+def test_two_cameras_in_one_command(run, tmp_path):
+    films = tmp_path / "trial" / "videos"
+    films.mkdir(parents=True)
+    paths = [movie(films / f"cam0{n}.mp4", count=12) for n in (1, 2)]
+    look = Look("none", ("body",), 0.3, False)
+    status, _, _ = run(films, output=tmp_path / "trial", kinds=MOTION, look=look, smooth="off", start=0.08)
+    assert status == 0
+    trial = tmp_path / "trial"
+    assert names(trial) == sorted(
+        ["videos", "pose"]
+        + [
+            f"cam0{n}_pose{end}"
+            for n in (1, 2)
+            for end in (".json", ".pose", "_1.trc", "_2.trc", "_1_px.trc", "_2_px.trc", "_deeplabcut.csv")
+        ]
+    )
+    for path in paths:
+        frames = formats.read_pose2sim(trial / "pose" / f"{path.stem}_json")
+        first = json.loads((trial / "pose" / f"{path.stem}_json" / f"{path.stem}_000000.json").read_text())
+        assert (first["source_frame"], first["time"]) == (2, 0.08) and len(frames) == 10
+        rows = json.loads((trial / f"{path.stem}_pose.json").read_text())
+        assert [(row["image_id"], row["source_frame"]) for row in rows[::2]] == [(n, n + 2) for n in range(10)]
+        _, _, marks = formats.read_trc(trial / f"{path.stem}_pose_2_px.trc", 240, formats.SPORTS2D)
+        table = formats.read_deeplabcut(trial / f"{path.stem}_pose_deeplabcut.csv")
+        for n, poses in enumerate(frames):
+            np.testing.assert_allclose(marks[n], poses.keypoints[1], atol=0.01)
+            np.testing.assert_allclose(table[n][1].keypoints, poses.keypoints, atol=0.01)
+    # Results in folders of their own are known to be done.
+    status, out, _ = run(films, output=trial, kinds=MOTION, look=look, smooth="off", start=0.08, resume=True)
+    assert status == 0 and out.count("done before") == 2
+
+
+@pytest.mark.parametrize(("fps", "two_pass"), [(None, False), (10.0, True)])
+def test_numbers_of_frames_go_through_a_stopped_run(run, tmp_path, monkeypatch, fps, two_pass):
+    """From a start beyond a second, where reading does not begin with the file, and on from where it was stopped."""
+    path = movie(tmp_path / "clip.mp4", count=80)
+    options = {"start": 1.2, "end": 2.8, "fps": fps, "two_pass": two_pass, "kinds": ("coco", "npz")}
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        stopping(patch, 13)
+        run(path, **options)
+    status, _, _ = run(path, resume=True, **options)
+    assert status == 0
+    numbers = formats.read_source_frames(tmp_path / "clip_pose.npz")
+    times = [time for time, _ in formats.read_npz_video(tmp_path / "clip_pose.npz")]
+    # At a steady rate that of the frame that is shown then.
+    assert numbers == [math.floor(time * FPS + 0.1) for time in times] and len(numbers) == (16 if fps else 40)
+    rows = json.loads((tmp_path / "clip_pose.json").read_text())
+    assert all(row["source_frame"] == numbers[row["image_id"]] for row in rows)
+    assert len(rows) > len(numbers)
+    np.testing.assert_allclose([row["time"] for row in rows], [times[row["image_id"]] for row in rows], atol=1e-6)
 
 
 class Stop(BaseException):
@@ -451,15 +509,44 @@ def test_pictures_do_not_take_formats_of_videos(run, tmp_path):
     assert (tmp_path / "clip_pose_1.trc").exists() and not (tmp_path / "photo_pose.png").exists()
 
 
+def test_results_of_a_folder_in_one_file(run, tmp_path):
+    folder = tmp_path / "val"
+    folder.mkdir()
+    for n in (3, 12):
+        write_image(folder / f"COCO_val_{n:012d}.png", picture(boxes(n)))
+    look = Look("none", ("body",), 0.3, False)
+    status, _, said = run(folder, kinds=("coco-results",), look=look)
+    assert status == 0 and "coco_results.json: the results of 2 pictures" in said
+    assert names(folder) == ["COCO_val_000000000003.png", "COCO_val_000000000012.png", "coco_results.json"]
+    found = formats.read_coco(folder / "coco_results.json")
+    assert found.keys() == {3, 12} and all(len(poses) == 2 for poses in found.values())
+    notes = tmp_path / "notes.json"
+    pictures = [{"file_name": f"COCO_val_{n:012d}.png", "id": 100 + n} for n in (3, 12)]
+    notes.write_text(json.dumps({"images": pictures}))
+    out = tmp_path / "out"
+    run(folder, kinds=("coco-results", "coco"), look=look, output=out, options={"annotations": notes})
+    assert formats.read_coco(out / "coco_results.json").keys() == {103, 112}
+    # The usual file of a picture keeps its name.
+    assert "COCO_val_000000000003_pose.json" in names(out)
+    # What cannot be named is said before anybody is looked for.
+    write_image(folder / "cat.png", picture(boxes(0)))
+    with pytest.raises(WholebodyError, match=r"cat\.png: has no number in its name"):
+        run(folder, kinds=("coco-results",), look=look, output=out)
+    with pytest.raises(WholebodyError, match=r"coco-results is for pictures\. Choose other formats for videos"):
+        run(movie(tmp_path / "clip.mp4", count=3), kinds=("coco-results",))
+    with pytest.raises(WholebodyError, match="Ask for it"):
+        run(folder, kinds=("coco",), options={"annotations": notes})
+
+
 def test_a_full_disk_keeps_the_parts_before(run, tmp_path, monkeypatch):
     path = movie(tmp_path / "clip.mp4")
     real, count = formats.write_npz_video, []
 
-    def full(target, frames):
+    def full(target, *rest):
         count.append(target)
         if len(count) == 3:
             raise WholebodyError(f"{target}: cannot write (No space left on device). Free some space.")
-        real(target, frames)
+        real(target, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(formats, "write_npz_video", full)

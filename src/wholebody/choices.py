@@ -19,6 +19,10 @@ Order = Literal["size", "score", "left-to-right", "right-to-left", "top-to-botto
 Rotation = Literal["0", "90", "180", "270", "auto"]
 # How people are fitted to a character (`wholebody.align`).
 Alignment = Literal["linear", "muse", "uni", "wan", "none"]
+# Both networks by a word (`wholebody.MODES`).
+Mode = Literal["performance", "balanced", "lightweight"]
+# What marker files say that their numbers are.
+TrcUnit = Literal["mm", "m"]
 # How a picture goes onto a canvas of other proportions (`wholebody.draw.canvas`).
 Resizing = Literal["pad", "crop", "fit", "stretch"]
 # The released sizes of RTMPose. YOLOX has "nano" and "tiny" besides.

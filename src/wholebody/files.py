@@ -150,6 +150,26 @@ def replace_folder(final: Path, fresh: Path) -> None:
         raise WholebodyError(f"{final}: cannot be replaced ({reason}). Close it, or choose another folder.") from error
 
 
+@contextmanager
+def replacing_folder(final: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `final`; on success it becomes `final`, whole, on any error it is removed.
+
+    Raises:
+        WholebodyError: it cannot be made, or the older one cannot be removed.
+    """
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        room = tempfile.TemporaryDirectory(prefix=f".{final.name[:_STEM]}.", dir=final.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WholebodyError(f"{final}: cannot write ({reason}). Choose another folder.") from error
+    with room as name:
+        fresh = Path(name) / final.name
+        fresh.mkdir()
+        yield fresh
+        replace_folder(final, fresh)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -45,6 +45,38 @@ def test_places(tmp_path):
     assert place_of(place, "openpose", ["openpose"], video=True).name == "photo_pose_openpose"
 
 
+def test_a_format_with_a_place_of_its_own_renames_no_other(tmp_path):
+    place = tmp_path / "clip_pose"
+    asked = ["coco", "pose2sim", "openpose", "trc", "sports2d", "csv", "deeplabcut", "coco-results"]
+    for name, at in (
+        ("coco", "clip_pose.json"),
+        ("trc", "clip_pose.trc"),
+        ("csv", "clip_pose.csv"),
+        ("sports2d", "clip_pose_px.trc"),
+        ("deeplabcut", "clip_pose_deeplabcut.csv"),
+        ("openpose", "clip_pose_openpose"),
+        ("pose2sim", "pose/clip_json"),
+    ):
+        assert place_of(place, name, asked, video=True) == tmp_path / at
+    assert place_of(place, "comfy", ["coco", "comfy"], video=True).name == "clip_pose_comfy.json"
+    # Two videos of one name, in one folder of results.
+    assert place_of(tmp_path / "clip_pose2", "pose2sim", asked, video=True).name == "clip2_json"
+
+
+@pytest.mark.parametrize("end", ["", "_px"])
+def test_marker_files_of_people_of_an_earlier_run_go_and_nothing_else(tmp_path, end):
+    kind = KINDS["sports2d" if end else "trc"]
+    others = ["clip_pose_2_px.trc", "clip_pose_2.trc", "clip_pose_of_mine_2.trc", "clip_pose_mine.trc"]
+    for name in others:
+        (tmp_path / name).write_text("")
+    one = people(1)
+    frames = [(0.0, Poses(one.keypoints, one.scores, one.boxes, one.box_scores, ids=np.array([1])))]
+    written = kind.video(tmp_path / f"clip_pose{end}.trc", frames, Source("clip", (100, 100)))
+    assert [path.name for path in written] == [f"clip_pose_1{end}.trc"]
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"clip_pose_1{end}.trc", *others} - {f"clip_pose_2{end}.trc"}
+
+
 def test_an_unknown_format_is_one_line_that_names_them_all():
     with pytest.raises(WholebodyError, match=r"no format is called 'json'\. Choose one of coco, openpose"):
         check_kinds(["coco", "json"])

@@ -8,12 +8,14 @@ from wholebody.choices import (
     Device,
     Drawing,
     Latency,
+    Mode,
     Order,
     Part,
     Precision,
     Resizing,
     Rotation,
     Smoothing,
+    TrcUnit,
 )
 from wholebody.errors import WholebodyError
 
@@ -40,6 +42,7 @@ class Find:
     Attributes:
         pose: Pose network: a name from `wholebody models`, or an .onnx, .pth or .safetensors file.
         detector: Person detector: likewise, or none to take the whole picture as one person.
+        mode: Both networks by a word: performance downloads rtmw-l-384, balanced and lightweight are bundled.
         threshold: Lowest score of a person; by default what the detector's file recommends.
         flip: Flip test: average with the mirror image. A little more accurate, twice the time.
         people: Keep at most this many people: the largest, or the first in --order.
@@ -52,6 +55,7 @@ class Find:
 
     pose: str = "wholebody-133"
     detector: str = "person"
+    mode: Mode | None = None
     threshold: float | None = None
     flip: bool = False
     people: int | None = None
@@ -98,14 +102,22 @@ class Write:
     Attributes:
         output: Folder for the results; by default they go beside each file.
         formats: Files of keypoints: coco, openpose (CMU's JSON), comfy (POSE_KEYPOINT), npz, csv; of videos also
-            parquet, trc (OpenSim) and png (the drawn frames). By default coco for pictures and npz for videos.
+            parquet, trc (OpenSim), sports2d, pose2sim, pose-format (.pose), deeplabcut, deeplabcut-h5 and png (the
+            drawn frames); coco-results is one file for all pictures. By default coco for pictures and npz for videos.
         true_scores: In comfy files the networks' scores, instead of 1 for what is drawn and 0 for what is not.
+        trc_unit: Unit of trc files.
+        metres_per_pixel: Scale of trc files; by default a pixel stands as a millimetre.
+        annotations: COCO annotations that have the ids of the pictures, for coco-results; by default the last number in
+            a picture's name is its id.
         resume: Resume videos of a run that was interrupted.
     """
 
     output: Path | None = None
     formats: tuple[str, ...] = ()
     true_scores: bool = False
+    trc_unit: TrcUnit = "mm"
+    metres_per_pixel: float = 0.001
+    annotations: Path | None = None
     resume: bool = False
 
 

@@ -46,17 +46,20 @@ def predict(
 
     "wholebody predict frames/ --fps 25" reads a folder of numbered pictures as one video.
 
+    "wholebody predict trial/videos --formats pose2sim --draw none --output trial" makes the pose folder of Pose2Sim.
+
     A file that cannot be read is reported, the others are processed, and the exit status is 1.
 
     Args:
         inputs: Pictures, videos, or folders of them.
     """
     from wholebody.draw.canvas import Sizing, parsed_size
+    from wholebody.formats.opensim import axes_of
     from wholebody.pose.choose import Choice, parsed_region
     from wholebody.predict.job import Job, Look, Pace
     from wholebody.predict.run import run_job
     from wholebody.predict.turn import TURNS, Turn
-    from wholebody.wholebody import WholeBody
+    from wholebody.wholebody import MODES, WholeBody
 
     sizing = Sizing(None if draw.size is None else parsed_size(draw.size), draw.short_side, draw.multiple, draw.resize)
     look = Look(draw.draw, draw.parts, draw.draw_threshold, draw.xinsir, sizing)
@@ -64,12 +67,17 @@ def predict(
     pace = Pace(**asdict(video), resume=write.resume)
 
     def model() -> WholeBody:
-        return WholeBody(find.pose, find.detector, threshold=find.threshold, flip=find.flip, **asdict(compute))
+        return WholeBody(
+            find.pose, find.detector, mode=find.mode, threshold=find.threshold, flip=find.flip, **asdict(compute)
+        )
 
-    networks = (find.pose, find.detector, f"{find.threshold}", "flip" if find.flip else "", compute.precision)
+    chosen = (find.pose, find.detector) if find.mode is None else MODES[find.mode]
+    networks = (*chosen, f"{find.threshold}", "flip" if find.flip else "", compute.precision)
     turn: Turn | Literal["auto"] = next((turn for turn in TURNS if str(turn) == find.rotate), "auto")
     aligned = None if draw.align_to is None else (draw.align_to, draw.align)
-    job = Job(look, write.formats, choice, pace, networks, turn, aligned, write.true_scores)
+    axes = axes_of(write.trc_unit, write.metres_per_pixel)
+    files = (write.true_scores, axes, write.annotations)
+    job = Job(look, write.formats, choice, pace, networks, turn, aligned, *files)
     return run_job(inputs, write.output, model, job)
 
 

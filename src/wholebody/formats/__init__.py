@@ -13,6 +13,9 @@
 | write_parquet    | a video              | any schema, every bit      | yes   | yes | yes  | yes      | kept      |
 | write_csv_video  | a video              | any schema                 | yes   | yes | yes  | yes      | kept      |
 | write_trc(s)     | a person of a video  | any schema (OpenSim)       | no    | no  | yes  | no       | kept      |
+| write_pose2sim   | a folder for a video | COCO_133, HALPE_26, COCO_17| no    | yes | yes  | yes      | kept      |
+| write_sign       | a video (.pose)      | COCO_WHOLEBODY             | no    | no  | yes  | yes      | kept      |
+| write_deeplabcut | a video (CSV, H5)    | any schema                 | no    | yes | yes  | yes      | kept      |
 
 In memory: `to_bytes(write_openpose, poses)` and `from_bytes(read_openpose, data)`, and so for each of them.
 
@@ -29,11 +32,12 @@ from wholebody.formats.arrays import (
     read_npz,
     read_npz_frames,
     read_npz_video,
+    read_source_frames,
     write_npz,
     write_npz_frames,
     write_npz_video,
 )
-from wholebody.formats.coco import read_coco, write_coco
+from wholebody.formats.coco import image_ids, read_coco, write_coco, write_coco_video
 from wholebody.formats.comfy import (
     Bodies,
     PoseDict,
@@ -42,41 +46,59 @@ from wholebody.formats.comfy import (
     pose_keypoint,
     read_comfy,
     write_comfy,
+    write_comfy_video,
 )
 from wholebody.formats.common import Timed
+from wholebody.formats.deeplabcut import read_deeplabcut, write_deeplabcut, write_deeplabcut_h5
 from wholebody.formats.openpose import openpose_name, read_openpose, write_openpose
-from wholebody.formats.opensim import read_trc, write_trc, write_trcs
+from wholebody.formats.opensim import SPORTS2D, Axes, read_trc, write_trc, write_trcs
+from wholebody.formats.pose2sim import pose2sim_folder, read_pose2sim, write_pose2sim
+from wholebody.formats.sign import read_sign, write_sign
 from wholebody.formats.tables import read_csv, read_csv_video, read_parquet, write_csv, write_csv_video, write_parquet
 
 __all__ = [
+    "SPORTS2D",
+    "Axes",
     "Bodies",
     "PoseDict",
     "Timed",
     "from_bytes",
     "from_pose_keypoint",
+    "image_ids",
     "openpose_name",
+    "pose2sim_folder",
     "pose_dict",
     "pose_keypoint",
     "read_coco",
     "read_comfy",
     "read_csv",
     "read_csv_video",
+    "read_deeplabcut",
     "read_npz",
     "read_npz_frames",
     "read_npz_video",
     "read_openpose",
     "read_parquet",
+    "read_pose2sim",
+    "read_sign",
+    "read_source_frames",
     "read_trc",
     "to_bytes",
     "write_coco",
+    "write_coco_video",
     "write_comfy",
+    "write_comfy_video",
     "write_csv",
     "write_csv_video",
+    "write_deeplabcut",
+    "write_deeplabcut_h5",
     "write_npz",
     "write_npz_frames",
     "write_npz_video",
     "write_openpose",
     "write_parquet",
+    "write_pose2sim",
+    "write_sign",
     "write_trc",
     "write_trcs",
 ]

@@ -105,11 +105,15 @@ def _from_arrays(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> Pose
         raise WholebodyError(f"{path}: {error}. Write it again.") from error
 
 
-def write_npz_video(path: PathLike, frames: Iterable[Timed]) -> None:
+def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[int] = ()) -> None:
     """Write a video of T frames and I people as arrays, compressed.
 
     `times` (T,) seconds; `ids` (I,); `keypoints` (T, I, K, 2), `scores` (T, I, K), `boxes` (T, I, 4), `box_scores`
-    (T, I); `schema`, its name. Who is not in a frame has NaN keypoints and boxes, and scores 0.
+    (T, I); `schema`, its name. Who is not in a frame has NaN keypoints and boxes, and scores 0. `source_frames` (T,):
+    the frames' numbers in the video.
+
+    Args:
+        numbers: those numbers; without them they are left out.
 
     Raises:
         WholebodyError: somebody has no id, or the file cannot be written.
@@ -127,7 +131,10 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed]) -> None:
                     here = row.copy()
                     here[[columns[track_id] for track_id in row_ids(poses)]] = getattr(poses, name)
                     file.write(here.tobytes())
-        for name, array in (("times", np.array(times)), ("ids", np.array(ids, np.int64)), ("schema", schema.name)):
+        small = {"times": np.array(times), "ids": np.array(ids, np.int64), "schema": schema.name}
+        if numbers:
+            small["source_frames"] = np.array(numbers, np.int64)
+        for name, array in small.items():
             with archive.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
@@ -159,3 +166,13 @@ def read_npz_video(path: PathLike) -> list[Timed]:
         ]
     except ValueError as error:
         raise WholebodyError(f"{path}: {error}. Write it again.") from error
+
+
+def read_source_frames(path: PathLike) -> list[int]:
+    """The numbers of a video's frames in what `write_npz_video` wrote, [] where they are not known.
+
+    Raises:
+        WholebodyError: the file cannot be read, or is something else.
+    """
+    numbers: list[int] = _load_npz(path).get("source_frames", np.zeros(0, np.int64)).tolist()
+    return numbers

@@ -1,18 +1,22 @@
 """COCO's results format, extended to 133 points as COCO-WholeBody's evaluation takes it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
 from wholebody.arrays import Floats, PathLike
+from wholebody.errors import WholebodyError
 from wholebody.formats.common import (
     NO_ID,
     PIXEL_DECIMALS,
     SCORE_DECIMALS,
     JsonFile,
+    Timed,
+    moment,
     poses_of,
     rounded,
     split,
@@ -43,11 +47,58 @@ def write_coco(
     Raises:
         WholebodyError: a schema cannot become COCO_WHOLEBODY, or the file cannot be written.
     """
-    write_json_list(path, _coco(path, images.items() if isinstance(images, Mapping) else images))
+    pairs = images.items() if isinstance(images, Mapping) else images
+    write_json_list(path, _coco(path, ((image_id, poses, {}) for image_id, poses in pairs)))
 
 
-def _coco(path: PathLike, images: Iterable[tuple[int | str, Poses]]) -> Iterator[dict[str, Any]]:
-    for image_id, poses in images:
+def write_coco_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[int] = ()) -> None:
+    """Write a video as COCO-WholeBody results. Ids of images count the frames that were looked at from 0; `time` and
+    `source_frame` in each row tell where in the video that is.
+
+    Args:
+        numbers: of the frames in the video, where they are known.
+
+    Raises:
+        WholebodyError: as `write_coco`.
+    """
+    images = ((n, poses, moment(time, numbers[n] if numbers else None)) for n, (time, poses) in enumerate(frames))
+    write_json_list(path, _coco(path, images))
+
+
+def image_ids(names: Sequence[str], annotations: PathLike | None = None) -> dict[str, int]:
+    """COCO's whole-numbered id of each picture: what an annotation file says, or else the last number in its name.
+
+    Args:
+        names: of the files, without folders.
+        annotations: COCO's JSON, of which `images` is read.
+
+    Raises:
+        WholebodyError: a picture has no id, two have the same one, or the annotations cannot be read.
+    """
+    if annotations is None:
+        numbers = {name: re.findall(r"\d+", PurePath(name).stem) for name in names}
+        found = {name: int(digits[-1]) for name, digits in numbers.items() if digits}
+        missing, hint = "has no number in its name", "Give the file that has its id with --annotations"
+    else:
+        file = JsonFile(Path(annotations), "COCO annotations")
+        found = {}
+        for n, picture in enumerate(file.list(file.field(file.content(), "images", ""), "images")):
+            name = str(file.field(picture, "file_name", f"images[{n}]."))
+            found[PurePath(name).name] = file.integer(file.field(picture, "id", f"images[{n}]."), f"images[{n}].id")
+        missing, hint = f"is not in {annotations}", "Leave it out, or give other annotations"
+    ids: dict[str, int] = {}
+    owners: dict[int, str] = {}
+    for name in names:
+        if name not in found:
+            raise WholebodyError(f"{name}: {missing}. {hint}.")
+        if (other := owners.setdefault(found[name], name)) != name or name in ids:
+            raise WholebodyError(f"{name}: has the id {found[name]}, as {other} has. {hint}.")
+        ids[name] = found[name]
+    return ids
+
+
+def _coco(path: PathLike, images: Iterable[tuple[int | str, Poses, Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
+    for image_id, poses, about in images:
         triplets = triplets_of(poses, COCO_WHOLEBODY, path)
         boxes = np.where(np.isfinite(poses.boxes).all(axis=1, keepdims=True), poses.boxes, 0).astype(np.float64)
         boxes[:, 2:] -= boxes[:, :2]
@@ -60,6 +111,7 @@ def _coco(path: PathLike, images: Iterable[tuple[int | str, Poses]]) -> Iterator
                 **split(person, COCO_WHOLEBODY, _COCO_FIELDS),
                 "bbox": boxes[n].tolist(),
                 "score": float(box_scores[n]),
+                **about,
             }
             if poses.ids is not None:
                 result["track_id"] = int(poses.ids[n])

@@ -8,7 +8,17 @@ from typing import Any, TypedDict
 import numpy as np
 
 from wholebody.arrays import Doubles, PathLike, Size
-from wholebody.formats.common import NO_ID, JsonFile, poses_of, row_ids, split, triplets_of, write_json_list
+from wholebody.formats.common import (
+    NO_ID,
+    JsonFile,
+    Timed,
+    moment,
+    poses_of,
+    row_ids,
+    split,
+    triplets_of,
+    write_json_list,
+)
 from wholebody.formats.openpose import OPENPOSE_FIELDS
 from wholebody.poses import Poses
 from wholebody.schema import OPENPOSE, OPENPOSE_25
@@ -32,6 +42,33 @@ def write_comfy(
         WholebodyError: a schema cannot become OPENPOSE, or the file cannot be written.
     """
     write_json_list(path, pose_keypoint(frames, size, threshold=threshold, name=path))
+
+
+def write_comfy_video(
+    path: PathLike,
+    frames: Iterable[Timed],
+    size: Size,
+    numbers: Sequence[int] = (),
+    *,
+    threshold: float | None = 0.3,
+) -> None:
+    """Write a video as POSE_KEYPOINT; each frame has its place in the video too, `time` and `source_frame`.
+
+    Args:
+        numbers: of the frames in the video, where they are known.
+
+    Raises:
+        WholebodyError: as `write_comfy`.
+    """
+    times: list[float] = []
+
+    def people() -> Iterator[Poses]:
+        for time, poses in frames:
+            times.append(time)
+            yield poses
+
+    rows = pose_keypoint(people(), size, threshold=threshold, name=path)
+    write_json_list(path, ({**row, **moment(times[n], numbers[n] if numbers else None)} for n, row in enumerate(rows)))
 
 
 def pose_keypoint(

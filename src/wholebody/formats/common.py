@@ -41,6 +41,19 @@ def video_index(path: PathLike, frames: Iterable[Timed]) -> tuple[list[float], l
     return times, sorted(ids), schema or COCO_WHOLEBODY
 
 
+def mean_rate(times: Sequence[float], fps: float | None) -> float:
+    """Frames in a second: what the video says, where times, which some files round, agree with it within 1 %."""
+    if len(times) < 2:
+        return fps or 1.0
+    rate = (len(times) - 1) / (times[-1] - times[0])
+    return fps if fps is not None and abs(rate / fps - 1) < 0.01 else rate
+
+
+def moment(time: float, number: int | None) -> dict[str, Any]:
+    """What JSON says of where in its video a frame is: its number there, if that is known, and its time in seconds."""
+    return ({} if number is None else {"source_frame": number}) | {"time": round(float(time), 6)}
+
+
 PIXEL_DECIMALS, SCORE_DECIMALS = 2, 4
 
 

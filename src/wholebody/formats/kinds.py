@@ -4,20 +4,23 @@
 """
 
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from wholebody.arrays import Size
 from wholebody.errors import WholebodyError
-from wholebody.files import replace_folder
+from wholebody.files import replacing_folder
 from wholebody.formats.arrays import write_npz, write_npz_video
-from wholebody.formats.coco import write_coco
-from wholebody.formats.comfy import write_comfy
-from wholebody.formats.common import Timed, row_ids
+from wholebody.formats.coco import write_coco, write_coco_video
+from wholebody.formats.comfy import write_comfy, write_comfy_video
+from wholebody.formats.common import Timed, moment, row_ids
+from wholebody.formats.deeplabcut import write_deeplabcut, write_deeplabcut_h5
 from wholebody.formats.openpose import openpose_name, write_openpose
-from wholebody.formats.opensim import write_trcs
+from wholebody.formats.opensim import SPORTS2D, Axes, write_trcs
+from wholebody.formats.pose2sim import pose2sim_folder, write_pose2sim
+from wholebody.formats.sign import write_sign
 from wholebody.formats.tables import write_csv, write_csv_video, write_parquet
 from wholebody.poses import Poses
 
@@ -30,17 +33,23 @@ class Source:
         name: of the file, or for frames what numbers are put behind. size: of a picture, in pixels.
         drawn_from: the score from which a point is drawn, for formats that say no more than that; None for the scores.
         fps: of a video, as it says itself.
+        numbers: of the frames that were looked at, in the file; empty where they are not known.
+        axes: of marker files.
     """
 
     name: str
     size: Size
     drawn_from: float | None = 0.3
     fps: float | None = None
+    numbers: Sequence[int] = ()
+    axes: Axes = field(default_factory=Axes)
 
 
 PictureWriter = Callable[[Path, Poses, Source], None]
 # Frames can be gone through again and again. A writer that does not write `path` itself gives the paths it wrote.
 VideoWriter = Callable[[Path, Iterable[Timed], Source], Sequence[Path] | None]
+# The people of all pictures of a run, by COCO's ids.
+TogetherWriter = Callable[[Path, Mapping[int, Poses]], None]
 
 
 @dataclass(frozen=True)
@@ -51,57 +60,64 @@ class Kind:
         suffix: of a file, with its dot.
         picture: writes the people of a picture; None where the format is for videos.
         video: writes the people of all frames of a video; None where the format is for pictures.
+        together: writes the people of all pictures into one file, which is named after the format.
         folder: of a video it is a folder, named after the format.
         drawn: the drawn frames of a video, which are written while they are drawn, rather than poses.
+        place: path without suffix -> where it goes, for a format that others look for in a place of its own.
     """
 
     suffix: str
     picture: PictureWriter | None = None
     video: VideoWriter | None = None
+    together: TogetherWriter | None = None
     folder: bool = False
     drawn: bool = False
+    place: Callable[[Path], Path] | None = None
 
 
 def _openpose_frames(path: Path, frames: Iterable[Timed], source: Source) -> None:
     """A folder with a file for each frame, as OpenPose writes it; put in place whole."""
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as room:
-        fresh = Path(room) / path.name
-        fresh.mkdir()
-        for n, (_, poses) in enumerate(frames):
-            write_openpose(fresh / openpose_name(source.name, n), poses)
-        replace_folder(path, fresh)
+    with replacing_folder(path) as fresh:
+        for n, (time, poses) in enumerate(frames):
+            where = moment(time, source.numbers[n] if source.numbers else None)
+            write_openpose(fresh / openpose_name(source.name, n), poses, where)
 
 
-def _trc_people(path: Path, frames: Iterable[Timed], source: Source) -> list[Path]:
-    """<name>_<id>.trc for each person; those of people whom an earlier run had are deleted."""
+def _trc_people(end: str, axes: Axes | None, path: Path, frames: Iterable[Timed], source: Source) -> list[Path]:
+    """<name>_<id><end>.trc for each person; those of people whom an earlier run had are deleted."""
+    stem = path.stem.removesuffix(end)
     ids = sorted({person for _, poses in frames for person in row_ids(poses)})
-    each = {person: path.with_name(f"{path.stem}_{person}.trc") for person in ids}
-    write_trcs(each, frames, source.size[1], source.fps)
-    earlier = re.compile(re.escape(path.stem) + r"_\d+\.trc")
+    each = {person: path.with_name(f"{stem}_{person}{end}.trc") for person in ids}
+    write_trcs(each, frames, source.size[1], source.fps, axes or source.axes)
+    earlier = re.compile(rf"{re.escape(stem)}_\d+{re.escape(end)}\.trc")
     for left in set(path.parent.glob("*.trc")) - set(each.values()):
         if earlier.fullmatch(left.name):
             left.unlink()
     return list(each.values())
 
 
+def _named(end: str) -> Callable[[Path], Path]:
+    return lambda place: place.with_name(place.name + end)
+
+
 KINDS: dict[str, Kind] = {
     "coco": Kind(
         ".json",
         lambda path, poses, source: write_coco(path, {source.name: poses}),
-        lambda path, frames, source: write_coco(path, ((n, poses) for n, (_, poses) in enumerate(frames))),
+        lambda path, frames, source: write_coco_video(path, frames, source.numbers),
     ),
     "openpose": Kind(".json", lambda path, poses, source: write_openpose(path, poses), _openpose_frames, folder=True),
     "comfy": Kind(
         ".json",
         lambda path, poses, source: write_comfy(path, poses, source.size, threshold=source.drawn_from),
-        lambda path, frames, source: write_comfy(
-            path, (poses for _, poses in frames), source.size, threshold=source.drawn_from
+        lambda path, frames, source: write_comfy_video(
+            path, frames, source.size, source.numbers, threshold=source.drawn_from
         ),
     ),
     "npz": Kind(
         ".npz",
         lambda path, poses, source: write_npz(path, poses),
-        lambda path, frames, source: write_npz_video(path, frames),
+        lambda path, frames, source: write_npz_video(path, frames, source.numbers),
     ),
     "csv": Kind(
         ".csv",
@@ -109,7 +125,22 @@ KINDS: dict[str, Kind] = {
         lambda path, frames, source: write_csv_video(path, frames),
     ),
     "parquet": Kind(".parquet", video=lambda path, frames, source: write_parquet(path, frames)),
-    "trc": Kind(".trc", video=_trc_people),
+    "trc": Kind(".trc", video=partial(_trc_people, "", None)),
+    "sports2d": Kind(".trc", video=partial(_trc_people, "_px", SPORTS2D), place=_named("_px.trc")),
+    "pose2sim": Kind(
+        ".json",
+        video=lambda path, frames, source: write_pose2sim(path, frames, source.numbers),
+        folder=True,
+        place=pose2sim_folder,
+    ),
+    "pose-format": Kind(".pose", video=lambda path, frames, source: write_sign(path, frames, source.size, source.fps)),
+    "deeplabcut": Kind(
+        ".csv",
+        video=lambda path, frames, source: write_deeplabcut(path, frames),
+        place=_named("_deeplabcut.csv"),
+    ),
+    "deeplabcut-h5": Kind(".h5", video=lambda path, frames, source: write_deeplabcut_h5(path, frames)),
+    "coco-results": Kind(".json", together=write_coco),
     "png": Kind(".png", folder=True, drawn=True),
 }
 # What a picture and a video get unasked.
@@ -127,13 +158,32 @@ def check_kinds(names: Iterable[str]) -> None:
             raise WholebodyError(f"no format is called {name!r}. Choose one of {', '.join(KINDS)}.")
 
 
+def refused(names: Iterable[str], *, video: bool = False) -> str | None:
+    """A line about formats that pictures, or videos, do not have; None where they have all of them."""
+    kinds = {name: KINDS[name] for name in names}
+    if video:
+        wrong = [name for name, kind in kinds.items() if kind.video is None and not kind.drawn]
+    else:
+        wrong = [name for name, kind in kinds.items() if kind.picture is None and kind.together is None]
+    whose, others = ("videos", "pictures") if video else ("pictures", "videos")
+    verb = "is" if len(wrong) == 1 else "are"
+    return f"{', '.join(wrong)} {verb} for {others}. Choose other formats for {whose}." if wrong else None
+
+
 def place_of(place: Path, name: str, names: Sequence[str], *, video: bool = False) -> Path:
     """Where the poses at `place` (a path without suffix) go in format `name`, of all formats that are asked for.
 
     One JSON layout is <place>.json; of several each says which it is. A folder is <place>_<format>.
     """
-    if video and KINDS[name].folder:
+    kind = KINDS[name]
+    if kind.place is not None:
+        return kind.place(place)
+    if video and kind.folder:
         return place.with_name(f"{place.name}_{name}")
-    suffix = KINDS[name].suffix
-    alike = sum(KINDS[other].suffix == suffix for other in set(names))
-    return place.with_name(f"{place.name}_{name}{suffix}" if alike > 1 else f"{place.name}{suffix}")
+    alike = [other for other in set(names) if KINDS[other].suffix == kind.suffix and _is_plain(KINDS[other], video)]
+    return place.with_name(f"{place.name}_{name}{kind.suffix}" if len(alike) > 1 else f"{place.name}{kind.suffix}")
+
+
+def _is_plain(kind: Kind, video: bool) -> bool:
+    """Whether it is a file <place><suffix>."""
+    return kind.place is None and kind.together is None and not (video and kind.folder)

@@ -1,6 +1,8 @@
 """CMU OpenPose's JSON: a file a frame, 25 or 18 body points, hands and face."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from wholebody.arrays import PathLike
 from wholebody.formats.common import NO_ID, JsonFile, poses_of, split, triplets_of, write_json
@@ -21,8 +23,11 @@ def openpose_name(stem: str, frame: int) -> str:
     return f"{stem}_{frame:012d}_keypoints.json"
 
 
-def write_openpose(path: PathLike, poses: Poses) -> None:
+def write_openpose(path: PathLike, poses: Poses, moment: Mapping[str, Any] | None = None) -> None:
     """Write the people of one picture as OpenPose 1.3 does: BODY_25, 70 face points, two hands, all scores.
+
+    Args:
+        moment: fields beside `people`, such as `formats.common.moment` gives for a frame of a video.
 
     Raises:
         WholebodyError: the schema has no feet (OPENPOSE), or the file cannot be written.
@@ -37,7 +42,7 @@ def write_openpose(path: PathLike, poses: Poses) -> None:
         }
         for track_id, person in zip(ids, triplets, strict=True)
     ]
-    write_json(path, {"version": 1.3, "people": people})
+    write_json(path, {"version": 1.3, "people": people, **(moment or {})})
 
 
 def read_openpose(path: PathLike) -> Poses:

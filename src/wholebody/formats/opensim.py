@@ -1,26 +1,94 @@
-"""TRC marker files of OpenSim, one for each person."""
+"""TRC marker files, one for each person, as OpenSim and Sports2D take them.
 
+Markers are called as in the OpenSim models of Pose2Sim and Sports2D: RHip, LBigToe, and so on for all 133 points.
+"""
+
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from wholebody.arrays import Doubles, PathLike
+from wholebody.choices import TrcUnit
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.formats.common import Timed, row_ids, triplets_of, unreadable, video_index
+from wholebody.formats.common import Timed, mean_rate, row_ids, triplets_of, unreadable, video_index
+from wholebody.schema import COCO_WHOLEBODY, HALPE_26, Schema
 
 # Marker files that are written at a time: systems allow a few hundred open files.
 _TRC_OPEN = 100
 
 
-def write_trc(path: PathLike, frames: Iterable[Timed], person: int, height: int) -> None:
-    """Write one person of a video as OpenSim's marker file, a marker for each keypoint.
+@dataclass(frozen=True)
+class Axes:
+    """How pixels become coordinates of markers. Z is 0.
 
-    X is to the right and Y up, from the lower left corner of the picture, Z is 0. The format knows millimetres and
-    metres only: a pixel stands as a millimetre. A frame without the person, and a point without a score, is blank.
+    Attributes:
+        unit: what the file says that its numbers are: it knows millimetres and metres only.
+        pixel: how many of them a pixel is.
+        up: Y is up from the lower edge of the picture; else down from its upper edge. X is to the right.
+    """
+
+    unit: TrcUnit = "mm"
+    pixel: float = 1.0
+    up: bool = True
+
+    @property
+    def decimals(self) -> int:
+        """So many that a hundredth of a pixel is kept."""
+        return min(max(2 - math.floor(math.log10(self.pixel)), 0), 12)
+
+
+# What Sports2D writes and takes as pixels: files that say metres, with Y down.
+SPORTS2D = Axes("m", 1.0, up=False)
+
+
+def axes_of(unit: TrcUnit, metres_per_pixel: float) -> Axes:
+    """Axes with Y up and a scale.
+
+    Raises:
+        WholebodyError: the scale is no length.
+    """
+    if not 0 < metres_per_pixel < math.inf:
+        raise WholebodyError(f"metres per pixel are {metres_per_pixel:g}: give a positive number.")
+    return Axes(unit, metres_per_pixel * (1000 if unit == "mm" else 1))
+
+
+def _named() -> dict[str, str]:
+    """Keypoint -> marker."""
+    names = {name: "".join(word.capitalize() for word in name.split("_")) for name in HALPE_26.names}
+    names["mid_hip"] = "Hip"
+    fingers = {"thumb": "Thumb", "forefinger": "Index", "middle_finger": "Middle"}
+    fingers |= {"ring_finger": "Ring", "pinky_finger": "Pinky"}
+    # These stand for a whole finger in the models of the body, and have no number.
+    plain = {"Thumb2": "Thumb", "Index1": "Index", "Pinky1": "Pinky"}
+    joints = {f"{finger}{n}": f"{short}{n}" for finger, short in fingers.items() for n in range(1, 5)}
+    for side in ("left", "right"):
+        names |= {f"{side}_{joint}": side.capitalize() + plain.get(short, short) for joint, short in joints.items()}
+        names[f"{side}_hand_root"] = f"{side.capitalize()}Hand"
+    names = {name: marker.replace("Left", "L").replace("Right", "R") for name, marker in names.items()}
+    lines = {"Jaw": 17, "EyebrowR": 5, "EyebrowL": 5, "Nose": 9, "REye": 6, "LEye": 6, "Mouth": 20}
+    face = [f"{line}{n}" for line, count in lines.items() for n in range(1, count + 1)]
+    return names | dict(zip(COCO_WHOLEBODY.names[COCO_WHOLEBODY.parts["face"]], face, strict=True))
+
+
+_MARKERS = _named()
+
+
+def marker_names(schema: Schema) -> tuple[str, ...]:
+    """The markers of a schema; a point that no model knows keeps its name."""
+    return tuple(_MARKERS.get(name, name) for name in schema.names)
+
+
+def write_trc(path: PathLike, frames: Iterable[Timed], person: int, height: int, axes: Axes = Axes()) -> None:
+    """Write one person of a video as a marker file, a marker for each keypoint.
+
+    A frame without the person, and a point without a score, is blank. Unless `axes` say otherwise, a pixel stands as a
+    millimetre.
 
     Args:
         path: the .trc file. frames: the video. person: the id. height: of the picture in pixels.
@@ -28,10 +96,16 @@ def write_trc(path: PathLike, frames: Iterable[Timed], person: int, height: int)
     Raises:
         WholebodyError: the file cannot be written.
     """
-    write_trcs({person: path}, frames, height)
+    write_trcs({person: path}, frames, height, axes=axes)
 
 
-def write_trcs(paths: Mapping[int, PathLike], frames: Iterable[Timed], height: int, fps: float | None = None) -> None:
+def write_trcs(
+    paths: Mapping[int, PathLike],
+    frames: Iterable[Timed],
+    height: int,
+    fps: float | None = None,
+    axes: Axes = Axes(),
+) -> None:
     """`write_trc` of many people, ids and their files, in one pass for a hundred of them.
 
     Args:
@@ -40,10 +114,11 @@ def write_trcs(paths: Mapping[int, PathLike], frames: Iterable[Timed], height: i
     if not paths:
         return
     times, _, schema = video_index(next(iter(paths.values())), frames)
-    rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else fps or 1.0
-    rate = fps if fps is not None and abs(rate / fps - 1) < 0.01 else rate
-    counts = f"{len(times)}\t{len(schema)}\tmm\t{rate:.6g}\t1\t{len(times)}"
+    rate = mean_rate(times, fps)
+    counts = f"{len(times)}\t{len(schema)}\t{axes.unit}\t{rate:.6g}\t1\t{len(times)}"
     nobody = ["\t\t"] * len(schema)
+    decimals, scale = axes.decimals, axes.pixel
+    sign, zero = (-scale, height * scale) if axes.up else (scale, 0.0)
     for first in range(0, len(paths), _TRC_OPEN):
         some = dict(islice(paths.items(), first, first + _TRC_OPEN))
         with ExitStack() as opened:
@@ -54,7 +129,7 @@ def write_trcs(paths: Mapping[int, PathLike], frames: Iterable[Timed], height: i
                 file.write(f"PathFileType\t4\t(X/Y/Z)\t{Path(path).name}\n")
                 file.write("DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\t")
                 file.write(f"OrigNumFrames\n{rate:.6g}\t{rate:.6g}\t{counts}\n")
-                file.write("Frame#\tTime\t" + "\t\t\t".join(schema.names) + "\t\t\n\t\t")
+                file.write("Frame#\tTime\t" + "\t\t\t".join(marker_names(schema)) + "\t\t\n\t\t")
                 file.write("\t".join(f"{axis}{n}" for n in range(1, len(schema) + 1) for axis in "XYZ") + "\n\n")
             for number, (time, poses) in enumerate(frames, 1):
                 rows = {track_id: row for row, track_id in enumerate(row_ids(poses))}
@@ -62,11 +137,14 @@ def write_trcs(paths: Mapping[int, PathLike], frames: Iterable[Timed], height: i
                     cells = nobody
                     if person in rows:
                         points = triplets_of(poses[[rows[person]]], schema, some[person])[0].tolist()
-                        cells = [f"{x:.2f}\t{height - y:.2f}\t0.00" if score > 0 else "\t\t" for x, y, score in points]
+                        cells = [
+                            f"{x * scale:.{decimals}f}\t{zero + sign * y:.{decimals}f}\t0" if score > 0 else "\t\t"
+                            for x, y, score in points
+                        ]
                     file.write("\t".join([str(number), f"{time:.6f}", *cells]) + "\n")
 
 
-def read_trc(path: PathLike, height: int) -> tuple[Doubles, tuple[str, ...], Doubles]:
+def read_trc(path: PathLike, height: int, axes: Axes = Axes()) -> tuple[Doubles, tuple[str, ...], Doubles]:
     """Read what `write_trc` wrote: times (T,), the markers' names, and pixels (T, K, 2), NaN where blank.
 
     Raises:
@@ -77,9 +155,10 @@ def read_trc(path: PathLike, height: int) -> tuple[Doubles, tuple[str, ...], Dou
         names = tuple(name for name in lines[3].split("\t")[2:] if name)
         rows = [line.split("\t") for line in lines[5:] if line.strip()]
         values = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows])
-        points = values[:, 1:].reshape(len(rows), len(names), 3)[..., :2]
+        points = values[:, 1:].reshape(len(rows), len(names), 3)[..., :2] / axes.pixel
     except OSError as error:
         raise unreadable(path, error) from error
     except (ValueError, IndexError) as error:
         raise WholebodyError(f"{path}: not a TRC file, or a damaged one. Write it again.") from error
-    return values[:, 0], names, np.stack([points[..., 0], height - points[..., 1]], axis=-1)
+    y = height - points[..., 1] if axes.up else points[..., 1]
+    return values[:, 0], names, np.stack([points[..., 0], y], axis=-1)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ class Clip:
         try:
             kept = json.loads(about(self.place).read_text())
             same = kept["options"] == self._options()
-            written = [self.place.with_name(name) for name in kept["written"]]
+            written = [self.place.parent / name for name in kept["written"]]
             done = Done(self.file, kept["people"], written, 0.0, kept["frames"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -119,7 +119,7 @@ class Clip:
 
     def _keep(self, done: Done) -> None:
         """Note what is done, for `_finished`."""
-        names = [path.name for path in done.written]
+        names = [path.relative_to(self.place.parent).as_posix() for path in done.written]
         kept = {"options": self._options(), "people": done.people, "frames": done.frames, "written": names}
         with replacing(about(self.place)) as partial:
             partial.write_text(json.dumps(kept))
@@ -147,7 +147,8 @@ class Clip:
 
     def _options(self) -> dict[str, Any]:
         """What results are made with."""
-        return {**self._settings(), "formats": sorted(set(self.kinds)), "true_scores": self.job.true_scores}
+        files = {"formats": sorted(set(self.kinds)), "true_scores": self.job.true_scores, "axes": asdict(self.job.axes)}
+        return {**self._settings(), **files}
 
     def _find_people(self, fps: float, hidden: bool, advance: Callable[[], None]) -> None:
         """The people of all frames that are not yet there; drawn at once unless that is for a second pass."""
@@ -182,7 +183,7 @@ class Clip:
                     image = turned(frame.image, back)
                     poses = turned_back(found, turn, (image.shape[1], image.shape[0]))
                     shown = image if hidden else self.job.look(image, smoother(poses, frame.time))
-                    yield Frame(frame.time, shown), poses
+                    yield replace(frame, image=shown), poses
 
         first = next(frames_in, None)
         if first is None:
@@ -203,6 +204,7 @@ class Clip:
             return False
         failure: BaseException | None = None
         people: list[formats.Timed] = []
+        numbers: list[int | None] = []
         with ExitStack() as opened:
             write = opened.enter_context(self._writer(number, head[0].image, fps, hidden))
             try:
@@ -210,6 +212,7 @@ class Clip:
                     with _undivided():
                         write(frame)
                         people.append((frame.time, poses))
+                        numbers.append(frame.number)
                     advance()
             except BaseException as error:
                 if not people:
@@ -217,7 +220,9 @@ class Clip:
                 failure = error
             with _undivided():
                 opened.close()
-                formats.write_npz_video(self.folder / f"{number:08d}.npz", people)
+                known = [one for one in numbers if one is not None]
+                known = known if len(known) == len(numbers) else []
+                formats.write_npz_video(self.folder / f"{number:08d}.npz", people, known)
         if failure is not None:
             raise failure
         return True
@@ -271,7 +276,7 @@ class Clip:
         def drawn() -> Generator[tuple[Frame, Poses]]:
             for frame, poses in same_times(frames, chain([head], found)):
                 behind = frame.image if self.character is None else self.character.image
-                yield Frame(frame.time, self.job.look(behind, poses)), poses
+                yield replace(frame, image=self.job.look(behind, poses)), poses
 
         with closing(ahead(drawn(), 2)) as shown:
             for n in range(first, len(stored.parts)):
@@ -288,7 +293,8 @@ class Clip:
         stored = people.stored
         about(self.place).unlink(missing_ok=True)
         written: list[Path] = []
-        source = Source(result_name(self.file), size, self.job.comfy_threshold, fps)
+        name = result_name(self.file)
+        source = Source(name, size, self.job.comfy_threshold, fps, stored.numbers, self.job.axes)
         for name in dict.fromkeys(self.kinds):
             path, kind = self._kind_path(name), KINDS[name]
             if kind.video is not None:

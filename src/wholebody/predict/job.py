@@ -12,6 +12,7 @@ from wholebody.choices import Drawing, Latency, Part, Smoothing
 from wholebody.draw.canvas import Sizing
 from wholebody.errors import WholebodyError
 from wholebody.formats.kinds import check_kinds
+from wholebody.formats.opensim import Axes
 from wholebody.pose.choose import Choice
 from wholebody.poses import Poses
 from wholebody.predict.turn import Turn
@@ -95,6 +96,8 @@ class Job:
         turn: degrees clockwise by which pictures are turned before people are looked for, or "auto".
         align_to: the picture of a character that people are aligned to, and the formula; None for none.
         true_scores: ComfyUI's files hold the scores instead of 1 and 0.
+        axes: of marker files.
+        annotations: COCO's JSON that has the ids of the pictures, for results of all of them in one file.
 
     Raises:
         WholebodyError: a format is unknown.
@@ -108,6 +111,8 @@ class Job:
     turn: Turn | Literal["auto"] = 0
     align_to: tuple[Path, Mode] | None = None
     true_scores: bool = False
+    axes: Axes = field(default_factory=Axes)
+    annotations: Path | None = None
 
     def __post_init__(self) -> None:
         check_kinds(self.kinds)

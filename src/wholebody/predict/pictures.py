@@ -29,7 +29,9 @@ def done_pictures(
     job: Job,
     character: Character | None,
     failed: list[str],
+    found: dict[Path, Poses],
 ) -> Iterator[Done]:
+    """Write what each picture gives by itself; `found` gets the people of those that were done."""
     finder = Turned(model, job.turn) if job.turn else model
     with progress("people", len(files)) as advance:
         for group in _groups(files, failed, advance):
@@ -42,6 +44,7 @@ def done_pictures(
                         if character is not None:
                             poses, image = character.picture(poses, size), character.image
                         written = _write_picture(places[file], file, image, poses, job)
+                        found[file] = poses
                         yield Done(file, len(poses), written, (time.perf_counter() - started) / len(group))
                     except WholebodyError as error:
                         failed.append(str(error))

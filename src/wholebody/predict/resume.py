@@ -79,6 +79,7 @@ class Stored:
 
     Attributes:
         parts: the NPZ files. starts: the time of the first frame of each. times: of all frames. ids: of all people.
+        numbers: of all frames in the video, [] where one is not known.
     """
 
     def __init__(self, folder: Path, strength: Strength | None, both_ways: bool) -> None:
@@ -96,6 +97,8 @@ class Stored:
                 for person in row_ids(poses):
                     spans[person] = (spans.get(person, (at, at))[0], at)
         long = both_ways and len(self.times) > 1 and self.times[-1] - self.times[0] > 2
+        numbers = [formats.read_source_frames(part) for part in self.parts]
+        self.numbers = [number for some in numbers for number in some] if all(numbers) else []
         self.ids = sorted(key for key, (a, b) in spans.items() if not long or b - a >= _FLASH)
 
     def __iter__(self) -> Iterator[formats.Timed]:

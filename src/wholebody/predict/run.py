@@ -14,7 +14,9 @@ from pathlib import Path
 
 from wholebody.errors import WholebodyError
 from wholebody.files import make_folder
-from wholebody.formats.kinds import KINDS
+from wholebody.formats.coco import image_ids
+from wholebody.formats.kinds import KINDS, refused
+from wholebody.poses import Poses
 from wholebody.predict.arrange import Character
 from wholebody.predict.clip import Clip
 from wholebody.predict.job import Done, Job
@@ -39,26 +41,27 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
     if not pictures and not videos:
         raise WholebodyError("nothing to do: name at least one picture or video that is not itself a result.")
     failed: list[str] = []
-    wrong = [name for name in dict.fromkeys(job.kinds) if KINDS[name].picture is None]
-    if pictures and wrong:
-        line = f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} for videos. Choose other formats for pictures."
-        if not videos:
-            raise WholebodyError(line)
-        failed += [f"{file}: {line}" for file in pictures]
-        pictures = []
+    pictures, videos = _wanted(pictures, videos, job, failed)
     if output is not None:
         make_folder(output)
     places = result_names([*pictures, *videos], output)
     if pictures and job.choice.keep:
         raise WholebodyError("ids are of videos: nobody in a picture has one. Leave --id out.")
+    together = _together(pictures, output, job)
     opened = model()
     character = None
     if job.align_to is not None:
         character = Character.read(*job.align_to, opened, job.choice.people)
     done: list[Done] = []
     notes: list[str] = []
+    found: dict[Path, Poses] = {}
     try:
-        done += done_pictures(opened, pictures, places, job, character, failed)
+        done += done_pictures(opened, pictures, places, job, character, failed, found)
+        for name, (path, ids) in together.items():
+            write = KINDS[name].together
+            assert write is not None
+            write(path, {ids[file.name]: poses for file, poses in found.items()})
+            notes.append(f"{path}: the results of {len(found)} pictures.")
         for file in videos:
             try:
                 done.append(Clip(opened, file, places[file], job, character, notes).run())
@@ -69,3 +72,37 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
     finally:
         report(done, notes, failed)
     return 1 if failed else 0
+
+
+def _wanted(pictures: list[Path], videos: list[Path], job: Job, failed: list[str]) -> tuple[list[Path], list[Path]]:
+    """Pictures and videos that have all formats that are asked for; the others have failed.
+
+    Raises:
+        WholebodyError: none is left.
+    """
+    lines = [refused(job.kinds) if pictures else None, refused(job.kinds, video=True) if videos else None]
+    wanted = [files if line is None else [] for files, line in zip((pictures, videos), lines, strict=True)]
+    if not any(wanted):
+        raise WholebodyError(next(line for line in lines if line is not None))
+    for files, line in zip((pictures, videos), lines, strict=True):
+        failed += [f"{file}: {line}" for file in files if line is not None]
+    return wanted[0], wanted[1]
+
+
+def _together(pictures: list[Path], output: Path | None, job: Job) -> dict[str, tuple[Path, dict[str, int]]]:
+    """Format -> its one file for all pictures, and the ids of those: before anybody is looked for.
+
+    Raises:
+        WholebodyError: a picture has no id of its own, or nobody said where the file goes.
+    """
+    names = [name for name in dict.fromkeys(job.kinds) if KINDS[name].together is not None]
+    if job.annotations is not None and not names:
+        raise WholebodyError("annotations give the ids of --formats coco-results. Ask for it, or leave them out.")
+    if not names or not pictures:
+        return {}
+    folders = {file.parent for file in pictures}
+    if output is None and len(folders) > 1:
+        raise WholebodyError(f"{names[0]} is one file for pictures of several folders. Say where with --output.")
+    ids = image_ids([file.name for file in pictures], job.annotations)
+    folder = output or folders.pop()
+    return {name: (folder / f"{name.replace('-', '_')}{KINDS[name].suffix}", ids) for name in names}

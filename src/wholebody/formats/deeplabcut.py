@@ -1,0 +1,116 @@
+"""DeepLabCut's tables: a row a frame; x, y and likelihood of each body part; columns with names of several levels.
+
+One person has the levels scorer, bodyparts and coords, several have individuals besides. The CSV file is read here. The
+H5 file is pandas' own: reading one executes what it has pickled, so that this is left to DeepLabCut and pandas.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wholebody.arrays import PathLike
+from wholebody.errors import WholebodyError
+from wholebody.files import replacing
+from wholebody.formats.common import Timed, poses_of, row_ids, triplets_of, unreadable, video_index
+from wholebody.schema import SCHEMAS
+
+_SCORER = "wholebody"
+_COORDS = ("x", "y", "likelihood")
+_PERSON = "person"
+
+
+def _levels(ids: Sequence[int], names: Sequence[str]) -> dict[str, list[str]]:
+    """Level -> its word for each column."""
+    columns = [(f"{_PERSON}{track_id}", name, coord) for track_id in ids for name in names for coord in _COORDS]
+    people, parts, coords = (list(words) for words in zip(*columns, strict=True))
+    levels = {"scorer": [_SCORER] * len(columns), "individuals": people, "bodyparts": parts, "coords": coords}
+    return {level: words for level, words in levels.items() if level != "individuals" or len(ids) > 1}
+
+
+def _rows(path: PathLike, frames: Iterable[Timed], ids: Sequence[int], width: int) -> Iterator[np.ndarray[Any, Any]]:
+    """(people * keypoints * 3,) of each frame, NaN where nobody, or no point, is."""
+    columns = {track_id: column for column, track_id in enumerate(ids)}
+    for _, poses in frames:
+        row = np.full((len(ids), width, 3), np.nan)
+        for track_id, person in zip(row_ids(poses), triplets_of(poses, poses.schema, path), strict=True):
+            row[columns[track_id]] = np.where(person[:, 2:] > 0, person, np.nan)
+        yield row.ravel()
+
+
+def _table(path: PathLike, frames: Iterable[Timed]) -> tuple[list[int], dict[str, list[str]], int]:
+    _, ids, schema = video_index(path, frames)
+    ids = ids or [1]
+    return ids, _levels(ids, schema.names), len(schema)
+
+
+def write_deeplabcut(path: PathLike, frames: Iterable[Timed]) -> None:
+    """Write a video as DeepLabCut's CSV. A point without a score is empty. Ids are in the names of individuals, if
+    there are several; times are not kept.
+
+    Raises:
+        WholebodyError: somebody has no id, or the file cannot be written.
+    """
+    ids, levels, width = _table(path, frames)
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([level, *words] for level, words in levels.items())
+        for n, row in enumerate(_rows(path, frames, ids, width)):
+            writer.writerow([n, *("" if np.isnan(number) else number for number in row.tolist())])
+
+
+def write_deeplabcut_h5(path: PathLike, frames: Iterable[Timed]) -> None:
+    """Write the same table as DeepLabCut's H5, under its key `df_with_missing`. It is held in memory.
+
+    Raises:
+        WholebodyError: pandas or PyTables are not installed, somebody has no id, or the file cannot be written.
+    """
+    try:
+        import pandas
+        import tables  # noqa: F401, pandas' own message is less clear
+    except ImportError as error:
+        raise WholebodyError(f"{path}: H5 needs an extra: pip install 'wholebody[deeplabcut]'.") from error
+    ids, levels, width = _table(path, frames)
+    columns = pandas.MultiIndex.from_arrays(list(levels.values()), names=list(levels))
+    values = np.array(list(_rows(path, frames, ids, width))).reshape(-1, len(columns))
+    with replacing(path) as partial:
+        pandas.DataFrame(values, columns=columns).to_hdf(partial, key="df_with_missing", mode="w")
+
+
+def read_deeplabcut(path: PathLike, fps: float = 25.0) -> list[Timed]:
+    """Read a CSV file of DeepLabCut's layout: times by the number of the row and `fps`. A person alone has the id 1,
+    individuals the number in their names, or else their place.
+
+    Raises:
+        WholebodyError: the file cannot be read, has body parts of no known schema, or is something else.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            lines = list(csv.reader(file, strict=True))
+        levels = {}
+        while lines and lines[0] and lines[0][0] in ("scorer", "individuals", "bodyparts", "coords"):
+            level, *words = lines.pop(0)
+            levels[level] = words
+        if not {"bodyparts", "coords"} <= levels.keys() or levels["coords"][:3] != list(_COORDS):
+            raise WholebodyError(f"{path}: has no levels bodyparts and coords. Is this a CSV file of DeepLabCut?")
+        columns = levels.get("individuals", [_PERSON + "1"] * len(levels["coords"]))[::3]
+        people = list(dict.fromkeys(columns))
+        names = tuple(levels["bodyparts"][::3][: len(columns) // len(people)])
+        schema = next((schema for schema in SCHEMAS if schema.names == names), None)
+        if schema is None:
+            raise WholebodyError(f"{path}: bodyparts are not those of a known schema. Correct them.")
+        values = [[float(cell) if cell else np.nan for cell in line[1:]] for line in lines]
+        table = np.array(values, np.float32).reshape(len(lines), len(people), len(schema), 3)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (csv.Error, ValueError) as error:
+        raise WholebodyError(f"{path}: not a CSV file of DeepLabCut, or a damaged one ({error}).") from error
+    numbers = ["".join(filter(str.isdigit, person)) for person in people]
+    ids = [int(number) if number else n for n, number in enumerate(numbers, 1)]
+    frames: list[Timed] = []
+    for n, row in enumerate(np.nan_to_num(table)):
+        seen = np.flatnonzero((row[..., 2] > 0).any(axis=1))
+        frames.append((n / fps, poses_of(row[seen], schema, ids=[ids[column] for column in seen])))
+    return frames
