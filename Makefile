@@ -3,6 +3,7 @@
 #   make demo    set up, then find the people of a sample photo
 #   make test    set up what the tests need, then run them, but for the slow ones
 #   make test-slow   the slow ones: kills, several processes, the longest golden numbers (CI runs both)
+#   make test-peers  those against other packages, which it installs: rtmlib, controlnet_aux, Pose2Sim, pose-format ...
 #   make coverage    all tests, and the lines that none of them runs
 #   make lint    ruff and mypy
 #   make page    with npm: test the sources of the page in the browser and build it anew
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow coverage lint page clean
+.PHONY: demo test test-slow test-peers coverage lint page clean
 
 demo: $(VENV)/user
 	$(BIN)/wholebody predict examples/parkour.jpg --output out
@@ -22,6 +23,11 @@ test: $(VENV)/developer
 
 test-slow: $(VENV)/developer
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow
+
+test-peers: $(VENV)/developer
+	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'
+	$(BIN)/python -m pip install --quiet --no-deps -r tests/peers.txt
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/compat tests/formats
 
 coverage: $(VENV)/developer
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov

@@ -1,10 +1,10 @@
 """The packages themselves, on the same network files and pictures, and their own examples with one line changed.
 
-    pip install --no-deps rtmlib==0.0.16 easy-dwpose==1.0.2 controlnet_aux==0.0.10
-    pip install tqdm matplotlib huggingface_hub einops
+`make test-peers` installs them and runs this, or by hand:
 
-Without their own requirements, as those bring a second OpenCV, an ONNX Runtime of 2023 and torchvision along. What is
-not installed is skipped.
+    pip install '.[dev,peers]' && pip install --no-deps -r tests/peers.txt
+
+What is not installed is skipped.
 """
 
 import importlib
