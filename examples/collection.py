@@ -8,17 +8,17 @@ Stop it whenever you like and start it again: what is done is not done twice.
 
 import sys
 
-from wholebody.batch import Report, Settings, read, run
+from wholebody.batch import Settings, Tally, read, run
 
 
-def progress(report: Report) -> None:
-    print(f"\r{report.before + report.done} done, {report.people} people, {report.failed} failed", end="")
+def progress(tally: Tally) -> None:
+    print(f"\r{tally.before + tally.done} done, {tally.people} people, {tally.failed} failed", end="")
 
 
 def main(photos: str, output: str) -> None:
-    report = run(photos, output, Settings(pose="fast"), watch=progress)
-    print(f"\n{report.seconds:.0f} s")
-    for error, (count, first) in report.errors.items():
+    tally = run(photos, output, Settings(pose="fast"), watch=progress)
+    print(f"\n{tally.seconds:.0f} s")
+    for error, (count, first) in tally.errors.items():
         print(f"{count} x {error} First: {first}")
     for result in read(output):
         for person in result.poses or ():

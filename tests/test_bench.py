@@ -12,7 +12,7 @@ from wholebody.errors import WholebodyError
 from wholebody.evaluate.speed import image, sides
 from wholebody.evaluate.speed.image import bench_image
 from wholebody.evaluate.speed.sides import OURS, QUIET, RTMLIB
-from wholebody.evaluate.speed.tables import TASKS, Report, people_table, plot, print_report, tables
+from wholebody.evaluate.speed.tables import TASKS, Timings, people_table, plot, print_timings, tables
 from wholebody.geometry import iou
 from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import open_session
@@ -128,7 +128,7 @@ def test_every_side_is_timed_at_every_task(rtmlib, files, capsys):
 
     (table,) = tables(report)
     assert table.row_count == 2 * len(TASKS) - 1  # the detector does not know how many people there are
-    print_report(report)
+    print_timings(report)
     printed = capsys.readouterr().out
     rows = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("| ")]
     assert [cell.strip() for cell in rows[0][:5]] == ["task", "people", *sides]
@@ -195,7 +195,7 @@ def test_counts_begin_at_one(wrong):
 def test_ratio_is_of_medians_with_the_extremes_of_rounds():
     theirs, ours = np.array([10.0, 20, 90]), np.array([5.0, 10, 30])
     times = {(1, 1, "pose", side): np.stack([wall] * 4, axis=1) for side, wall in ((RTMLIB, theirs), (OURS, ours))}
-    assert Report({}, {}, times).ratio(1, 1, "pose", RTMLIB, OURS) == (2.0, 2.0, 3.0)
+    assert Timings({}, {}, times).ratio(1, 1, "pose", RTMLIB, OURS) == (2.0, 2.0, 3.0)
 
 
 def test_the_plot_and_the_table_of_people():
@@ -207,7 +207,7 @@ def test_the_plot_and_the_table_of_people():
         for task, factor in tasks.items()
         for side, base in ((RTMLIB, 20.0), (OURS, 10.0))
     }
-    report = Report({}, {}, times)
+    report = Timings({}, {}, times)
     table = people_table(report, 1)
     assert [column.header for column in table.columns] == ["people", "1", "2", "9"]
     assert next(iter(table.columns[3].cells)) == "180 / 90 (2.00)"

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wholebody.data.sheet import LEFT, MIDDLE, RIGHT, Labelled, draw, sheet, sides, view
+from wholebody.data.sheet import LEFT, MIDDLE, RIGHT, LabelledPicture, draw, sheet, sides, view
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY
 
@@ -17,7 +17,7 @@ def labelled(points, size=(100, 100), boxes=NONE):
     for row, (x, y, flag) in points.items():
         keypoints[0, row], visible[0, row] = (x, y), flag
     image = np.zeros((size[1], size[0], 3), np.uint8)
-    return Labelled(image, keypoints, visible, np.asarray(boxes, float).reshape(-1, 4), NONE)
+    return LabelledPicture(image, keypoints, visible, np.asarray(boxes, float).reshape(-1, 4), NONE)
 
 
 def test_sides_are_the_persons_own():

@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wholebody.batch import Report, Settings, run
+from wholebody.batch import Settings, Tally, run
 
 PHOTO = Path(__file__).parents[2] / "examples" / "parkour.jpg"
 PART = 100
@@ -108,8 +108,8 @@ def each_once(address: str, table: pa.Table) -> bool:
 def child(source: str, output: str, detector: str) -> None:
     """One life: says how many pictures are done in it."""
 
-    def tell(report: Report) -> None:
-        print(report.done, flush=True)
+    def tell(tally: Tally) -> None:
+        print(tally.done, flush=True)
 
     run(source, output, Settings("fast", detector, threads=1), part=PART, watch=tell)
 
@@ -167,17 +167,17 @@ def workers(count: int, detector: str) -> bool:
             output = f"{address}/{name.replace(' ', '-')}-{number}"
             before = os.times()
             if number:
-                report = run_on_ray(source, output, settings, workers=number, part=PART)
+                tally = run_on_ray(source, output, settings, workers=number, part=PART)
                 ray.shutdown()
             else:
-                report = run(source, output, settings, readers=1, part=PART)
+                tally = run(source, output, settings, readers=1, part=PART)
             load = os.getloadavg()[0]
             table = rows(output)
             assert table is not None
             tables.append(table)
             own = sum(os.times()[:4]) - sum(before[:4])
-            speed = report.done / report.seconds
-            lines.append(f"| {name} | {max(number, 1)} | {report.seconds:.0f} | {speed:.1f} | {load:.1f} |")
+            speed = tally.done / tally.seconds
+            lines.append(f"| {name} | {max(number, 1)} | {tally.seconds:.0f} | {speed:.1f} | {load:.1f} |")
             print(lines[-1], f"{own:.0f} s of processor in this process and its own", flush=True)
         once = all(each_once(address, table) for table in tables)
     same = all(apart(tables[0], table) for table in tables[1:])
@@ -206,7 +206,7 @@ def apart(one: pa.Table, other: pa.Table) -> bool:
 def cost(rounds: int = 5) -> bool:
     """Processor time of a picture on one thread, in ms; the least of the rounds."""
     from wholebody.batch.decode import GROUP, decode
-    from wholebody.batch.estimate import Estimator
+    from wholebody.batch.estimate import BatchEstimator
     from wholebody.batch.sources import Item
 
     photo = cv2.imread(str(PHOTO))
@@ -219,7 +219,7 @@ def cost(rounds: int = 5) -> bool:
         steps = {"decode": lambda group=group: decode(group)}
         for pose in ("fast", "wholebody-133"):
             for detector, what in (("person", "detector and "), ("none", "")):
-                estimator = Estimator.open(Settings(pose, detector, threads=1))
+                estimator = BatchEstimator.open(Settings(pose, detector, threads=1))
                 steps[f"{what}{pose}"] = lambda e=estimator, ready=ready: e(ready)
         for name, step in steps.items():
             times = []

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from wholebody.networks import yolox as networks
-from wholebody.networks.yolox import YOLOX, yolox
+from wholebody.networks.yolox import YOLOXNetwork, yolox
 
 CLASSES = 80
 
@@ -39,7 +39,7 @@ def _head(self: nn.Module, maps: Sequence[Tensor]) -> Tensor:
     return torch.zeros(1, 1, 5 + CLASSES)
 
 
-def official_order(model: YOLOX) -> list[nn.Conv2d]:
+def official_order(model: YOLOXNetwork) -> list[nn.Conv2d]:
     """The convolutions of a network in the order in which the official code runs them."""
     order: list[nn.Conv2d] = []
     hooks = [
@@ -60,7 +60,7 @@ def official_order(model: YOLOX) -> list[nn.Conv2d]:
 
 
 @torch.no_grad()
-def read_released(path: str) -> YOLOX:
+def read_released(path: str) -> YOLOXNetwork:
     """The network of the ONNX file, with all of its classes."""
     graph = onnx.load(path).graph
     stored = {array.name: torch.from_numpy(numpy_helper.to_array(array).copy()) for array in graph.initializer}
@@ -85,7 +85,7 @@ def read_released(path: str) -> YOLOX:
     return model
 
 
-def person_only(model: YOLOX) -> YOLOX:
+def person_only(model: YOLOXNetwork) -> YOLOXNetwork:
     """The same network with its first class alone."""
     weights = {name: value[:1] if "cls_preds" in name else value for name, value in model.state_dict().items()}
     person = yolox("nano", 1).eval()

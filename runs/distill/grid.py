@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from wholebody.files import replacing
-from wholebody.train.config import Distill, Optim, Source, TrainConfig
-from wholebody.train.data.held_out import people_of
+from wholebody.train.config import DataSource, Distill, Optim, TrainConfig
+from wholebody.train.data.held_out import held_out_people
 from wholebody.train.loop import fit
 from wholebody.train.measure import measure
 from wholebody.train.recipes import PARTS, second_stage
@@ -58,7 +58,7 @@ def recipe(folder: Path, name: str, seed: int) -> TrainConfig:
         network="t",
         init=str(folder / "start.safetensors"),
         input_size=(96, 128),
-        sources=(Source("views", str(folder / views_of(name))),),
+        sources=(DataSource("views", str(folder / views_of(name))),),
         steps=STEPS,
         batch=BATCH,
         seed=seed,
@@ -82,7 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     mine, share = map(int, options.share.split("/"))
-    people = people_of(options.pool, options.synthetic)
+    people = held_out_people(options.pool, options.synthetic)
     people["synthetic"] = people["synthetic"][:SYNTHETIC]
     # A second stage follows its first at once, so that shares do not wait for each other.
     first = [(name, seed) for seed in options.seeds for name in FIRST if name in options.only]

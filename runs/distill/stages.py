@@ -14,7 +14,7 @@ import torch
 from table import SETS, SHOWN, change
 
 from wholebody.evaluate.compare import difference
-from wholebody.train.data.held_out import people_of
+from wholebody.train.data.held_out import held_out_people
 from wholebody.train.measure import measure
 
 COLUMNS = (*SHOWN[:2], ("teachers", "left_hand"), ("teachers", "right_hand"), *SHOWN[2:])
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--synthetic-people", type=int, default=500)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    people = people_of(options.pool, options.synthetic)
+    people = held_out_people(options.pool, options.synthetic)
     people["synthetic"] = people["synthetic"][:: len(people["synthetic"]) // options.synthetic_people]
     pictures = {
         kind: np.unique([str(person.file) for person, _ in pairs], return_inverse=True)[1]

@@ -18,7 +18,7 @@ import torch
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import simcc
 from wholebody.train.build import build, build_lesson
-from wholebody.train.config import Distill, Source, TrainConfig
+from wholebody.train.config import DataSource, Distill, TrainConfig
 from wholebody.train.data.crops import load_data
 from wholebody.train.data.views import write_views
 from wholebody.train.engine.batches import Batches
@@ -51,14 +51,14 @@ def main() -> None:
     keep_memory()
     options.out.mkdir(parents=True, exist_ok=True)
     teacher = options.out / "teacher.safetensors"
-    sources = (Source("shards", options.shards),)
+    sources = (DataSource("shards", options.shards),)
     thunder = TrainConfig("teacher", "thunder", sources, init=options.thunder)
     save_pose(build(thunder), teacher)
     codec = simcc((192, 256))
     if not (options.out / "views").exists():
         crops, _ = load_data(replace(thunder, batch=BATCH), codec)
         write_views(options.out / "views", crops.draw, VIEWS, BATCH, from_file(teacher, codec))
-    views = (Source("views", str(options.out / "views")),)
+    views = (DataSource("views", str(options.out / "views")),)
     plain = TrainConfig("plain", "t", views, batch=BATCH)
     contestants = {
         "plain": plain,

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from wholebody.files import replacing
 from wholebody.networks.checkpoints import load_pose, save_pose
-from wholebody.networks.thunder import Answer, Stages, Thunder
+from wholebody.networks.thunder import MoveNetOutput, Stages, Thunder
 from wholebody.networks.two_scale import TwoScale, TwoScaleHead, enlarged
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data.people import NOWHERE
@@ -104,7 +104,7 @@ class Draws:
 def logits(head: TwoScaleHead, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """`TwoScaleHead.both` from where its frozen parts end."""
     seen = (batch["seen_x"], batch["seen_y"])
-    answers = head.encode(Answer(batch["answer_keypoints"], batch["answer_scores"]))
+    answers = head.encode(MoveNetOutput(batch["answer_keypoints"], batch["answer_scores"]))
     known = head.answers(torch.cat(answers, dim=2))
     tokens = head.mlp(head.final_layer(batch["s32"]).flatten(2)) + head.places(torch.cat(seen, dim=2))
     rest = tokens.shape[1] - known.shape[1]

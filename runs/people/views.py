@@ -39,7 +39,7 @@ from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.train.data.augment import Augmentation, augment
 from wholebody.train.data.crops import pool_people
-from wholebody.train.data.people import Sample, Shards
+from wholebody.train.data.people import LabelledPerson, Shards
 from wholebody.weights.lookup import find
 
 Floats = npt.NDArray[np.float64]
@@ -97,7 +97,7 @@ class Bundled:
         return keypoints[0].astype(np.float64), scores[0].astype(np.float64), kept
 
 
-def varied(sample: Sample, rng: np.random.Generator) -> tuple[Image, Floats, npt.NDArray[np.float32]]:
+def varied(sample: LabelledPerson, rng: np.random.Generator) -> tuple[Image, Floats, npt.NDArray[np.float32]]:
     """A crop of somebody turned, cut off, far away or close up: the crop, keypoints in it, and visible."""
     image, points, visible, box = sample.image, sample.keypoints, sample.visible.copy(), sample.box.copy()
     if rng.random() < TURNED:
@@ -120,7 +120,7 @@ def varied(sample: Sample, rng: np.random.Generator) -> tuple[Image, Floats, npt
         visible[outside & (visible != 0)] = -1
         if rng.random() < 0.8:
             box[2 * far + axis] = border
-    return augment(Sample(image, points, visible, box, sample.source), SIZE, VARIED, rng)
+    return augment(LabelledPerson(image, points, visible, box, sample.source), SIZE, VARIED, rng)
 
 
 # --- people on photos -------------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class OnPhotos:
         visible = np.where(outside, np.where(scores >= 0.25, -1, 0), np.where(scores < LEAST, 0, scores))
         yield plain, crop.to_input(points), visible, *kept
         rng = np.random.default_rng((zlib.crc32(row["file"].encode()), n))
-        view, points, visible = varied(Sample(image, points, visible.astype(np.float32), box, row["file"]), rng)
+        view, points, visible = varied(LabelledPerson(image, points, visible.astype(np.float32), box, row["file"]), rng)
         yield view, points, visible, *self.see(view)[2]
 
     def _joints(self, row: Mapping[str, Any], size: tuple[int, int]) -> tuple[Opinion | None, float]:
@@ -202,7 +202,7 @@ class OnPhotos:
 class Labelled:
     """A view for each draw of people who have labels, two in five of them plain."""
 
-    def __init__(self, draws: list[tuple[Callable[[], Sample], int]], see: Bundled) -> None:
+    def __init__(self, draws: list[tuple[Callable[[], LabelledPerson], int]], see: Bundled) -> None:
         self.draws, self.see = draws, see
 
     def __len__(self) -> int:
@@ -217,7 +217,7 @@ class Labelled:
             view, points = crop.cut(sample.image), crop.to_input(sample.keypoints)
         else:
             view, points, visible = varied(
-                Sample(sample.image, sample.keypoints, visible, sample.box, sample.source), rng
+                LabelledPerson(sample.image, sample.keypoints, visible, sample.box, sample.source), rng
             )
         yield view, points, visible, *self.see(view)[2]
 

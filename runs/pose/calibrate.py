@@ -25,7 +25,7 @@ from wholebody.geometry import Crop
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.data.held_out import people_of
+from wholebody.train.data.held_out import held_out_people
 
 FOUND = 0.5
 # A teacher less sure than this is no witness.
@@ -78,7 +78,7 @@ def main() -> None:
     model = TopDown(open_session(options.model, "cpu", 1))
     sets = {
         name: samples(model, people, SURE if name == "teachers" else 0.0)
-        for name, people in people_of(options.pool, options.synthetic).items()
+        for name, people in held_out_people(options.pool, options.synthetic).items()
     }
     curves, diagram = {}, {}
     far = Table("part", "said / was", *(f"fifth {i}" for i in range(1, 6)), box=None)

@@ -19,14 +19,14 @@ from rich.table import Table
 from wholebody.evaluate.oks import part_oks
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
-from wholebody.train.data.held_out import people_of
-from wholebody.train.data.people import Person
+from wholebody.train.data.held_out import held_out_people
+from wholebody.train.data.people import PersonFile
 from wholebody.weights.lookup import find
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "all")
 
 
-def thunder(path: str, people: Sequence[Person], images: Sequence[np.ndarray]) -> list[np.ndarray]:
+def thunder(path: str, people: Sequence[PersonFile], images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """MoveNet Thunder as released: its 17 points, the other 116 put at its nose (they are not scored)."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["wholebody-133"])
     parser.add_argument("--thunder")
     options = parser.parse_args()
-    sets = people_of(options.pool, options.synthetic)
+    sets = held_out_people(options.pool, options.synthetic)
     table = Table("model", "people", *PARTS, box=None)
     for name, pairs in sets.items():
         people, images = zip(*pairs, strict=True)

@@ -10,7 +10,6 @@ the ratios are what to read on a machine with other work.
 """
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -26,21 +25,13 @@ from wholebody.geometry import iou
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.session import Session, int8_file, notes
+from wholebody.train.data.held_out import held_out_people
 from wholebody.train.data.pool import read_pool
 from wholebody.weights.lookup import locate
 from wholebody.weights.manifest import MANIFEST
 
 PARTS = ("body", "feet", "face", "left_hand", "right_hand", "all")
 LIMIT = 0.5
-
-
-def people_of(pool, synthetic):
-    """The people of runs/pose/evaluate.py."""
-    path = Path(__file__).parents[1] / "pose" / "evaluate.py"
-    spec = importlib.util.spec_from_file_location("pose_evaluate", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.people_of(pool, synthetic)
 
 
 def pose_rows(sessions: dict[tuple[str, str], Session], sets) -> dict[tuple[str, str], list[tuple[str, dict]]]:
@@ -156,7 +147,8 @@ def main() -> None:
             columns = tuple(rows["ONNX Runtime", "fp32"][0][1])
         else:
             sets = sets or {
-                f"{len(pairs)} {name}": pairs for name, pairs in people_of(options.pool, options.synthetic).items()
+                f"{len(pairs)} {name}": pairs
+                for name, pairs in held_out_people(options.pool, options.synthetic).items()
             }
             rows, columns = pose_rows(sessions, sets), PARTS
         for line in lines_of(name, columns, rows, times, size):

@@ -18,9 +18,9 @@ import torch
 
 from wholebody.files import replacing
 from wholebody.networks.rtmpose import simcc
-from wholebody.train.config import Optim, Source, TrainConfig
+from wholebody.train.config import DataSource, Optim, TrainConfig
 from wholebody.train.data.crops import load_data
-from wholebody.train.data.held_out import people_of
+from wholebody.train.data.held_out import held_out_people
 from wholebody.train.data.views import write_views
 from wholebody.train.loop import fit
 from wholebody.train.measure import interval, measure
@@ -54,7 +54,7 @@ def main() -> None:
     rows = {"photos": (photos,), "synthetic": (people,), "both": (photos, people)}
     for name in options.rows:
         train(options.out, name, rows[name], options.init)
-    held = people_of(options.pool, options.held_out)
+    held = held_out_people(options.pool, options.held_out)
     held["synthetic"] = held["synthetic"][:FIRST_PEOPLE]
     heads = [f"{part}, {kind}" for kind, part in SHOWN]
     print(f"| trained on | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
@@ -73,7 +73,7 @@ def main() -> None:
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def train(out: Path, name: str, sources: tuple[Source, ...], init: str) -> None:
+def train(out: Path, name: str, sources: tuple[DataSource, ...], init: str) -> None:
     if (out / name / "figures.json").exists():
         return
     views = out / f"views-{name}"
@@ -84,7 +84,7 @@ def train(out: Path, name: str, sources: tuple[Source, ...], init: str) -> None:
         name=name,
         network="t",
         init=init,
-        sources=(Source("views", str(views)),),
+        sources=(DataSource("views", str(views)),),
         input_size=SIZE,
         steps=STEPS,
         batch=BATCH,

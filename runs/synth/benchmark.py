@@ -15,16 +15,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from wholebody.synth.shards import Recipe, write_shards
+from wholebody.synth.shards import GeneratorFactory, write_shards
 
 STAGES = ("make_person", "aim", "render", "visibility", "photograph")
 
 
-def one_core(recipe: Recipe, count: int) -> None:
+def one_core(factory: GeneratorFactory, count: int) -> None:
     """Time `count` crops in this process, then the stages of some more."""
     from wholebody.synth import people
 
-    maker = recipe()
+    maker = factory()
     for index in range(30):
         maker(0, index)
     area, wall, cpu = 0, time.perf_counter(), time.process_time()
@@ -69,11 +69,11 @@ def resident() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def many_cores(recipe: Recipe, count: int, workers: int) -> float:
+def many_cores(factory: GeneratorFactory, count: int, workers: int) -> float:
     """Crops a second of the clock when `workers` processes write a set, loading aside."""
     moments: list[tuple[int, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        write_shards(folder, count, 1, workers, recipe, progress=lambda n: moments.append((n, time.perf_counter())))
+        write_shards(folder, count, 1, workers, factory, progress=lambda n: moments.append((n, time.perf_counter())))
     # The first group of each worker stands for loading and warming up.
     skipped = [moment for moment in moments if moment[0] >= 24 * workers]
     return (skipped[-1][0] - skipped[0][0]) / (skipped[-1][1] - skipped[0][1])
@@ -91,15 +91,15 @@ def main() -> None:
         os.environ[variable] = "1"  # of the processes below
     for size in (256, 320):
         print(f"one core, {size} pixels" + (" (what --size 256x192 makes)" if size == 320 else ""), flush=True)
-        recipe = Recipe(options.body, options.assets, options.backgrounds, size=size)
-        process = multiprocessing.get_context("spawn").Process(target=one_core, args=(recipe, options.count))
+        factory = GeneratorFactory(options.body, options.assets, options.backgrounds, size=size)
+        process = multiprocessing.get_context("spawn").Process(target=one_core, args=(factory, options.count))
         process.start()
         process.join()
         if process.exitcode:
             raise SystemExit(process.exitcode)
-    recipe = Recipe(options.body, options.assets, options.backgrounds, size=256)
+    factory = GeneratorFactory(options.body, options.assets, options.backgrounds, size=256)
     for workers in options.cores:
-        rate = many_cores(recipe, options.count + 24 * workers, workers)
+        rate = many_cores(factory, options.count + 24 * workers, workers)
         load = os.getloadavg()[0]
         print(f"{workers} workers, 256 pixels: {rate:.1f} crops a second of the clock (load of the machine {load:.1f})")
 

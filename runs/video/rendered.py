@@ -33,7 +33,7 @@ from wholebody.synth.body import load_body
 from wholebody.synth.layers import Assets
 from wholebody.synth.material import open_backgrounds
 from wholebody.synth.people import make_person, photograph, sample_light
-from wholebody.synth.posture import Pose
+from wholebody.synth.posture import Posture
 from wholebody.synth.render import Camera, join, render
 from wholebody.synth.scenes import moved, seen_from, shares
 from wholebody.tracking.pipeline import Follower, follow
@@ -46,7 +46,7 @@ CAMERA = Camera(
 LEAST_SEEN = 0.3
 
 
-def gait(rng, body) -> list[Pose]:
+def gait(rng, body) -> list[Posture]:
     """A step of each leg in PHASES poses: from a stride with one leg in front to its mirror image and back."""
     while (stride := posture.sample_pose(rng, body, body.template, body.heads)).kinds["stance"] != "walk":
         pass
@@ -58,7 +58,7 @@ def gait(rng, body) -> list[Pose]:
     for phase in range(PHASES):
         share = (1 + np.cos(2 * np.pi * phase / PHASES)) / 2
         u, _, vt = np.linalg.svd(share * stride.rotations + (1 - share) * other)
-        steps.append(Pose((u @ vt).astype(np.float32), {**stride.kinds, "stance": "bvh"}))
+        steps.append(Posture((u @ vt).astype(np.float32), {**stride.kinds, "stance": "bvh"}))
     return steps
 
 

@@ -18,7 +18,7 @@ Order = Literal["size", "score", "left-to-right", "right-to-left", "top-to-botto
 # Degrees clockwise, or the one of the four that finds people best.
 Rotation = Literal["0", "90", "180", "270", "auto"]
 # How people are fitted to a character (`wholebody.align`).
-Alignment = Literal["linear", "muse", "uni", "wan", "none"]
+AlignMode = Literal["linear", "muse", "uni", "wan", "none"]
 # Both networks by a word (`wholebody.MODES`).
 Mode = Literal["performance", "balanced", "lightweight"]
 # What marker files say that their numbers are.

@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class PlainFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return plain(super().formatMessage(record))
+
+
+# `progress`, or another function of a name and a total -> a context with the function that advances the bar.
+ProgressBar = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 @contextmanager

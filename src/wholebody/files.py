@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from wholebody.errors import WholebodyError
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 # A temporary file has so much of its final name: systems allow 255 bytes, and a letter may take four.
 _STEM = 40
@@ -101,7 +101,7 @@ def to_bytes(write: Callable[..., object], *args: Any, **options: Any) -> bytes:
         return path.read_bytes()
 
 
-def from_bytes(read: Callable[..., Result], data: bytes | str, *args: Any, **options: Any) -> Result:
+def from_bytes(read: Callable[..., T], data: bytes | str, *args: Any, **options: Any) -> T:
     """The way back: `from_bytes(formats.read_openpose, data)`. Messages say "the file".
 
     Args:

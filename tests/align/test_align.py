@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from walkers import person, seen
 from wholebody import WholebodyError
 from wholebody.align import align, fit
-from wholebody.align.figure import Figure
+from wholebody.align.joints import JointFrames
 from wholebody.align.muse import knuckle_ratios, muse
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY, OPENPOSE, OPENPOSE_25
@@ -77,7 +77,7 @@ def test_published_numbers_of_linear(golden):
 def test_published_numbers_of_muse(golden):
     frames, reference = clip_of(golden)
     heights = (golden["input"]["src_wh"][1], golden["input"]["ref_wh"][1])
-    move = muse(Figure.of(frames[0], 0.3), Figure.of(reference, 0.3), heights)
+    move = muse(JointFrames.of(frames[0], 0.3), JointFrames.of(reference, 0.3), heights)
     scales = golden["musepose"]["scales"]
     names = {0: "neck", 2: "shoulder", 3: "arm_upper", 4: "arm_lower", 8: "body_len", 9: "leg_upper", 10: "leg_lower"}
     for joint, name in (*names.items(), (16, "face")):
@@ -92,7 +92,7 @@ def test_the_hand_of_muse_is_the_mean_of_hand_and_both_arms(golden):
     reference = of_joints(
         golden["input"]["ref"], golden["input"]["ref_wh"], [wrists[0] + step * (2, 4), wrists[1] + step * (-2, 4)]
     )
-    clip, target = Figure.of(frames[0], 0.3), Figure.of(reference, 0.3)
+    clip, target = JointFrames.of(frames[0], 0.3), JointFrames.of(reference, 0.3)
     np.testing.assert_allclose(knuckle_ratios(clip, target), 2, atol=1e-5)
     move = muse(clip, target)
     np.testing.assert_allclose(move.hands, (2 + move.limbs[3, 0] + move.limbs[4, 0]) / 3, atol=1e-5)
@@ -102,7 +102,7 @@ def test_published_wan(golden):
     frames, reference = clip_of(golden, with_hands=True)
     sizes = {"size": tuple(golden["input"]["src_wh"]), "reference_size": tuple(golden["input"]["ref_wh"])}
     for poses, truth in zip(align(frames, reference, "wan", **sizes), golden["wan"], strict=True):
-        joints = Figure.of(poses, 0.3).joints[0] / truth["wh"]
+        joints = JointFrames.of(poses, 0.3).joints[0] / truth["wh"]
         np.testing.assert_allclose(joints, np.array(truth["body"])[:, :2], atol=1e-5)
         # Its left hand stands at the right wrist, in whole pixels.
         for part, name in (("right_hand", "left"), ("left_hand", "right")):
@@ -131,7 +131,7 @@ def test_wan_stands_on_the_middle_of_the_foot():
     (aligned,) = align(frames, frames[0], "wan")
     change = aligned.keypoints - frames[0].keypoints
     np.testing.assert_allclose(change[..., 0], 0, atol=1e-3)
-    joints = Figure.of(frames[0], 0.3).joints[0]
+    joints = JointFrames.of(frames[0], 0.3).joints[0]
     np.testing.assert_allclose(change[0, :17, 1], (joints[18, 1] - joints[13, 1]) / 2, atol=1e-2)
 
 

@@ -6,7 +6,7 @@ import pytest
 from wholebody import Poses, formats, write_image
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.formats.kinds import KINDS, Kind, Source, check_kinds, place_of
+from wholebody.formats.kinds import KINDS, Kind, Origin, check_kinds, place_of
 from wholebody.predict.job import Job, Look
 from wholebody.predict.run import run_job
 from wholebody.schema import COCO_WHOLEBODY
@@ -31,7 +31,7 @@ def people(n=2):
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.picture])
 def test_what_the_table_writes_of_a_picture_is_read_back(tmp_path, name):
     path, poses = tmp_path / "a", people()
-    KINDS[name].picture(path, poses, Source("a.jpg", (100, 100)))
+    KINDS[name].picture(path, poses, Origin("a.jpg", (100, 100)))
     found = READERS[name](path)
     assert len(found) == 2
     np.testing.assert_allclose(found.keypoints[:, :1], poses.keypoints[:, :1], atol=0.01)

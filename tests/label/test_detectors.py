@@ -8,7 +8,7 @@ import pytest
 from wholebody.errors import WholebodyError
 from wholebody.label.closeups import close_up
 from wholebody.label.detectors import CenterNet, MultiPose, NanoDet, detector
-from wholebody.label.looks import MoveNet, Network, estimator
+from wholebody.label.looks import MoveNet, TopDownCrops, estimator
 from wholebody.label.tflite import open_tflite
 from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import open_session
@@ -116,7 +116,7 @@ def test_movenet_is_known_by_its_output_and_answers_in_pixels():
 
 def test_the_bundled_network_is_an_estimator():
     see = estimator(open_session(find("fast", kind="pose"), "cpu", 1))
-    assert isinstance(see, Network) and see.size == (96, 128)
+    assert isinstance(see, TopDownCrops) and see.size == (96, 128)
 
 
 def test_what_is_none_of_them_is_refused_in_one_line(tmp_path):

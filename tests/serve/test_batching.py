@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from wholebody.serve.batching import Batches, Stage
+from wholebody.serve.batching import Batcher, Stage
 
 
 def recorder(runs, gate=None):
@@ -23,7 +23,7 @@ def recorder(runs, gate=None):
 def test_who_is_alone_does_not_wait():
     runs = []
     stage = Stage("only", recorder(runs), 8)
-    batches = Batches(stage, wait=30)
+    batches = Batcher(stage, wait=30)
     with batches.visit() as visit:
         assert visit.bring(stage, 3).result(timeout=10) == 6
     batches.close()
@@ -32,7 +32,7 @@ def test_who_is_alone_does_not_wait():
 def test_those_who_are_here_already_are_waited_for():
     runs = []
     stage = Stage("only", recorder(runs), 8)
-    batches = Batches(stage, wait=30)
+    batches = Batcher(stage, wait=30)
     with batches.visit() as one, batches.visit() as two, batches.visit() as three:
         first = one.bring(stage, 1)
         second = two.bring(stage, 2)
@@ -45,7 +45,7 @@ def test_those_who_are_here_already_are_waited_for():
 
 def test_the_wait_ends():
     stage = Stage("only", recorder([]), 8)
-    batches = Batches(stage, wait=0.01)
+    batches = Batcher(stage, wait=0.01)
     with batches.visit() as one, batches.visit():
         assert one.bring(stage, 1).result(timeout=10) == 2
     batches.close()
@@ -54,7 +54,7 @@ def test_the_wait_ends():
 def test_a_full_batch_goes_at_once_and_no_batch_is_too_full():
     runs, gate = [], threading.Event()
     stage = Stage("only", recorder(runs, gate), 5, weigh=lambda item: item)
-    batches = Batches(stage, wait=30)
+    batches = Batcher(stage, wait=30)
     visits = [batches.visit() for _ in range(9)]  # one of which never comes
     results = [visit.bring(stage, weight) for visit, weight in zip(visits, [2, 2, 2, 9, 1, 1, 1, 2], strict=False)]
     gate.set()
@@ -66,7 +66,7 @@ def test_a_full_batch_goes_at_once_and_no_batch_is_too_full():
 def test_what_is_nearly_done_goes_first():
     runs, gate = [], threading.Event()
     first, last = Stage("first", recorder(runs, gate), 1), Stage("last", recorder(runs), 1)
-    batches = Batches(first, last)
+    batches = Batcher(first, last)
     visits = [batches.visit() for _ in range(3)]
     results = [visits[0].bring(first, 1), visits[1].bring(first, 2), visits[2].bring(last, 3)]
     gate.set()
@@ -78,7 +78,7 @@ def test_what_is_nearly_done_goes_first():
 
 def test_only_those_at_fault_get_the_error():
     stage = Stage("only", recorder([]), 8)
-    batches = Batches(stage, wait=30)
+    batches = Batcher(stage, wait=30)
     visits = [batches.visit() for _ in range(3)]
     one, bad, two = (visit.bring(stage, item) for visit, item in zip(visits, (1, "bad", 2), strict=True))
     assert one.result(timeout=10) == 2 and two.result(timeout=10) == 4
@@ -90,7 +90,7 @@ def test_only_those_at_fault_get_the_error():
 def test_what_was_cancelled_is_not_run():
     runs = []
     stage = Stage("only", recorder(runs), 8)
-    batches = Batches(stage, wait=30)
+    batches = Batcher(stage, wait=30)
     with batches.visit() as one, batches.visit() as two:
         assert one.bring(stage, 1).cancel()
         assert two.bring(stage, 2).result(timeout=10) == 4
@@ -100,7 +100,7 @@ def test_what_was_cancelled_is_not_run():
 
 def test_closing_runs_what_waits_and_takes_nothing_more():
     stage = Stage("only", recorder([]), 8)
-    batches = Batches(stage, wait=30)
+    batches = Batcher(stage, wait=30)
     one, two = batches.visit(), batches.visit()
     result = one.bring(stage, 1)
     batches.close()
@@ -112,7 +112,7 @@ def test_closing_runs_what_waits_and_takes_nothing_more():
 def test_runs_are_told():
     told = []
     stage = Stage("only", lambda items: items, 8, weigh=lambda item: item)
-    batches = Batches(stage, told=lambda *what: told.append(what))
+    batches = Batcher(stage, told=lambda *what: told.append(what))
     with batches.visit() as visit:
         visit.bring(stage, 3).result(timeout=10)
     batches.close()
@@ -124,7 +124,7 @@ def test_many_at_once(threads):
     """Every item gets its own result, whatever it shares a run with."""
     first = Stage("first", lambda items: [item + 1 for item in items], 4)
     last = Stage("last", lambda items: [item * 10 for item in items], 6)
-    batches = Batches(first, last, wait=0.001, threads=threads)
+    batches = Batcher(first, last, wait=0.001, threads=threads)
     results = {}
 
     def request(n):

@@ -5,7 +5,7 @@ from toy_body import Toys, toy_body
 from wholebody.errors import WholebodyError
 from wholebody.synth import bvh, posture
 from wholebody.synth.body import bone_transforms
-from wholebody.synth.people import People
+from wholebody.synth.people import PersonGenerator
 from wholebody.synth.rotations import turn
 
 Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # x left, y up, z to the front, as most files have it
@@ -97,8 +97,8 @@ def test_another_rig_in_a_t_pose_points_its_limbs_alike(tmp_path):
 
 def test_given_poses_are_used_and_their_still_hands_shaped(tmp_path):
     body = toy_body()
-    still = posture.Pose(np.tile(np.eye(3, dtype=np.float32), (len(body.bones), 1, 1)), {"stance": "bvh"})
-    people = People(body, size=64, bvh=(still,), bvh_share=1.0)
+    still = posture.Posture(np.tile(np.eye(3, dtype=np.float32), (len(body.bones), 1, 1)), {"stance": "bvh"})
+    people = PersonGenerator(body, size=64, bvh=(still,), bvh_share=1.0)
     persons = [people._person(1, group) for group in range(8)]
     assert all(person.record["stance"] == "bvh" for person in persons)
     assert len({person.record["hands_shape"] for person in persons}) > 2

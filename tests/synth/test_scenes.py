@@ -11,7 +11,7 @@ from wholebody.synth.clutter import _MAKERS, image_of, make_thing
 from wholebody.synth.layers import Assets
 from wholebody.synth.people import make_person
 from wholebody.synth.render import Camera
-from wholebody.synth.scenes import CROWD, Scenes, detector_row, owner_boxes, place, sample_camera, shares
+from wholebody.synth.scenes import CROWD, SceneGenerator, detector_row, owner_boxes, place, sample_camera, shares
 from wholebody.synth.shards import write_shards
 
 AHEAD = Camera(np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0]], np.float32), 20.0, (19.5, 14.5), (40, 30))
@@ -20,7 +20,7 @@ AHEAD = Camera(np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0]], np.float32)
 @dataclass(frozen=True)
 class ToyScenes:
     def __call__(self):
-        return Scenes(Toys(64)(), size=160)
+        return SceneGenerator(Toys(64)(), size=160)
 
 
 @pytest.fixture(scope="module")

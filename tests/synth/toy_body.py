@@ -7,7 +7,7 @@ import numpy as np
 
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.synth.body import PHENOTYPES, Body
-from wholebody.synth.people import People
+from wholebody.synth.people import PersonGenerator
 
 # Name, parent, head (x, y, z) of the left side and the middle; "*" has a mirrored twin.
 _FINGERS = [
@@ -141,5 +141,5 @@ class Toys:
 
     size: int = 96
 
-    def __call__(self) -> People:
-        return People(toy_body(), size=self.size)
+    def __call__(self) -> PersonGenerator:
+        return PersonGenerator(toy_body(), size=self.size)

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 import oracle as formulas
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data import augment as aug
-from wholebody.train.data.people import Sample
+from wholebody.train.data.people import LabelledPerson
 
 SIZE = (192, 256)
 PLAIN = aug.Augmentation(flip=0, half_body=0, scale=(1, 1), rotation=0, shift=0, hsv=(0, 0, 0), blur=0, cutout=0)
 
 
-def sample(seed: int = 0, labelled: int = 133) -> Sample:
+def sample(seed: int = 0, labelled: int = 133) -> LabelledPerson:
     rng = np.random.default_rng(seed)
     keypoints = rng.uniform([100, 50], [300, 350], (133, 2))
     visible = (np.arange(133) < labelled).astype(np.float32)
     image = rng.integers(0, 256, (400, 400, 3), dtype=np.uint8)
-    return Sample(image, keypoints, visible, np.array([100.0, 50, 300, 350]), "test")
+    return LabelledPerson(image, keypoints, visible, np.array([100.0, 50, 300, 350]), "test")
 
 
 def test_hsv_golden(oracle):
@@ -142,7 +142,7 @@ def test_flip_golden(oracle):
     points = np.zeros((133, 2))
     points[:6] = cases["flip_keypoints"]["inp"]
     for box, want in zip(boxes, cases["flip_bbox_xyxy"], strict=True):
-        flipped = aug.flip(Sample(blank, points, np.ones(133, np.float32), np.array(box), "test"))
+        flipped = aug.flip(LabelledPerson(blank, points, np.ones(133, np.float32), np.array(box), "test"))
         np.testing.assert_allclose(flipped.box, want)
     mirrored = points[:6][cases["flip_keypoints"]["flip_indices"]]
     mirrored[:, 0] = width - 1 - mirrored[:, 0]

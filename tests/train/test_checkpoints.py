@@ -14,7 +14,7 @@ from wholebody.errors import WholebodyError
 from wholebody.networks import checkpoints
 from wholebody.networks.checkpoints import load_backbone, load_pose, read_weights, save_pose
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
-from wholebody.networks.thunder import Bodies, Thunder
+from wholebody.networks.thunder import MoveNetHeads, Thunder
 from wholebody.networks.two_scale import TwoScale, TwoScaleHead
 
 
@@ -125,7 +125,7 @@ def test_thunder_round_trip(tmp_path):
 
 def test_two_scale_round_trip(tmp_path):
     codec = simcc((64, 64))
-    model = TwoScale(Thunder(), Bodies(), TwoScaleHead(codec, keypoints=19))
+    model = TwoScale(Thunder(), MoveNetHeads(), TwoScaleHead(codec, keypoints=19))
     save_pose(model, tmp_path / "m.safetensors")
     loaded = load_pose(tmp_path / "m.safetensors")
     assert isinstance(loaded, TwoScale) and loaded.mean == Thunder.mean

@@ -13,12 +13,12 @@ from wholebody.networks.rtmpose import rtmpose
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train import build as building
 from wholebody.train import released
-from wholebody.train.config import Distill, Optim, Source, TrainConfig
+from wholebody.train.config import DataSource, Distill, Optim, TrainConfig
 from wholebody.train.distill import RELEASED_PEOPLE, StageOne, StageTwo, said
 from wholebody.train.engine.optim import average, learning_rate
 from wholebody.train.lesson import Batch
 from wholebody.train.recipes import DISTILLATIONS, RECIPES
-from wholebody.train.teachers import Network
+from wholebody.train.teachers import Checkpoint
 from wholebody.train.warm import WarmStart, unexplained
 
 # Run of the golden file: sizes of teacher and student, stage, feature channels.
@@ -52,7 +52,7 @@ def build(run, mode, epochs, n):
         stage = released.DriftingStageTwo if faithful else StageTwo
         lesson = stage(teacher, student.head, Distill(stage=2))
     else:
-        ask = Network(teacher, student.codec)
+        ask = Checkpoint(teacher, student.codec)
         ask = released.in_train_mode(ask) if faithful else ask
         weights = released.summed(Distill(), n)
         r = building.fading(weights, epochs)
@@ -139,7 +139,7 @@ def test_average_golden(oracle):
 # --- beyond the golden numbers ----------------------------------------------------------------------------------------
 
 SIZE = (64, 64)
-THUNDER = TrainConfig("teacher", "thunder", (Source("shards", ""),), input_size=SIZE)
+THUNDER = TrainConfig("teacher", "thunder", (DataSource("shards", ""),), input_size=SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def stage_one(networks, **changes):
     teacher, student = networks
     weights, stage = replace(Distill(), **changes), released.MaskedStageOne if changes.get("masked") else StageOne
     channels = teacher.backbone.channels
-    return stage(student, Network(teacher, student.codec), weights, channels, building.fading(weights, 0)).eval()
+    return stage(student, Checkpoint(teacher, student.codec), weights, channels, building.fading(weights, 0)).eval()
 
 
 def test_the_balance_does_not_depend_on_the_batch(networks):

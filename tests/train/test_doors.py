@@ -23,7 +23,7 @@ from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, simcc
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.schema import HAND_21, SCHEMAS, Edge, Schema
-from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig, TwoStages
+from wholebody.train.config import Augment, DataSource, Distill, Optim, TrainConfig, TwoStages
 from wholebody.train.loop import fit
 from wholebody.train.recipes import second_stage
 from wholebody.train.stages import distil
@@ -63,7 +63,7 @@ def shards(tmp_path_factory):
 @pytest.fixture
 def config(shards):
     return TrainConfig(
-        name="toy", network="patches", sources=(Source("shards", str(shards)),), input_size=SIZE, steps=2, batch=2,
+        name="toy", network="patches", sources=(DataSource("shards", str(shards)),), input_size=SIZE, steps=2, batch=2,
         optim=Optim(warmup=1), workers=0,
     )  # fmt: skip
 
@@ -173,7 +173,7 @@ def test_labels_of_a_schema_come_back(snakes, tmp_path):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_schema_is_trained_evaluated_exported_and_drawn(config, snakes, tmp_path, workers):
     folder, labels = snakes
-    source = Source("coco", str(folder / "labels.json"), str(folder))
+    source = DataSource("coco", str(folder / "labels.json"), str(folder))
     own = replace(
         config, schema="snake", sources=(source,), validation=(source,), parts={"middle": 2.0}, workers=workers,
         augment=Augment(close_up=1.0),

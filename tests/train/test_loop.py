@@ -18,10 +18,10 @@ from people import shards_of_people
 from wholebody.errors import WholebodyError
 from wholebody.train import labels, loop
 from wholebody.train.build import build
-from wholebody.train.config import Optim, Source, TrainConfig
+from wholebody.train.config import DataSource, Optim, TrainConfig
 from wholebody.train.data.augment import Augmentation
 from wholebody.train.data.crops import Crops, pool_people
-from wholebody.train.data.people import Mixture, Sample, ShardedPeople, read_coco_wholebody
+from wholebody.train.data.people import LabelledPerson, Mixture, ShardedPeople, read_coco_wholebody
 from wholebody.train.engine import run as engine
 from wholebody.train.engine.optim import learning_rate, parameter_groups
 from wholebody.train.labels import Supervised
@@ -36,7 +36,12 @@ def shards(tmp_path_factory):
 @pytest.fixture
 def config(shards):
     return replace(
-        debug(), sources=(Source("shards", str(shards)),), steps=4, batch=2, input_size=(64, 64), checkpoint_minutes=0.0
+        debug(),
+        sources=(DataSource("shards", str(shards)),),
+        steps=4,
+        batch=2,
+        input_size=(64, 64),
+        checkpoint_minutes=0.0,
     )
 
 
@@ -180,7 +185,7 @@ def test_a_picture_that_cannot_be_read_stops_in_one_line(config, shards, tmp_pat
     for at in (i for i in range(len(data) - 1) if data[i : i + 2] == b"\xff\xd8"):
         data[at : at + 20] = bytes(20)
     (damaged / "00000.tar").write_bytes(data)
-    config = replace(config, sources=(Source("shards", str(damaged)),), workers=workers)
+    config = replace(config, sources=(DataSource("shards", str(damaged)),), workers=workers)
     with pytest.raises(WholebodyError, match=r"00000\.tar: sample \d is damaged") as error:
         loop.fit(config, tmp_path / "out")
     assert "\n" not in str(error.value) and "last state" in str(error.value)
@@ -233,7 +238,7 @@ def test_learning_rate_rises_stays_and_falls():
 
 
 def test_no_weight_decay_on_norms_and_biases():
-    network = build(TrainConfig("x", "t", (Source("shards", ""),), input_size=(64, 64)))
+    network = build(TrainConfig("x", "t", (DataSource("shards", ""),), input_size=(64, 64)))
     groups = parameter_groups(Supervised(network), Optim(backbone=0.5))
     decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     for name, p in network.named_parameters():
@@ -269,7 +274,7 @@ def test_what_is_not_in_the_crop_gets_a_flat_label(config):
     points = np.stack([np.linspace(10, 300, 133), np.full(133, 50.0)], axis=1)
     visible = np.ones(133, np.float32)
     visible[:2] = -1, 0
-    sample = Sample(np.zeros((100, 100, 3), np.uint8), points, visible, np.array([0, 0, 100.0, 100.0]), "")
+    sample = LabelledPerson(np.zeros((100, 100, 3), np.uint8), points, visible, np.array([0, 0, 100.0, 100.0]), "")
 
     class One:
         def __len__(self):

@@ -16,7 +16,7 @@ from people import shards_of_people
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import rtmpose
 from wholebody.train import loop
-from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig
+from wholebody.train.config import Augment, DataSource, Distill, Optim, TrainConfig
 
 RUN = """
 import json, sys, torch
@@ -36,7 +36,7 @@ loop.fit(TrainConfig(**d), sys.argv[2])
 def config(tmp_path_factory):
     folder = shards_of_people(tmp_path_factory.mktemp("shards"))
     return TrainConfig(
-        name="two", network="t", sources=(Source("shards", str(folder)),), input_size=(64, 64), steps=3, batch=4,
+        name="two", network="t", sources=(DataSource("shards", str(folder)),), input_size=(64, 64), steps=3, batch=4,
         optim=Optim(lr=1e-3, warmup=1, flat=1.0, clip=0.1), augment=Augment(cutout=0.0), workers=0,
     )  # fmt: skip
 

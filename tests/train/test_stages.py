@@ -20,7 +20,7 @@ from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.train import recipes, stages
 from wholebody.train.adapt import Footage, _pictures, adapt, find_people
-from wholebody.train.config import Distill, Optim, Source, TrainConfig, TwoStages, parse_source
+from wholebody.train.config import DataSource, Distill, Optim, TrainConfig, TwoStages, parse_source
 from wholebody.train.recipes import second_stage
 
 SIZE = (64, 64)
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def two(folder):
     first = TrainConfig(
-        name="tiny", network="t", sources=(Source("shards", str(folder)),), input_size=SIZE, steps=5, batch=2,
+        name="tiny", network="t", sources=(DataSource("shards", str(folder)),), input_size=SIZE, steps=5, batch=2,
         optim=Optim(warmup=1), distill=Distill(teachers=(str(folder / "teacher.safetensors"),)), workers=0,
     )  # fmt: skip
     return TwoStages(first, second_stage(first, 0.4))
@@ -100,9 +100,9 @@ def test_slips_on_the_command_line_are_one_line(words, said, capsys, tmp_path, m
 @pytest.mark.parametrize(
     ("text", "source"),
     [
-        ("pool:photos=0.5", Source("pool", "photos", share=0.5)),
-        ("coco:labels.json:pictures", Source("coco", "labels.json", "pictures")),
-        ("shards:a/b", Source("shards", "a/b")),
+        ("pool:photos=0.5", DataSource("pool", "photos", share=0.5)),
+        ("coco:labels.json:pictures", DataSource("coco", "labels.json", "pictures")),
+        ("shards:a/b", DataSource("shards", "a/b")),
     ],
 )
 def test_data_on_the_command_line(text, source):

@@ -13,9 +13,9 @@ from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.landmarks import BLAZEPOSE_33, FACE_MESH_468, HALPE, MOVENET_17, to_wholebody
 from wholebody.train.teachers import (
     Average,
-    Network,
+    Checkpoint,
+    Landmarker,
     Onnx,
-    Points,
     Taught,
     channels_of,
     from_file,
@@ -65,7 +65,7 @@ def test_a_checkpoint_and_its_export_say_the_same(network, files):
 
 def test_a_teacher_of_another_size_answers_in_the_students_bins(network):
     codec = simcc((32, 32))
-    taught = Network(network, codec)(crops()[:, ::2, ::2])
+    taught = Checkpoint(network, codec)(crops()[:, ::2, ::2])
     assert taught.x.shape == (2, 133, 64) and taught.feature.shape == (2, 384, 1, 1)
 
 
@@ -122,7 +122,7 @@ def test_points_become_labels_of_the_height_of_their_score():
         points = np.full((len(images), 17, 2), 20.0, np.float32)
         return points, np.linspace(0, 1.5, 17, dtype=np.float32)[None].repeat(len(images), 0)
 
-    taught = Points(ask, MOVENET_17, CODEC)(crops())
+    taught = Landmarker(ask, MOVENET_17, CODEC)(crops())
     heights = taught.x[0].amax(dim=-1)
     np.testing.assert_allclose(heights[:17], np.linspace(0, 1.5, 17).clip(0, 1), atol=1e-6)
     assert (taught.x[0, 1:17].argmax(dim=-1) == 40).all()
@@ -152,7 +152,7 @@ def test_spread_leaves_out_what_lies_outside():
 def test_several_files_are_averaged(files):
     paths = [str(files / "t.safetensors"), str(files / "t.onnx")]
     assert isinstance(from_files(paths, CODEC), Average)
-    assert isinstance(from_files(paths[:1], CODEC), Network)
+    assert isinstance(from_files(paths[:1], CODEC), Checkpoint)
 
 
 def test_a_wrong_file_is_one_line(tmp_path):

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from wholebody.errors import WholebodyError
 from wholebody.networks.rtmpose import simcc
-from wholebody.networks.thunder import Answer, Bodies, Thunder, _Conv
+from wholebody.networks.thunder import MoveNetHeads, MoveNetOutput, Thunder, _Conv
 from wholebody.networks.two_scale import TwoScale, TwoScaleHead
 
 
@@ -56,7 +56,7 @@ def test_other_files_are_refused(tmp_path):
 
 def test_the_answer_is_the_person_in_the_middle():
     """Two people whose joints glow alike: the one nearer to the middle is found, moved by the offset."""
-    heads = Bodies()
+    heads = MoveNetHeads()
     h, w = 16, 12
     maps = {name: torch.full((1, n, h, w), -8.0) for name, n in (("center", 1), ("heat", 17))}
     maps |= {name: torch.zeros(1, 34, h, w) for name in ("regress", "offset")}
@@ -84,14 +84,14 @@ class _Constant(torch.nn.Module):
 @pytest.fixture(scope="module")
 def two_scale(network):
     torch.manual_seed(3)
-    return TwoScale(network, Bodies(), TwoScaleHead(simcc((64, 64)), keypoints=20)).eval()
+    return TwoScale(network, MoveNetHeads(), TwoScaleHead(simcc((64, 64)), keypoints=20)).eval()
 
 
 def test_a_fine_map_moves_the_two_scale_heads_answer(two_scale):
     """What the coarse feature does not show, the fine ones may."""
     stages = two_scale.backbone.stages(torch.randn(2, 3, 64, 64))
     stages = stages._replace(stride32=stages.stride32[:1].expand(2, -1, -1, -1))
-    answer = Answer(torch.full((2, 17, 2), 20.0), torch.ones(2, 17))
+    answer = MoveNetOutput(torch.full((2, 17, 2), 20.0), torch.ones(2, 17))
     with torch.no_grad():
         x, y, axes = two_scale.head.both(stages, answer)
     assert x.shape == (2, 20, 128) and y.shape == (2, 20, 128) and axes.x.shape == axes.y.shape == (2, 20, 16)
@@ -103,7 +103,7 @@ def test_the_two_scale_head_starts_from_the_answer(two_scale):
     stages = two_scale.backbone.stages(torch.randn(1, 3, 64, 64))
     keypoints = torch.rand(1, 17, 2, generator=torch.Generator().manual_seed(2)) * 60
     with torch.no_grad():
-        x, y, _ = two_scale.head.both(stages, Answer(keypoints, torch.full((1, 17), 0.9)))
+        x, y, _ = two_scale.head.both(stages, MoveNetOutput(keypoints, torch.full((1, 17), 0.9)))
     found, scores = two_scale.codec.decode(x.numpy(), y.numpy())
     np.testing.assert_allclose(found[:, :17], keypoints, atol=2.0)
     assert scores[:, :17].min() > scores[:, 17:].max()

@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 
 from wholebody import choices
-from wholebody.align.figure import NECK, Figure
+from wholebody.align.joints import NECK, JointFrames
 from wholebody.align.linear import linear
 from wholebody.align.move import Move, moved
 from wholebody.align.muse import muse
@@ -19,7 +19,7 @@ from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas
 from wholebody.poses import Poses
 
-Mode = choices.Alignment
+Mode = choices.AlignMode
 
 
 @overload
@@ -103,7 +103,7 @@ class Alignment:
         """The people of one frame, aligned. Whoever was not in the clip that was fitted goes along with the lead."""
         if self.lead is None or not len(poses):
             return poses
-        figure = Figure.of(poses, self.threshold)
+        figure = JointFrames.of(poses, self.threshold)
         each = []
         for n, key in enumerate(_keys(poses)):
             person = self.people.get(key, self.lead)
@@ -138,7 +138,7 @@ def fit(
     """
     if mode == "none":
         return Alignment({}, None, threshold)
-    models = Figure.of(reference, threshold)
+    models = JointFrames.of(reference, threshold)
     measured = [n for n in range(len(models)) if models.seen[n, NECK]]
     if not measured:
         raise WholebodyError("the reference shows nobody with both shoulders. Choose another picture to align to.")
@@ -157,7 +157,7 @@ def fit(
     return Alignment(people, people[longest[0]], threshold)
 
 
-def _formula(mode: Mode, size: Size | None, reference_size: Size | None) -> Callable[[Figure, Figure], Move]:
+def _formula(mode: Mode, size: Size | None, reference_size: Size | None) -> Callable[[JointFrames, JointFrames], Move]:
     sizes = (size, reference_size) if size and reference_size else None
     match mode:
         case "linear":
@@ -173,17 +173,17 @@ def _formula(mode: Mode, size: Size | None, reference_size: Size | None) -> Call
             raise WholebodyError(f"mode is {mode!r}: choose linear, muse, uni, wan or none.")
 
 
-def _tracks(frames: Iterable[Poses], threshold: float) -> tuple[dict[int, Figure], dict[int, float]]:
+def _tracks(frames: Iterable[Poses], threshold: float) -> tuple[dict[int, JointFrames], dict[int, float]]:
     """Everybody's frames from the first that shows the neck on, and the area of the box there."""
-    found: defaultdict[int, list[Figure]] = defaultdict(list)
+    found: defaultdict[int, list[JointFrames]] = defaultdict(list)
     areas: dict[int, float] = {}
     for poses in frames:
-        figure = Figure.of(poses, threshold)
+        figure = JointFrames.of(poses, threshold)
         for n, key in enumerate(_keys(poses)):
             if key in found or figure.seen[n, NECK]:
                 found[key].append(figure[n : n + 1])
                 areas.setdefault(key, float(box_areas(poses.boxes[n : n + 1])[0]))
-    return {key: Figure.joined(figures) for key, figures in found.items()}, areas
+    return {key: JointFrames.joined(figures) for key, figures in found.items()}, areas
 
 
 def _keys(poses: Poses) -> list[int]:

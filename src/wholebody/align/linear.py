@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from wholebody.align.figure import JOINTS, Figure, bone_ratios, overall
+from wholebody.align.joints import JOINTS, JointFrames, bone_ratios, overall
 from wholebody.align.move import Move
 
 # Nose, neck, shoulders, hips, legs, eyes and ears: what a dance moves least. Elbows, wrists and toes are left out.
 STEADY = (0, 1, 2, 5, *range(8, 18))
 
 
-def linear(clip: Figure, reference: Figure, limit: float = 2.0) -> Move:
+def linear(clip: JointFrames, reference: JointFrames, limit: float = 2.0) -> Move:
     """Pixels p of the clip go to a * p + b.
 
     a and b_y minimise the squares of a * y + b_y - y_ref over the STEADY joints of all frames; b_x is the mean of

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.align.figure import BONES, JOINTS, NECK, Figure, joint_rows
+from wholebody.align.joints import BONES, JOINTS, NECK, JointFrames, joint_rows
 from wholebody.arrays import Bools, Doubles, Floats
 from wholebody.poses import Poses
 from wholebody.schema import Schema
@@ -86,7 +86,7 @@ def moved(poses: Poses, move: Move, necks: Doubles, threshold: float) -> Poses:
     Args:
         poses: N people. move: the same for all. necks: (N, 2) where a neck is that is not seen.
     """
-    figure = Figure.of(poses, threshold)
+    figure = JointFrames.of(poses, threshold)
     old, new = moved_joints(figure, move, necks)
     joints, factors = _hooks(poses.schema)
     # A point of an unseen joint hangs on its parent: `old` and `new` hold that one's place then.
@@ -97,7 +97,7 @@ def moved(poses: Poses, move: Move, necks: Doubles, threshold: float) -> Poses:
     return replace(poses, keypoints=keypoints, boxes=_boxes(poses, keypoints, there, move).astype(np.float32))
 
 
-def moved_joints(figure: Figure, move: Move, necks: Doubles) -> tuple[Doubles, Doubles]:
+def moved_joints(figure: JointFrames, move: Move, necks: Doubles) -> tuple[Doubles, Doubles]:
     """(T, 20, 2) where each joint was and where it went, both of its parent where it is not seen."""
     old = figure.joints.copy()
     old[:, NECK] = np.where(figure.seen[:, NECK, None], old[:, NECK], necks)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wholebody.align.figure import NECK, Figure, bone_ratios, overall, ratio, steadied
+from wholebody.align.joints import NECK, JointFrames, bone_ratios, overall, ratio, steadied
 from wholebody.align.move import Move
 from wholebody.arrays import Doubles
 
@@ -12,7 +12,9 @@ _KNUCKLES = [1, 5, 9, 13, 17]
 _WRISTS = (7, 4)
 
 
-def muse(clip: Figure, reference: Figure, heights: tuple[float, float] | None = None, limit: float = 2.0) -> Move:
+def muse(
+    clip: JointFrames, reference: JointFrames, heights: tuple[float, float] | None = None, limit: float = 2.0
+) -> Move:
     """Factors are ratios of lengths in the clip's first frame: neck |0-1|, face |16-17|, shoulders |2-5|, upper arms,
     lower arms, upper legs, lower legs, and the trunk |1-mid(8,11)| for the hips.
 
@@ -22,7 +24,7 @@ def muse(clip: Figure, reference: Figure, heights: tuple[float, float] | None = 
     Args:
         clip: (T,) frames, the first of which shows the neck. reference: 1 frame.
         heights: of the clip's and the reference's pictures in pixels; None for equal ones.
-        limit: see `figure.steadied`.
+        limit: see `joints.steadied`.
     """
     zoom = heights[1] / heights[0] if heights else 1.0
     ratios = bone_ratios(clip, reference)
@@ -40,7 +42,7 @@ def muse(clip: Figure, reference: Figure, heights: tuple[float, float] | None = 
     return Move.of(zoom, offset, limbs, limbs[16], hand)
 
 
-def knuckle_ratios(clip: Figure, reference: Figure) -> Doubles:
+def knuckle_ratios(clip: JointFrames, reference: JointFrames) -> Doubles:
     """(2, 5) of the distances from wrist to knuckles, left hand first; NaN where one is not seen in both."""
     lengths = []
     for one in (reference, clip):

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from wholebody.align.figure import NECK, Figure, bone_ratios, overall, steadied
+from wholebody.align.joints import NECK, JointFrames, bone_ratios, overall, steadied
 from wholebody.align.move import Move
 
 
-def uni(clip: Figure, reference: Figure, limit: float = 2.0) -> Move:
+def uni(clip: JointFrames, reference: JointFrames, limit: float = 2.0) -> Move:
     """All points times (X, Y), then limb by limb from parent to child, then the neck of the first frame onto the
     reference's.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wholebody.align.figure import NECK, PAIRS, Figure, bone_ratios, overall, ratio, steadied
+from wholebody.align.joints import NECK, PAIRS, JointFrames, bone_ratios, overall, ratio, steadied
 from wholebody.align.move import Move, moved_joints
 from wholebody.arrays import Doubles, Size
 
@@ -11,7 +11,7 @@ _EYES, _EARS, _FEET = (14, 15), (16, 17), (19, 18)
 _FOOT = 0.5
 
 
-def wan(clip: Figure, reference: Figure, sizes: tuple[Size, Size] | None = None, limit: float = 2.0) -> Move:
+def wan(clip: JointFrames, reference: JointFrames, sizes: tuple[Size, Size] | None = None, limit: float = 2.0) -> Move:
     """With s the clip's height over the reference's, nose to ankles, points move by 1/s.
 
     A limb's factor is the ratio of its lengths in the first frame; unknown ones are the mean of the shoulders'. Both
@@ -25,14 +25,14 @@ def wan(clip: Figure, reference: Figure, sizes: tuple[Size, Size] | None = None,
     Args:
         clip: (T,) frames, the first of which shows the neck. reference: 1 frame.
         sizes: (width, height) of the clip's and the reference's pictures; None for no rounding to whole pixels.
-        limit: see `figure.steadied`; it holds for s too.
+        limit: see `joints.steadied`; it holds for s too.
     """
     figure = overall(bone_ratios(clip, reference))
     s = float(np.clip(_height_ratio(clip, reference, sizes), 1 / (figure * limit), limit / figure))
     if sizes:
         rounded = np.array([int(side * s) / (side * s) for side in sizes[1]])
         rounded = np.where(rounded > 0, rounded, 1)
-        reference = Figure(reference.joints * rounded, reference.seen, reference.hands, reference.hands_seen)
+        reference = JointFrames(reference.joints * rounded, reference.seen, reference.hands, reference.hands_seen)
     move = Move.of(1 / s, 0.0, limbs := _factors(clip, reference, limit), limbs[[14, 16]].mean(), limbs[2])
     first = moved_joints(clip[:1], move, clip.joints[:1, NECK])[1][0]
     target = reference.joints[0]
@@ -46,7 +46,7 @@ def wan(clip: Figure, reference: Figure, sizes: tuple[Size, Size] | None = None,
     return Move.of(1 / s, offset, move.limbs, move.face, move.hands)
 
 
-def _height_ratio(clip: Figure, reference: Figure, sizes: tuple[Size, Size] | None) -> float:
+def _height_ratio(clip: JointFrames, reference: JointFrames, sizes: tuple[Size, Size] | None) -> float:
     """The clip's height over the reference's: from nose to ankles, else to hips, else by the bones or the pictures."""
     for ends in ((10, 13), (8, 11)):
         if clip.seen[0, [0, *ends]].all() and reference.seen[0, [0, *ends]].all():
@@ -59,7 +59,7 @@ def _height_ratio(clip: Figure, reference: Figure, sizes: tuple[Size, Size] | No
     return float(np.sqrt(np.prod(sizes[0]) / np.prod(sizes[1])))
 
 
-def _factors(clip: Figure, reference: Figure, limit: float) -> Doubles:
+def _factors(clip: JointFrames, reference: JointFrames, limit: float) -> Doubles:
     """(20,) of the limbs."""
     ratios = bone_ratios(clip, reference)
     figure = overall(ratios)
@@ -75,7 +75,7 @@ def _factors(clip: Figure, reference: Figure, limit: float) -> Doubles:
     return known
 
 
-def _is_whole(figure: Figure, size: Size | None) -> bool:
+def _is_whole(figure: JointFrames, size: Size | None) -> bool:
     """Whether hips and ankles are seen, above the lower edge of the picture."""
     ends = [8, 11, 10, 13]
     inside = size is None or bool((figure.joints[0, ends, 1] <= size[1]).all())

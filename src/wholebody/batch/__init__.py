@@ -3,7 +3,7 @@
     from wholebody.batch import Settings, read, run
 
     if __name__ == "__main__":
-        report = run("s3://bucket/photos", "poses.parquet", Settings(pose="fast"))
+        tally = run("s3://bucket/photos", "poses.parquet", Settings(pose="fast"))
         for result in read("poses.parquet"):
             print(result.id, result.error or len(result.poses))
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wholebody.batch.estimate import Settings as Settings
-    from wholebody.batch.local import Report as Report
+    from wholebody.batch.local import Tally as Tally
     from wholebody.batch.local import run as run
     from wholebody.batch.rows import Result as Result
     from wholebody.batch.sources import Columns as Columns
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # When they are first used: processes that decode need little of it.
 _HOME = {
     "Columns": "sources",
-    "Report": "local",
+    "Tally": "local",
     "Result": "rows",
     "Settings": "estimate",
     "read": "store",

@@ -72,14 +72,14 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Estimator:
+class BatchEstimator:
     """Open networks."""
 
     model: WholeBody
     settings: Settings
 
     @classmethod
-    def open(cls, settings: Settings) -> "Estimator":
+    def open(cls, settings: Settings) -> "BatchEstimator":
         """Open them; a WholebodyError says which one cannot be."""
         return cls(settings.open(), settings)
 

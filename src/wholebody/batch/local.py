@@ -1,6 +1,6 @@
 """A run on one machine: processes fetch and decode, this one computes and writes.
 
-    report = run("s3://bucket/photos", "poses/", Settings(pose="fast"))
+    tally = run("s3://bucket/photos", "poses/", Settings(pose="fast"))
 
 Stopped or killed, it goes on when it is started again with the same addresses and options. Where there are several
 machines without Ray, each takes its share of the files: `shard=(3, 16)` is the fourth of sixteen.
@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any
 
 from wholebody.batch.decode import GROUP, decoded
-from wholebody.batch.estimate import Estimator, Settings
+from wholebody.batch.estimate import BatchEstimator, Settings
 from wholebody.batch.rows import Result, layout, to_table
 from wholebody.batch.sources import Columns, Item, Source, check_columns, find, items
 from wholebody.batch.store import Store
@@ -30,7 +30,7 @@ PART, PART_SECONDS = 2000, 120.0
 
 
 @dataclass(frozen=True)
-class Report:
+class Tally:
     """What a run did.
 
     Attributes:
@@ -55,7 +55,7 @@ class Report:
         return sum(count for count, _ in self.errors.values())
 
     @classmethod
-    def of(cls, results: Iterable[Result]) -> "Report":
+    def of(cls, results: Iterable[Result]) -> "Tally":
         """Of these results; an id is done with its picture, or with the first frame of its video."""
         done = frames = people = 0
         errors: dict[str, tuple[int, str]] = {}
@@ -68,7 +68,7 @@ class Report:
             people += 0 if result.poses is None else len(result.poses)
         return cls(done=done, frames=frames, people=people, errors=errors)
 
-    def __add__(self, more: "Report") -> "Report":
+    def __add__(self, more: "Tally") -> "Tally":
         """With what `more` did besides."""
         errors = dict(self.errors)
         for text, (count, first) in more.errors.items():
@@ -78,7 +78,7 @@ class Report:
         return replace(self, done=done, frames=frames, people=people, errors=errors)
 
 
-Watch = Callable[[Report], None]
+Watch = Callable[[Tally], None]
 
 
 def prepare(
@@ -116,8 +116,8 @@ def run(
     part: int = PART,
     shard: tuple[int, int] = (0, 1),
     retry_errors: bool = False,
-    watch: Watch = lambda report: None,
-) -> Report:
+    watch: Watch = lambda tally: None,
+) -> Tally:
     """Find the people of a collection, and keep what was found.
 
     Args:
@@ -129,7 +129,7 @@ def run(
         part: most pictures in a file of a folder.
         shard: (n, of): every machine takes its own n from 0, and the same `of`.
         retry_errors: do those again that have an error.
-        watch: called with the report so far, after each group of pictures.
+        watch: called with the tally so far, after each group of pictures.
 
     Raises:
         WholebodyError: nothing is found, a network cannot be opened, or results cannot be written.
@@ -140,21 +140,21 @@ def run(
     videos = [source for source in sources if source.kind == "video"]
     others = [source for source in sources if source.kind != "video"]
     plain = all(source.kind == "picture" for source in others)
-    report = Report(len(sources) if plain else None, before)
+    tally = Tally(len(sources) if plain else None, before)
     groups = _groups(others, done, columns)
     first = next(groups, None)
     left = [source for source in videos if source.id not in done]
     if first is None and not left:
         store.finish()
-        return report
-    estimator = Estimator.open(settings)
+        return tally
+    estimator = BatchEstimator.open(settings)
     schema = layout(estimator.model.pose.schema)
     started = time.perf_counter()
 
-    def said(report: Report) -> Report:
-        report = replace(report, seconds=time.perf_counter() - started)
-        watch(report)
-        return report
+    def said(tally: Tally) -> Tally:
+        tally = replace(tally, seconds=time.perf_counter() - started)
+        watch(tally)
+        return tally
 
     with _terminable():
         results: list[Result] = []
@@ -165,7 +165,7 @@ def run(
                 for pictures in ready:
                     fresh = estimator(pictures)
                     results += fresh
-                    report = said(report + Report.of(fresh))
+                    tally = said(tally + Tally.of(fresh))
                     if len(results) >= part or time.perf_counter() - last >= PART_SECONDS:
                         _place(store, results, schema)
                         results, last = [], time.perf_counter()
@@ -175,14 +175,14 @@ def run(
         for source in left:
 
             def counted(source: Source = source) -> Iterator[Result]:
-                nonlocal report
+                nonlocal tally
                 for result in estimator.video(source):
-                    report = said(report + Report.of([result]))
+                    tally = said(tally + Tally.of([result]))
                     yield result
 
             store.place([source.id], tables(counted(), schema))
     store.finish()
-    return report
+    return tally
 
 
 def tables(results: Iterable[Result], schema: Any) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """A run on many machines, by Ray Data (the `ray` extra).
 
-    report = run("s3://bucket/photos", "s3://bucket/poses", Settings(pose="fast", device="cuda"), cluster="auto")
+    tally = run("s3://bucket/photos", "s3://bucket/poses", Settings(pose="fast", device="cuda"), cluster="auto")
 
 Three steps: tasks fetch and decode on processors, actors that hold the networks estimate, and tasks write parts. What
 Ray moves is a picture in the first half and the finished rows of a few pictures in the second. Errors are rows, as an
@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 
 from wholebody import weights
 from wholebody.batch.decode import GROUP, Picture, decode
-from wholebody.batch.estimate import Estimator, Settings
-from wholebody.batch.local import PART, Report, prepare, tables
+from wholebody.batch.estimate import BatchEstimator, Settings
+from wholebody.batch.local import PART, Tally, prepare, tables
 from wholebody.batch.rows import layout, to_table
 from wholebody.batch.sources import Columns, Item, Source, items
 from wholebody.batch.store import Store
@@ -59,7 +59,7 @@ def run(
     columns: Columns = Columns(),  # noqa: B008
     part: int = PART,
     retry_errors: bool = False,
-) -> Report:
+) -> Tally:
     """`local.run` on a cluster.
 
     Args:
@@ -82,11 +82,11 @@ def run(
     store = Store(output, settings.about)
     sources, done = prepare(address, store, columns, (0, 1), retry_errors)
     archives = any(source.kind in ("tar", "parquet") for source in sources)
-    report = Report(None if archives else len(sources), len(done))
+    tally = Tally(None if archives else len(sources), len(done))
     left = [source for source in sources if source.id not in done]
     if not left:
         store.finish()
-        return report
+        return tally
     # Here, and not first in an actor, which Ray would start again and again.
     weights.find(settings.pose, kind="pose")
     if settings.detector != "none":
@@ -123,7 +123,7 @@ def run(
     except RayError as error:
         raise _own(error) from error
     store.finish()
-    total: Report = report + sink.report
+    total: Tally = tally + sink.tally
     return replace(total, seconds=time.perf_counter() - started)
 
 
@@ -208,17 +208,17 @@ class _Actor:
     Ray may cut a block anywhere but in a row."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
-        self.estimator = Estimator.open(settings)
+        self.estimator = BatchEstimator.open(settings)
         self.columns = layout(self.estimator.model.pose.schema)
         self.store = store
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         import numpy as np
 
-        pictures, report = [], Report()
+        pictures, tally = [], Tally()
         for row, image in zip(batch.drop_columns(["image"]).to_pylist(), batch["image"], strict=True):
             if row["kind"] == "video":
-                report += self._video(Source(row["id"], row["address"], "video"))
+                tally += self._video(Source(row["id"], row["address"], "video"))
             elif row["error"] is not None:
                 pictures.append(Picture(row["id"], error=row["error"]))
             else:
@@ -227,21 +227,21 @@ class _Actor:
         results = self.estimator(pictures)
         rows = _packed(to_table(results, self.columns))
         return pa.table(
-            {"rows": pa.array([rows], pa.large_binary()), "report": [pickle.dumps(report + Report.of(results))]}
+            {"rows": pa.array([rows], pa.large_binary()), "tally": [pickle.dumps(tally + Tally.of(results))]}
         )
 
-    def _video(self, source: Source) -> Report:
+    def _video(self, source: Source) -> Tally:
         """A video may be hours long: its rows go to the store from here."""
-        report = Report()
+        tally = Tally()
 
         def counted() -> Iterator[Any]:
-            nonlocal report
+            nonlocal tally
             for result in self.estimator.video(source):
-                report += Report.of([result])
+                tally += Tally.of([result])
                 yield result
 
         self.store.place([source.id], tables(counted(), self.columns))
-        return report
+        return tally
 
 
 def _packed(table: pa.Table) -> bytes:
@@ -255,30 +255,30 @@ def _sink(store: Store, part: int) -> Any:
     """Where Ray Data writes to."""
     from ray.data import Datasink
 
-    class Sink(Datasink[Report]):  # type: ignore[misc]
-        report = Report()
+    class Sink(Datasink[Tally]):  # type: ignore[misc]
+        tally = Tally()
 
         @property
         def min_rows_per_write(self) -> int:
             return max(part // GROUP, 1)
 
-        def write(self, blocks: Iterable[Any], ctx: Any) -> Report:
+        def write(self, blocks: Iterable[Any], ctx: Any) -> Tally:
             return _written(store, [row for block in blocks for row in block.to_pylist()])
 
         def on_write_complete(self, write_result: Any) -> None:
-            for report in write_result.write_returns:
-                self.report += report
+            for tally in write_result.write_returns:
+                self.tally += tally
 
     return Sink()
 
 
-def _written(store: Store, rows: Sequence[dict[str, bytes]]) -> Report:
+def _written(store: Store, rows: Sequence[dict[str, bytes]]) -> Tally:
     """Put one part in place. Done again, because a machine was lost, it has the same ids and so the same name."""
-    report = Report()
+    tally = Tally()
     found = [pa.ipc.open_stream(row["rows"]).read_all() for row in rows]
     found = [table for table in found if len(table)]
     if found:
         store.place((name for table in found for name in pc.unique(table["id"]).to_pylist()), found)
     for row in rows:
-        report += pickle.loads(row["report"])
-    return report
+        tally += pickle.loads(row["tally"])
+    return tally

@@ -30,9 +30,9 @@ from wholebody.files import is_hidden
 from wholebody.images import _FOREIGN_SUFFIXES, READ_SUFFIXES
 from wholebody.video.frame import VIDEO_SUFFIXES
 
-Kind = Literal["picture", "video", "tar", "parquet"]
+SourceKind = Literal["picture", "video", "tar", "parquet"]
 
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, SourceKind] = {
     # Those of kinds not read here become errors, where leaving them out would lose them silently.
     **dict.fromkeys((*READ_SUFFIXES, *_FOREIGN_SUFFIXES), "picture"),
     **dict.fromkeys(VIDEO_SUFFIXES, "video"),
@@ -48,7 +48,7 @@ class Source:
 
     id: str
     address: str
-    kind: Kind
+    kind: SourceKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _base(address: str) -> str:
     return address[: special.start()].rpartition("/")[0] if special else ""
 
 
-def _kind(path: str) -> Kind | None:
+def _kind(path: str) -> SourceKind | None:
     suffixes = PurePosixPath(path.lower()).suffixes
     return _KINDS.get("".join(suffixes[-2:])) or _KINDS.get("".join(suffixes[-1:]))
 

@@ -14,7 +14,7 @@ from wholebody.console import say
 from wholebody.errors import WholebodyError
 
 if TYPE_CHECKING:
-    from wholebody.batch import Report
+    from wholebody.batch import Tally
 
 # Where nobody looks at a bar, a line after so many seconds.
 _LINE_SECONDS = 30.0
@@ -92,7 +92,7 @@ def batch(
             raise WholebodyError("--shard and --readers are for one machine: Ray shares the work itself.")
         from wholebody.batch.ray import run as run_on_ray
 
-        report = run_on_ray(
+        tally = run_on_ray(
             source,
             output,
             settings,
@@ -106,7 +106,7 @@ def batch(
         if address is not None or workers is not None:
             raise WholebodyError("--address and --workers are for --engine ray.")
         with _telling() as watch:
-            report = run(
+            tally = run(
                 source,
                 output,
                 settings,
@@ -117,8 +117,8 @@ def batch(
                 retry_errors=retry_errors,
                 watch=watch,
             )
-    _say(report, output)
-    return 1 if report.failed else 0
+    _say(tally, output)
+    return 1 if tally.failed else 0
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -129,7 +129,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 @contextmanager
-def _telling() -> Iterator[Callable[["Report"], None]]:
+def _telling() -> Iterator[Callable[["Tally"], None]]:
     """What shows how far a run is: a bar, or lines where standard error is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -140,29 +140,29 @@ def _telling() -> Iterator[Callable[["Report"], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("people", total=None, text="")
 
-        def watch(report: "Report") -> None:
+        def watch(tally: "Tally") -> None:
             nonlocal last
-            bar.update(task, completed=report.before + report.done, total=report.found, text=_progress(report))
+            bar.update(task, completed=tally.before + tally.done, total=tally.found, text=_progress(tally))
             if not console.is_terminal and time.monotonic() - last >= _LINE_SECONDS:
                 last = time.monotonic()
-                print(_progress(report), file=sys.stderr, flush=True)
+                print(_progress(tally), file=sys.stderr, flush=True)
 
         yield watch
 
 
-def _progress(report: "Report") -> str:
-    of = "" if report.found is None else f" of {report.found:,}"
-    speed = report.frames / report.seconds if report.seconds else 0
-    failed = f", {report.failed:,} failed" if report.failed else ""
-    return f"{report.before + report.done:,}{of} done, {report.people:,} people{failed}, {speed:.1f}/s"
+def _progress(tally: "Tally") -> str:
+    of = "" if tally.found is None else f" of {tally.found:,}"
+    speed = tally.frames / tally.seconds if tally.seconds else 0
+    failed = f", {tally.failed:,} failed" if tally.failed else ""
+    return f"{tally.before + tally.done:,}{of} done, {tally.people:,} people{failed}, {speed:.1f}/s"
 
 
-def _say(report: "Report", output: str) -> None:
-    before = f", {report.before:,} were done before" if report.before else ""
-    speed = f" in {report.seconds:.0f} s ({report.frames / report.seconds:.1f}/s)" if report.seconds else ""
-    failed = f", {report.failed:,} failed:" if report.failed else ""
-    print(f"{output}: {report.done:,} done, {report.people:,} people{speed}{before}{failed}")
-    ordered = sorted(report.errors.items(), key=lambda row: -row[1][0])
+def _say(tally: "Tally", output: str) -> None:
+    before = f", {tally.before:,} were done before" if tally.before else ""
+    speed = f" in {tally.seconds:.0f} s ({tally.frames / tally.seconds:.1f}/s)" if tally.seconds else ""
+    failed = f", {tally.failed:,} failed:" if tally.failed else ""
+    print(f"{output}: {tally.done:,} done, {tally.people:,} people{speed}{before}{failed}")
+    ordered = sorted(tally.errors.items(), key=lambda row: -row[1][0])
     for text, (count, first) in ordered[:20]:
         say(f"{count:,} x {text} First: {first}")
     if len(ordered) > 20:

@@ -141,7 +141,7 @@ def synth(
     from wholebody.synth.body import load_body
     from wholebody.synth.bvh import read_bvh
     from wholebody.synth.material import find_body, open_backgrounds
-    from wholebody.synth.shards import Recipe, write_shards
+    from wholebody.synth.shards import GeneratorFactory, write_shards
 
     if count < 1:
         raise WholebodyError(f"--count {count}: must be 1 or more.")
@@ -151,7 +151,7 @@ def synth(
         raise WholebodyError(f"--preview {preview}: name a .jpg or .png file.")
     longer = _longer_side(size)
     open_backgrounds(backgrounds, held_out)
-    recipe = Recipe(
+    factory = GeneratorFactory(
         str(find_body(body)),
         None if assets is None else str(assets),
         None if backgrounds is None else str(backgrounds),
@@ -160,9 +160,9 @@ def synth(
         held_out,
         tuple(map(str, bvh)),
     )
-    options = recipe.about()
+    options = factory.about()
     if bvh:
-        figure = load_body(recipe.body)
+        figure = load_body(factory.body)
         for path in bvh:
             read_bvh(path, figure)
     with progress("pictures", count) as advance:
@@ -174,7 +174,7 @@ def synth(
             shown = done
 
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        paths = write_shards(out, count, seed, workers or cores, recipe, progress=tell, options=options)
+        paths = write_shards(out, count, seed, workers or cores, factory, progress=tell, options=options)
     print(f"{count} pictures in {len(paths)} shards -> {out}")
     if preview is not None:
         view(out, preview)

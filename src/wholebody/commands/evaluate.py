@@ -48,12 +48,12 @@ def evaluate(
         precision: On the CPU: fp32, bf16 (OpenVINO), int8, or auto for the fastest available.
         threads: CPU threads; all cores by default.
     """
-    from wholebody.evaluate.run import Options, evaluate_model
+    from wholebody.evaluate.run import EvaluateOptions, evaluate_model
 
-    options = Options(
+    options = EvaluateOptions(
         model, annotations, images, output, boxes, detector, flip, batch, mapping, device, precision, threads
     )
-    return evaluate_model(options, lambda total: progress("pictures", total))
+    return evaluate_model(options, progress)
 
 
 def compare(
@@ -93,12 +93,12 @@ def compare(
         mapping: For keypoints in a different order: a file of lines "their name -> our name", or the same as JSON.
     """
     from wholebody.evaluate.compare import compare as measure
-    from wholebody.evaluate.entrant import Options
+    from wholebody.evaluate.entrant import CompareOptions
 
-    options = Options(
+    options = CompareOptions(
         annotations, images, output, models, devices, rtmlib, run, results, boxes, threads, precisions, mapping
     )
-    return measure(options, lambda total: progress("estimators", total))
+    return measure(options, progress)
 
 
 def bench_image(
@@ -127,7 +127,7 @@ def bench_image(
     from wholebody.files import replacing
 
     report = image.bench_image(pose, detector, people=people, threads=threads, rounds=rounds, starts=starts)
-    tables.print_report(report)
+    tables.print_timings(report)
     if plot:
         with replacing(plot) as path:
             path.write_text(tables.plot(report, threads[-1]), encoding="utf-8")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wholebody.choices import (
-    Alignment,
+    AlignMode,
     Device,
     Drawing,
     Latency,
@@ -92,7 +92,7 @@ class Draw:
     multiple: int = 1
     resize: Resizing = "pad"
     align_to: Path | None = None
-    align: Alignment = "linear"
+    align: AlignMode = "linear"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.align.figure import BONES, JOINTS, joint_rows
+from wholebody.align.joints import BONES, JOINTS, joint_rows
 from wholebody.arrays import Floats, Image
 from wholebody.draw import FINGER_COLORS, JOINT_COLORS, Color, dark, dots, drawable, sticks
 from wholebody.poses import Poses

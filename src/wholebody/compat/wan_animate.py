@@ -32,7 +32,7 @@ class AAPoseMeta:
 
     Attributes:
         width, height: of the picture.
-        kps_body: (20, 2) see `align.figure.JOINTS`. kps_lhand, kps_rhand: (21, 2). kps_face: (69, 2), the first of
+        kps_body: (20, 2) see `align.joints.JOINTS`. kps_lhand, kps_rhand: (21, 2). kps_face: (69, 2), the first of
             which is the right heel: the published code cuts the 133 points one too early, and its readers drop it.
         kps_body_p, kps_lhand_p, kps_rhand_p, kps_face_p: (20,), (21,), (21,), (69,).
     """

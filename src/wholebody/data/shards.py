@@ -17,6 +17,17 @@ from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY
 
 
+@dataclass(frozen=True, eq=False)
+class LabelledJpeg:
+    """A picture and its label as a shard holds them: a JPEG, and what JSON can hold.
+
+    The label is that of one person, "keypoints" (K, 3) and "box" (4,), or a list of such labels under "people".
+    """
+
+    jpeg: bytes
+    record: dict[str, Any]
+
+
 def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What a folder of shards says about itself: seed, options, versions, and count and SHA-256 of each shard.
 

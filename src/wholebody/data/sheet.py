@@ -29,7 +29,7 @@ _SURE = 0.3
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class LabelledPicture:
     """A picture and its N people.
 
     Attributes:
@@ -111,7 +111,7 @@ def sheet(tiles: Sequence[Image], gap: int = 4) -> Image:
     return page
 
 
-def draw(labelled: Labelled, side: int, points: bool = True) -> Image:
+def draw(labelled: LabelledPicture, side: int, points: bool = True) -> Image:
     """A picture fitted into a square with its boxes and points."""
     height, width = labelled.image.shape[:2]
     zoom = side / max(height, width)
@@ -143,7 +143,7 @@ def draw(labelled: Labelled, side: int, points: bool = True) -> Image:
 _PARTS = {"face": ("face",), "hands": ("left_hand", "right_hand"), "feet": ("feet",)}
 
 
-def _zoomed(labelled: Labelled, part: SheetPart) -> list[Labelled]:
+def _zoomed(labelled: LabelledPicture, part: SheetPart) -> list[LabelledPicture]:
     """A window around one part of each person who shows most of it."""
     found = []
     for person, flags in zip(labelled.keypoints, labelled.visible, strict=True):
@@ -162,7 +162,7 @@ def _zoomed(labelled: Labelled, part: SheetPart) -> list[Labelled]:
         end = np.clip(np.ceil(middle + reach), start + 2, limit).astype(int)
         piece = labelled.image[start[1] : end[1], start[0] : end[0]]
         none = np.zeros((0, 4))
-        found.append(Labelled(piece, (person - start)[None], flags[None], none, none))
+        found.append(LabelledPicture(piece, (person - start)[None], flags[None], none, none))
     return found
 
 
@@ -177,13 +177,13 @@ class _Shards:
     def __len__(self) -> int:
         return len(self.shards)
 
-    def __getitem__(self, index: int) -> Labelled:
+    def __getitem__(self, index: int) -> LabelledPicture:
         record = self.shards.records[index]
         people = record.get("people", (record,))
         points = np.array([person["keypoints"] for person in people], np.float64).reshape(-1, len(COCO_WHOLEBODY), 3)
         boxes = np.array([person["box"] for person in people], np.float64).reshape(-1, 4)
         others = np.array([thing["box"] for thing in record.get("clutter", ())], np.float64).reshape(-1, 4)
-        return Labelled(self.shards.image(index), points[..., :2], points[..., 2], boxes, others)
+        return LabelledPicture(self.shards.image(index), points[..., :2], points[..., 2], boxes, others)
 
 
 class _Annotations:
@@ -198,10 +198,12 @@ class _Annotations:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, index: int) -> Labelled:
+    def __getitem__(self, index: int) -> LabelledPicture:
         rows = np.flatnonzero(self.labels.image_ids == self.numbers[index])
         crowd = self.labels.iscrowd[rows]
         picture = self.labels.images[int(self.numbers[index])]
         kept, boxes = rows[~crowd], self.labels.boxes
         image = read_image(picture_path(self.folder, picture.file_name))
-        return Labelled(image, self.labels.keypoints[kept], self.labels.visible[kept], boxes[kept], boxes[rows[crowd]])
+        return LabelledPicture(
+            image, self.labels.keypoints[kept], self.labels.visible[kept], boxes[kept], boxes[rows[crowd]]
+        )

@@ -30,15 +30,16 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Doubles, Floats, Image
+from wholebody.console import ProgressBar
 from wholebody.data.coco import write_labels
 from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
-from wholebody.evaluate.entrant import PARTS, Entrant, Options
+from wholebody.evaluate.entrant import COMPARED_PARTS, CompareOptions, Entrant
 from wholebody.evaluate.metric import evaluate, match
 from wholebody.evaluate.page import as_json, markdown, plot
 from wholebody.evaluate.report import Figure
 from wholebody.evaluate.rtmlib import Rtmlib
-from wholebody.evaluate.run import Boxes, Progress, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
+from wholebody.evaluate.run import Boxes, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
 from wholebody.files import replacing
 from wholebody.formats.coco import read_coco
 from wholebody.images import read_image
@@ -46,7 +47,7 @@ from wholebody.pose.load import onnx_file, open_estimator
 from wholebody.poses import Poses
 
 
-def compare(options: Options, progress: Progress) -> int:
+def compare(options: CompareOptions, progress: ProgressBar) -> int:
     """Run everything, print the table, write the files.
 
     Raises:
@@ -83,7 +84,7 @@ def compare(options: Options, progress: Progress) -> int:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WholebodyError(f"{options.output}: no folder can be here ({error.strerror}). Choose another.") from error
-    with progress(len(boxes) + len(commands)) as advance:
+    with progress("estimators", len(boxes) + len(commands)) as advance:
         side_by_side(entrants, labels, options.images, boxes, advance, options.threads)
         for name, command in commands:
             entrants.append(run(name, command, labels, options))
@@ -97,7 +98,7 @@ def compare(options: Options, progress: Progress) -> int:
     differences = {
         entrant.name: {
             part: difference(similar[entrant.name][part], similar[entrants[0].name][part], labels.image_ids)
-            for part in PARTS
+            for part in COMPARED_PARTS
             if part in entrant.parts and part in entrants[0].parts
         }
         for entrant in entrants[1:]
@@ -150,7 +151,7 @@ def _estimate(entrant: Entrant, image: Image, rows: Floats, scores: Floats) -> P
     return entrant.estimator.images([image], [rows], [scores])[0]
 
 
-def run(name: str, command: str, labels: Labels, options: Options) -> Entrant:
+def run(name: str, command: str, labels: Labels, options: CompareOptions) -> Entrant:
     """An entrant that is a command with the places {annotations}, {images}, {out} and {threads}.
 
     Raises:

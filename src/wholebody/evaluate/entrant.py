@@ -9,7 +9,7 @@ from wholebody.evaluate.report import Figure
 from wholebody.evaluate.run import Estimator
 from wholebody.poses import Poses
 
-PARTS = ("body", "feet", "face", "left_hand", "right_hand", "whole")
+COMPARED_PARTS = ("body", "feet", "face", "left_hand", "right_hand", "whole")
 
 
 @dataclass(eq=False)
@@ -27,7 +27,7 @@ class Entrant:
     """
 
     name: str
-    parts: tuple[str, ...] = PARTS
+    parts: tuple[str, ...] = COMPARED_PARTS
     estimator: Estimator | None = None
     predictions: dict[int, Poses] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Options:
+class CompareOptions:
     """What `wholebody compare` was asked for; `runs` and `results` are "name=value"."""
 
     annotations: Path

@@ -16,7 +16,7 @@ CHUNK = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class Resamples:
     """How often each block of images is drawn in each resampling, and which block an image belongs to."""
 
     weights: Floats  # (1 + B, blocks), first every block once
@@ -62,12 +62,12 @@ def _coarse(hits: Floats, counted: Floats, people: Floats) -> tuple[Floats, Floa
     return (envelope * steps).sum(axis=2) / np.float32(len(RECALLS)), recall[..., -1]
 
 
-def drawn_people(images: int, resamples: int, seed: int) -> Draws:
+def drawn_people(images: int, resamples: int, seed: int) -> Resamples:
     rng = np.random.default_rng(seed)
     blocks = max(1, min(images, BLOCKS))
     block = rng.permutation(images) % blocks
     weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=resamples)
-    return Draws(np.vstack([np.ones(blocks), weights]).astype(np.float32), block)
+    return Resamples(np.vstack([np.ones(blocks), weights]).astype(np.float32), block)
 
 
 def figure(value: float, spread: Doubles) -> Figure:

@@ -33,7 +33,7 @@ import numpy.typing as npt
 from wholebody.arrays import Bools, Doubles, Floats, Ints
 from wholebody.data.labels import Labels
 from wholebody.errors import WholebodyError
-from wholebody.evaluate.intervals import CHUNK, Draws, drawn_people, figure
+from wholebody.evaluate.intervals import CHUNK, Resamples, drawn_people, figure
 from wholebody.evaluate.report import (
     AREAS,
     COVERED,
@@ -376,7 +376,7 @@ def _similar(
 
 
 def _precision_and_recall(
-    data: _Data, number: int, rows: slice, draws: Draws
+    data: _Data, number: int, rows: slice, draws: Resamples
 ) -> tuple[dict[str, float], dict[str, Doubles]]:
     """AP and AR of one part, and of each resampling (B,)."""
     ignored = data.crowd | (data.counts[:, number] == 0)
@@ -505,7 +505,7 @@ def _sums(data: _Data, people: People, part: str, rows: slice) -> dict[str, tupl
     }
 
 
-def _mean(total: Doubles, count: Doubles, data: _Data, draws: Draws) -> tuple[float, Doubles]:
+def _mean(total: Doubles, count: Doubles, data: _Data, draws: Resamples) -> tuple[float, Doubles]:
     """The mean over people, and of each resampling (B,)."""
     block, n = draws.block[data.place], draws.weights.shape[1]
     totals, counts = (np.bincount(block, weights=column, minlength=n) for column in (total, count))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from wholebody.data.labels import Labels
-from wholebody.evaluate.entrant import PARTS, Differences, Entrant, Options
+from wholebody.evaluate.entrant import COMPARED_PARTS, CompareOptions, Differences, Entrant
 from wholebody.evaluate.published import PUBLISHED, Published
 from wholebody.evaluate.report import Figure, Report
 from wholebody.evaluate.svg import COLORS, GRID, Axes, text
@@ -20,7 +20,7 @@ def markdown(
     reports: Mapping[str, Report],
     differences: Differences,
     labels: Labels,
-    options: Options,
+    options: CompareOptions,
 ) -> str:
     """The page: measured figures, how they differ, and below them the published ones of the paper's table."""
     shown = _shown(reports)
@@ -78,7 +78,7 @@ def markdown(
 
 def _shown(reports: Mapping[str, Report]) -> list[str]:
     """The parts that somebody is labelled with: the same in every report."""
-    return [part for part in next(iter(reports.values())).parts if part in PARTS]
+    return [part for part in next(iter(reports.values())).parts if part in COMPARED_PARTS]
 
 
 def _words(part: str) -> str:

@@ -10,7 +10,6 @@ goes on. At the end stand `results.json` (every figure with its interval, what w
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,11 +19,13 @@ import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image
 from wholebody.choices import Precision
+from wholebody.console import ProgressBar
 from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.journal import fingerprint, journal_line, read_journal
 from wholebody.files import replacing
 from wholebody.images import read_image
+from wholebody.pose.detect import PersonFinder
 from wholebody.pose.load import onnx_file, open_detector, open_estimator
 from wholebody.pose.topdown import check_boxes
 from wholebody.poses import Poses
@@ -35,9 +36,6 @@ GROUP = 8
 
 Boxes = Mapping[int, tuple[Floats, Floats]]
 
-# Given the number of pictures, shows a bar; inside, call what it gives after each picture.
-Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
-
 
 class Estimator(Protocol):
     """People in given boxes of several pictures; `estimate.TopDown` is one."""
@@ -47,12 +45,6 @@ class Estimator(Protocol):
     def images(
         self, images: Sequence[Image], boxes: Sequence[npt.ArrayLike], box_scores: Sequence[npt.ArrayLike | None]
     ) -> list[Poses]: ...
-
-
-class PersonFinder(Protocol):
-    """Boxes (N, 4) and scores (N,) of the people of a picture; `detect.YOLOX` is one."""
-
-    def __call__(self, image: Image) -> tuple[Floats, Floats]: ...
 
 
 @dataclass(eq=False)
@@ -230,7 +222,7 @@ def parts_of(schema: Schema) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluateOptions:
     """What `wholebody evaluate` was asked for."""
 
     model: str
@@ -280,7 +272,7 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
     return labels
 
 
-def evaluate_model(options: Options, progress: Progress) -> int:
+def evaluate_model(options: EvaluateOptions, progress: ProgressBar) -> int:
     """Run the evaluation, print the table, write the files; 1 if a picture could not be used."""
     from wholebody.console import stdout_console
     from wholebody.evaluate.html import write_report
@@ -314,7 +306,7 @@ def evaluate_model(options: Options, progress: Progress) -> int:
             boxes = read_boxes(file)
             about["boxes"] = f"{Path(file).name} ({fingerprint(file)})"
     journal = options.output / "predictions.jsonl"
-    with progress(len(labels.images)) as advance:
+    with progress("pictures", len(labels.images)) as advance:
         measured = predict(estimator, labels, options.images, boxes, journal, about, advance)
     predictions = {number: as_wholebody(poses) for number, poses in measured.predictions.items()}
     report, people = evaluate(labels, predictions), match(labels, predictions)

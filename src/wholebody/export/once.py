@@ -7,10 +7,10 @@ from pathlib import Path
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
 from wholebody.weights.download import sha256
-from wholebody.weights.manifest import Kind
+from wholebody.weights.manifest import NetworkKind
 
 
-def exported(path: Path, kind: Kind) -> Path:
+def exported(path: Path, kind: NetworkKind) -> Path:
     """A checkpoint as ONNX, made on first use."""
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise WholebodyError(f"{path}: a checkpoint needs an extra: pip install 'wholebody[train]', or give an .onnx.")

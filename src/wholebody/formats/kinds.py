@@ -26,7 +26,7 @@ from wholebody.poses import Poses
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """What a writer may want to know of the picture or video that poses were found in.
 
     Attributes:
@@ -45,9 +45,9 @@ class Source:
     axes: Axes = field(default_factory=Axes)
 
 
-PictureWriter = Callable[[Path, Poses, Source], None]
+PictureWriter = Callable[[Path, Poses, Origin], None]
 # Frames can be gone through again and again. A writer that does not write `path` itself gives the paths it wrote.
-VideoWriter = Callable[[Path, Iterable[Timed], Source], Sequence[Path] | None]
+VideoWriter = Callable[[Path, Iterable[Timed], Origin], Sequence[Path] | None]
 # The people of all pictures of a run, by COCO's ids.
 TogetherWriter = Callable[[Path, Mapping[int, Poses]], None]
 
@@ -75,7 +75,7 @@ class Kind:
     place: Callable[[Path], Path] | None = None
 
 
-def _openpose_frames(path: Path, frames: Iterable[Timed], source: Source) -> None:
+def _openpose_frames(path: Path, frames: Iterable[Timed], source: Origin) -> None:
     """A folder with a file for each frame, as OpenPose writes it; put in place whole."""
     with replacing_folder(path) as fresh:
         for n, (time, poses) in enumerate(frames):
@@ -83,7 +83,7 @@ def _openpose_frames(path: Path, frames: Iterable[Timed], source: Source) -> Non
             write_openpose(fresh / openpose_name(source.name, n), poses, where)
 
 
-def _trc_people(end: str, axes: Axes | None, path: Path, frames: Iterable[Timed], source: Source) -> list[Path]:
+def _trc_people(end: str, axes: Axes | None, path: Path, frames: Iterable[Timed], source: Origin) -> list[Path]:
     """<name>_<id><end>.trc for each person; those of people whom an earlier run had are deleted."""
     stem = path.stem.removesuffix(end)
     ids = sorted({person for _, poses in frames for person in row_ids(poses)})

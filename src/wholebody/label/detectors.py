@@ -7,7 +7,6 @@ YOLOX is the package's own (`wholebody.detect`). The others are released network
 NanoDet more of the small people, MoveNet MultiPose hardly ever a ghost, CenterNet a third opinion.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -16,10 +15,8 @@ import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image
 from wholebody.errors import WholebodyError
-from wholebody.pose.detect import YOLOX, nms
+from wholebody.pose.detect import YOLOX, PersonFinder, nms
 from wholebody.runtime.session import Session
-
-Detector = Callable[[Image], tuple[Floats, Floats]]
 
 # Scores below are noise in every one of them.
 LEAST = 0.05
@@ -103,7 +100,7 @@ class CenterNet:
         return _best(rows[:, :4], rows[:, 4], ratio, image, self.least)
 
 
-def detector(session: Session) -> Detector:
+def detector(session: Session) -> PersonFinder:
     """The detector that a network's outputs tell.
 
     Raises:

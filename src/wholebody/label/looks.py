@@ -31,7 +31,7 @@ class Opinion(NamedTuple):
     scores: Doubles
 
 
-class Estimator(Protocol):
+class CropEstimator(Protocol):
     """A network that sees one person in a crop.
 
     Attributes:
@@ -61,7 +61,7 @@ class Cut:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class TopDownCrops:
     """Any pose network that `TopDown` reads, of 133 points or COCO's 17."""
 
     top_down: TopDown
@@ -95,7 +95,7 @@ class MoveNet:
         return _padded(rows[..., 1::-1] * np.array(self.size), rows[..., 2])
 
 
-def estimator(session: Session) -> Estimator:
+def estimator(session: Session) -> CropEstimator:
     """The estimator that a network's outputs tell.
 
     Raises:
@@ -107,10 +107,10 @@ def estimator(session: Session) -> Estimator:
     found = TopDown(session)
     if found.schema not in (COCO_WHOLEBODY, COCO_BODY):
         raise WholebodyError(f"a network of {found.schema.name}: give one of COCO-WholeBody's points or COCO's 17.")
-    return Network(found)
+    return TopDownCrops(found)
 
 
-def look(see: Estimator, image: Image, boxes: Doubles, cuts: Sequence[Cut] | Cut, batch: int = 8) -> Opinion:
+def look(see: CropEstimator, image: Image, boxes: Doubles, cuts: Sequence[Cut] | Cut, batch: int = 8) -> Opinion:
     """What an estimator says of the people in some boxes (N, 4), each cut out in one way."""
     each = [cuts] * len(boxes) if isinstance(cuts, Cut) else list(cuts)
     crops = [Crop.from_box(box, see.size, cut.padding, cut.turn) for box, cut in zip(boxes, each, strict=True)]

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from wholebody.arrays import Doubles, Image
 from wholebody.data.coco import read_labels, write_labels
 from wholebody.data.labels import Labels, PictureFile
-from wholebody.data.sheet import Labelled, draw, sheet
+from wholebody.data.sheet import LabelledPicture, draw, sheet
 from wholebody.errors import WholebodyError
 from wholebody.files import make_folder, replacing
 from wholebody.geometry import box_areas, iou
@@ -28,9 +28,10 @@ from wholebody.images import read_image, write_image
 from wholebody.label import boxes as by_boxes
 from wholebody.label import keypoints as by_points
 from wholebody.label.closeups import CloseUp, close_up
-from wholebody.label.detectors import Detector, detector
-from wholebody.label.looks import Cut, Estimator, K, Opinion, estimator, look
+from wholebody.label.detectors import detector
+from wholebody.label.looks import CropEstimator, Cut, K, Opinion, estimator, look
 from wholebody.label.tflite import open_tflite
+from wholebody.pose.detect import PersonFinder
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Session
 from wholebody.weights.lookup import find
@@ -49,7 +50,7 @@ LEAST = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class People:
+class AgreedPeople:
     """N labelled people of one picture.
 
     Attributes:
@@ -85,8 +86,8 @@ class Labeller:
         turns: also look at people in whom little is seen with the picture on each of its other sides.
     """
 
-    detectors: Sequence[Detector]
-    estimators: Sequence[Estimator]
+    detectors: Sequence[PersonFinder]
+    estimators: Sequence[CropEstimator]
     close_ups: Sequence[CloseUp] = ()
     turns: bool = False
 
@@ -129,7 +130,7 @@ class Labeller:
             turns,
         )
 
-    def __call__(self, image: Image, human: Human | None = None) -> People:
+    def __call__(self, image: Image, human: Human | None = None) -> AgreedPeople:
         """Label one (H, W, 3) uint8 BGR picture; what people labelled is kept (`keypoints.with_people`)."""
         drawn = human.boxes if human else NOBODY
         found = by_boxes.fuse([find(image) for find in self.detectors])
@@ -151,7 +152,7 @@ class Labeller:
             )
             pose.keypoints[rows], pose.scores[rows] = own
         points = np.where(pose.scores < LEAST, 0, pose.scores)
-        return People(boxes[kept], scores[kept], pose.keypoints[kept], points[kept], boxes[~kept & ~again])
+        return AgreedPeople(boxes[kept], scores[kept], pose.keypoints[kept], points[kept], boxes[~kept & ~again])
 
     def look(self, image: Image, boxes: Doubles) -> Opinion:
         """What all estimators and close-ups agree on, of the people in some boxes (N, 4)."""
@@ -234,7 +235,7 @@ def human_labels(path: str | os.PathLike[str]) -> dict[str, Human]:
 def label(
     images: Sequence[Path],
     out: str | os.PathLike[str],
-    labeller: Callable[[Image, Human | None], People],
+    labeller: Callable[[Image, Human | None], AgreedPeople],
     human: Mapping[str, Human] | None = None,
     tiles: int = 48,
     progress: Callable[[], None] = lambda: None,
@@ -316,7 +317,7 @@ def as_labels(rows: Sequence[Mapping[str, Any]], images: Sequence[Path]) -> Labe
 _PARTS = (slice(17, 23), slice(23, 91), slice(91, 112), slice(112, 133))
 
 
-def _as_lists(people: People) -> dict[str, Any]:
+def _as_lists(people: AgreedPeople) -> dict[str, Any]:
     return {
         "boxes": people.boxes.round(1).tolist(),
         "box_scores": people.box_scores.round(3).tolist(),
@@ -359,6 +360,6 @@ def _write_sheet(path: Path, rows: Sequence[Mapping[str, Any]], tiles: int) -> N
         window = image[start[1] : end[1], start[0] : end[0]]
         shift = np.tile(start, 2)
         points, scores = np.array(row["keypoints"][i]) - start, np.array(row["scores"][i])
-        pictures.append(draw(Labelled(window, points[None], scores[None], (box - shift)[None], NOBODY), 240))
+        pictures.append(draw(LabelledPicture(window, points[None], scores[None], (box - shift)[None], NOBODY), 240))
     if pictures:
         write_image(path, sheet(pictures))

@@ -25,7 +25,7 @@ from wholebody.networks.kinds import name_of, new_network
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
 from wholebody.schema import schema_named
 
-Weights = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 # Who may leave notes beside the weights, and the built-in names that such notes use.
 _NOTES = re.compile(
@@ -111,7 +111,7 @@ def save_pose(model: RTMPose, path: str | os.PathLike[str]) -> None:
         save_file(weights, partial, metadata={"wholebody": json.dumps(own)})
 
 
-def read_weights(path: str | os.PathLike[str]) -> Weights:
+def read_weights(path: str | os.PathLike[str]) -> StateDict:
     """The named tensors of a checkpoint (.pth, .pt, .safetensors), without running anything in it.
 
     Raises:
@@ -126,7 +126,7 @@ def _there(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[Weights, Mapping[str, str]]:
+def _read(path: str | os.PathLike[str]) -> tuple[StateDict, Mapping[str, str]]:
     """The weights and the texts that came with them."""
     path = _there(path)
     try:
@@ -198,7 +198,7 @@ def _globals(operations: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]
             yield f"{ {'__builtin__': 'builtins', 'copy_reg': 'copyreg'}.get(module, module) }.{name}"
 
 
-def _undistil(weights: Weights, notes: Mapping[str, str], stage: int | None) -> Weights:
+def _undistil(weights: StateDict, notes: Mapping[str, str], stage: int | None) -> StateDict:
     """The network that a distillation was made for; other checkpoints pass through."""
     if not any(name.startswith("student.") for name in weights):
         return weights
@@ -209,7 +209,7 @@ def _undistil(weights: Weights, notes: Mapping[str, str], stage: int | None) -> 
     return {name.partition(".")[2]: value for name, value in weights.items() if name.startswith(prefixes)}
 
 
-def _guess_stage(weights: Weights) -> int:
+def _guess_stage(weights: StateDict) -> int:
     """The second stage teaches a network's head with the network itself, and compares no features."""
     shapes = {
         who: {name.partition(".")[2]: w.shape for name, w in weights.items() if name.startswith(f"{who}.backbone.")}
@@ -219,7 +219,7 @@ def _guess_stage(weights: Weights) -> int:
     return 1 if compares_features or shapes["teacher"] != shapes["student"] else 2
 
 
-def _build(weights: Weights, path: str | os.PathLike[str]) -> RTMPose:
+def _build(weights: StateDict, path: str | os.PathLike[str]) -> RTMPose:
     """An untrained network of the shapes found."""
     layer, rank = "head.final_layer", 0
     if f"{layer}.0.weight" in weights:
@@ -239,13 +239,13 @@ def _build(weights: Weights, path: str | os.PathLike[str]) -> RTMPose:
     return network
 
 
-def _shape(weights: Weights, name: str, dimensions: int, path: str | os.PathLike[str]) -> torch.Size:
+def _shape(weights: StateDict, name: str, dimensions: int, path: str | os.PathLike[str]) -> torch.Size:
     if name not in weights or weights[name].ndim != dimensions:
         raise WholebodyError(f"{path}: not an RTMPose: no {name}; it has {_few(weights)}. Check the file.")
     return weights[name].shape
 
 
-def _load(model: nn.Module, weights: Weights, path: str | os.PathLike[str]) -> None:
+def _load(model: nn.Module, weights: StateDict, path: str | os.PathLike[str]) -> None:
     """Strictly: every name once, with its shape."""
     wanted = {name: value.shape for name, value in model.state_dict().items()}
     problems = {

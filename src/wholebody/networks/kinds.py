@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wholebody.errors import WholebodyError
 from wholebody.networks.rtmpose import SIZES, RTMPose, RTMPoseHead, rtmpose, simcc
-from wholebody.networks.thunder import Bodies, Thunder
+from wholebody.networks.thunder import MoveNetHeads, Thunder
 from wholebody.networks.two_scale import TwoScale, TwoScaleHead
 from wholebody.schema import schema_with
 
@@ -29,7 +29,7 @@ def _thunder(input_size: tuple[int, int], keypoints: int) -> RTMPose:
 
 
 def _thunder_fine(input_size: tuple[int, int], keypoints: int) -> RTMPose:
-    return TwoScale(Thunder(), Bodies(), TwoScaleHead(simcc(input_size), keypoints))
+    return TwoScale(Thunder(), MoveNetHeads(), TwoScaleHead(simcc(input_size), keypoints))
 
 
 # "thunder" is MoveNet Thunder's encoder with an RTMPose head, "thunder-fine" the same with fine maps; the letters are

@@ -7,7 +7,7 @@ RTMPose-x's feature; the same head and the same distillation fit on it.
 
     python -c "from wholebody.train.thunder import Thunder; Thunder.from_tflite('movenet_thunder_fp16.tflite')"
 
-`pyramid` ends where MoveNet's heads begin; `Bodies` are those heads, with their answer: 17 keypoints.
+`pyramid` ends where MoveNet's heads begin; `MoveNetHeads` are those heads, with their answer: 17 keypoints.
 """
 
 import os
@@ -178,14 +178,14 @@ class Thunder(nn.Module):
             yield from (m for m in merge.modules() if isinstance(m, nn.Conv2d))
 
 
-class Answer(NamedTuple):
+class MoveNetOutput(NamedTuple):
     """Where MoveNet sees the person in the middle."""
 
     keypoints: Tensor  # (B, 17, 2) x, y in input pixels
     scores: Tensor  # (B, 17) 0..1
 
 
-class Bodies(nn.Module):
+class MoveNetHeads(nn.Module):
     """MoveNet's four heads on the finest map, and how they agree on one person.
 
     The centre map says which person is meant, the one nearest to the middle; from its peak a regression points to the
@@ -205,7 +205,7 @@ class Bodies(nn.Module):
         )
 
     @classmethod
-    def from_tflite(cls, path: str | os.PathLike[str]) -> "Bodies":
+    def from_tflite(cls, path: str | os.PathLike[str]) -> "MoveNetHeads":
         """The heads with the weights of a MoveNet Thunder file.
 
         Raises:
@@ -217,7 +217,7 @@ class Bodies(nn.Module):
         _fill(layers, path, skip=sum(1 for _ in Thunder()._in_file_order()))
         return heads
 
-    def forward(self, fine: Tensor) -> Answer:
+    def forward(self, fine: Tensor) -> MoveNetOutput:
         """(B, 24, h, w), the pyramid's finest map -> the answer, without gradients through the choice of places."""
         n, _, h, w = fine.shape
         middle = torch.tensor([h // 2, w // 2], device=fine.device)
@@ -228,7 +228,7 @@ class Bodies(nn.Module):
         cell, at = _peak((heat / (_distance(regressed, h, w) + self.near)).flatten(2), w)  # (B, 17, 2), (B, 17)
         offsets = self.offset(fine).float().reshape(n, 17, 2, h * w)
         moved = cell + offsets.gather(3, at[:, :, None, None].expand(n, 17, 2, 1))[..., 0]
-        return Answer(moved.flip(-1) * self.stride, heat.flatten(2).gather(2, at[..., None])[..., 0])
+        return MoveNetOutput(moved.flip(-1) * self.stride, heat.flatten(2).gather(2, at[..., None])[..., 0])
 
 
 def _distance(points: Tensor, h: int, w: int) -> Tensor:

@@ -7,8 +7,8 @@ MoveNet knows of bodies. So the encoder stays as released, under
 * a pyramid of its own up to a stride of 4, which gives a heat map per keypoint. The coarse map is added before, so that
   it says which of several hands is meant. The distribution of each along x and along y joins the keypoint's token
   before the attention, and is added to its logits, so that what is seen finely is not squeezed through the token,
-* MoveNet's answer (`thunder.Bodies`), encoded as SimCC encodes labels: it joins the tokens of the body, and is added to
-  their logits, so that training starts from MoveNet's body and learns where to leave it.
+* MoveNet's answer (`thunder.MoveNetHeads`), encoded as SimCC encodes labels: it joins the tokens of the body, and is
+  added to their logits, so that training starts from MoveNet's body and learns where to leave it.
 
 The heat maps' distributions carry an auxiliary loss of training. What distillation compares, the coarse feature and the
 logits, is what every RTMPose has. The teacher of the bundled models is such a network.
@@ -22,14 +22,14 @@ from torch.nn import functional as F
 
 from wholebody.codec import SimCC
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
-from wholebody.networks.thunder import Answer, Bodies, Stages, Thunder
+from wholebody.networks.thunder import MoveNetHeads, MoveNetOutput, Stages, Thunder
 from wholebody.schema import schema_with
 
 # The height of an answer in the logits, where labels have theirs after training.
 _BUMP = 0.5
 
 
-class Axes(NamedTuple):
+class Marginals(NamedTuple):
     """The distributions of heat maps along x and along y, in cells."""
 
     x: Tensor  # (B, K, w / 4)
@@ -105,7 +105,7 @@ class TwoScaleHead(RTMPoseHead):
         for layer in (self.places, self.answers):
             nn.init.normal_(layer.weight, std=0.05)
 
-    def both(self, stages: Stages, answer: Answer) -> tuple[Tensor, Tensor, Axes]:
+    def both(self, stages: Stages, answer: MoveNetOutput) -> tuple[Tensor, Tensor, Marginals]:
         """The encoder's maps and an answer for some keypoints -> logits x (B, K, X), y (B, K, Y), and the axes."""
         coarse = self.final_layer(stages.stride32)
         seen = self.see(stages, coarse)
@@ -120,7 +120,7 @@ class TwoScaleHead(RTMPoseHead):
         )
         return x, y, seen
 
-    def see(self, stages: Stages, coarse: Tensor) -> Axes:
+    def see(self, stages: Stages, coarse: Tensor) -> Marginals:
         """Where the heat maps are hot, along x and along y."""
         fine = self.fine(stages)
         n, _, h, w = fine.shape
@@ -128,9 +128,9 @@ class TwoScaleHead(RTMPoseHead):
         # As (B, K, cells): the softmax then runs along memory.
         heat = torch.baddbmm(prior.flatten(2), self.heat.weight.expand(n, -1, -1), fine.flatten(2))
         hot = heat.softmax(dim=-1, dtype=torch.float32).reshape(n, -1, h, w)
-        return Axes(hot.sum(dim=2), hot.sum(dim=3))
+        return Marginals(hot.sum(dim=2), hot.sum(dim=3))
 
-    def encode(self, answer: Answer) -> tuple[Tensor, Tensor]:
+    def encode(self, answer: MoveNetOutput) -> tuple[Tensor, Tensor]:
         """An answer as SimCC's distributions along x (B, k, X) and y (B, k, Y), of the height of its scores."""
         axes = []
         for at, bins, sigma in zip(answer.keypoints.unbind(-1), self.codec.bins, self.codec.sigma, strict=True):
@@ -151,12 +151,12 @@ class TwoScale(RTMPose):
     # Pixels a cell of the heat maps.
     stride = TwoScaleHead.stride
 
-    def __init__(self, backbone: Thunder, bodies: Bodies, head: TwoScaleHead) -> None:
+    def __init__(self, backbone: Thunder, bodies: MoveNetHeads, head: TwoScaleHead) -> None:
         schema = schema_with(head.keypoints)
         super().__init__(backbone, head, head.codec, backbone.mean, backbone.std, schema)
         self.bodies = bodies.requires_grad_(False)
 
-    def both(self, images: Tensor) -> tuple[Tensor, Tensor, Axes]:
+    def both(self, images: Tensor) -> tuple[Tensor, Tensor, Marginals]:
         """(B, 3, h, w) -> logits x, y and the axes of the heat maps."""
         return self._look(images)[1:]
 
@@ -164,7 +164,7 @@ class TwoScale(RTMPose):
         """See `RTMPose.outputs`."""
         return self._look(images)[:3]
 
-    def _look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Axes]:
+    def _look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Marginals]:
         assert isinstance(self.backbone, Thunder) and isinstance(self.head, TwoScaleHead)
         stages = self.backbone.stages(images)
         with torch.no_grad():

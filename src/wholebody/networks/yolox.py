@@ -220,7 +220,7 @@ class _Head(nn.Module):
         return torch.cat(rows, dim=2).transpose(1, 2)
 
 
-class YOLOX(nn.Module):
+class YOLOXNetwork(nn.Module):
     """images (N, 3, H, W) float32 BGR 0..255, H and W multiples of 32 -> raw (N, anchors, 5 + classes).
 
     A row of `raw` is one cell of one level: four numbers of the box, undecoded (offset of the centre from the cell's
@@ -248,16 +248,16 @@ class YOLOX(nn.Module):
         return torch.cat((out[..., :4], out[..., 4:].sigmoid()), dim=2)
 
 
-def yolox(size: str, classes: int = 80) -> YOLOX:
+def yolox(size: str, classes: int = 80) -> YOLOXNetwork:
     """A network of a released size ("nano", "tiny", "s", "m", "l", "x") or "thunder", with random weights."""
     if size not in SIZES:
         raise WholebodyError(f"There is no YOLOX-{size}. Choose one of {', '.join(SIZES)}.")
     depth, width, separable = SIZES[size]
     backbone = ThunderTrunk(width) if size == "thunder" else CSPDarknet(depth, width, separable)
-    return YOLOX(depth, width, separable, classes, backbone)
+    return YOLOXNetwork(depth, width, separable, classes, backbone)
 
 
-def from_checkpoint(checkpoint: Mapping[str, object]) -> YOLOX:
+def from_checkpoint(checkpoint: Mapping[str, object]) -> YOLOXNetwork:
     """The network of a released checkpoint ({"model": state_dict, ...}) or bare state dict, in eval mode.
 
     Size and number of classes follow from the shapes.
@@ -279,7 +279,7 @@ def from_checkpoint(checkpoint: Mapping[str, object]) -> YOLOX:
     raise WholebodyError("The weights are not those of a YOLOX nano, tiny, s, m, l or x. Use a released .pth file.")
 
 
-def load_yolox(path: str | os.PathLike[str]) -> YOLOX:
+def load_yolox(path: str | os.PathLike[str]) -> YOLOXNetwork:
     """The network of a released `.pth` file; see `from_checkpoint`. Code inside the file is never run."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -94,6 +95,12 @@ def nms(boxes: npt.NDArray[np.floating], scores: npt.NDArray[np.floating], thres
         overlap = np.maximum(w, 0) * np.maximum(h, 0)
         left = left[overlap <= threshold * (areas[best] + areas[left] - overlap)]
     return order[np.array(kept, dtype=np.int64)]
+
+
+class PersonFinder(Protocol):
+    """Boxes (N, 4) xyxy and scores (N,) of the people in a picture (H, W, 3) uint8 BGR; `YOLOX` is one."""
+
+    def __call__(self, image: Image, /) -> tuple[Floats, Floats]: ...
 
 
 @dataclass(frozen=True, eq=False)

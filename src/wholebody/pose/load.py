@@ -19,12 +19,12 @@ from wholebody.pose.topdown import BATCH, TopDown
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Session, int8_file
 from wholebody.weights.lookup import CHECKPOINTS, find
-from wholebody.weights.manifest import Kind
+from wholebody.weights.manifest import NetworkKind
 
-Network = TypeVar("Network")
+T = TypeVar("T")
 
 
-def onnx_file(name_or_path: PathLike, kind: Kind) -> Path:
+def onnx_file(name_or_path: PathLike, kind: NetworkKind) -> Path:
     """The ONNX file of a network: bundled, cached, downloaded, exported or simply there.
 
     Args:
@@ -85,9 +85,7 @@ def open_detector(
     return _open(path, device, threads, precision, lambda session: YOLOX(session, threshold))
 
 
-def _open(
-    path: Path, device: str, threads: int | None, precision: Precision, build: Callable[[Session], Network]
-) -> Network:
+def _open(path: Path, device: str, threads: int | None, precision: Precision, build: Callable[[Session], T]) -> T:
     session = open_session(path, device, threads, precision)
     try:
         return build(session)

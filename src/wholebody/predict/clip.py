@@ -21,7 +21,7 @@ from wholebody.console import progress
 from wholebody.errors import WholebodyError
 from wholebody.files import about, replace_folder, replacing
 from wholebody.formats.common import row_ids
-from wholebody.formats.kinds import KINDS, USUAL_VIDEO, Source, place_of
+from wholebody.formats.kinds import KINDS, USUAL_VIDEO, Origin, place_of
 from wholebody.images import write_image
 from wholebody.pose.choose import Choice
 from wholebody.poses import Poses
@@ -294,7 +294,7 @@ class Clip:
         about(self.place).unlink(missing_ok=True)
         written: list[Path] = []
         name = result_name(self.file)
-        source = Source(name, size, self.job.comfy_threshold, fps, stored.numbers, self.job.axes)
+        source = Origin(name, size, self.job.comfy_threshold, fps, stored.numbers, self.job.axes)
         for name in dict.fromkeys(self.kinds):
             path, kind = self._kind_path(name), KINDS[name]
             if kind.video is not None:

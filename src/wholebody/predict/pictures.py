@@ -7,7 +7,7 @@ from pathlib import Path
 from wholebody.arrays import Image
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
-from wholebody.formats.kinds import KINDS, USUAL_PICTURE, Source, place_of
+from wholebody.formats.kinds import KINDS, USUAL_PICTURE, Origin, place_of
 from wholebody.images import WRITE_SUFFIXES, read_image, write_image
 from wholebody.poses import Poses
 from wholebody.predict.arrange import Character
@@ -100,5 +100,5 @@ def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job
     for name in dict.fromkeys(names):
         if (write := KINDS[name].picture) is not None:
             written.append(place_of(place, name, names))
-            write(written[-1], poses, Source(file.name, size, job.comfy_threshold))
+            write(written[-1], poses, Origin(file.name, size, job.comfy_threshold))
     return written

@@ -17,7 +17,7 @@ from wholebody.poses import Poses
 from wholebody.serve.engine import Found
 
 Format = Literal["wholebody", "coco", "openpose", "comfy", "csv", "npz", "png", "jpg"]
-Drawing = Literal["openpose", "skeleton"]
+AnswerDrawing = Literal["openpose", "skeleton"]
 # As asked for -> parts of a schema.
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"body": ("body",), "hands": ("left_hand", "right_hand"), "face": ("face",), "feet": ("feet",)}
@@ -39,7 +39,7 @@ class Answer:
     format: Format = "wholebody"
     name: str = "image"
     parts: tuple[str, ...] | None = None
-    draw: Drawing = "openpose"
+    draw: AnswerDrawing = "openpose"
     draw_threshold: float = 0.3
 
     @property

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from wholebody.errors import WholebodyError
 from wholebody.serve import kserve, static
-from wholebody.serve.answers import ANSWERS, PARTS, Answer, Drawing, Format
+from wholebody.serve.answers import ANSWERS, PARTS, Answer, AnswerDrawing, Format
 from wholebody.serve.bodies import read_upload
 from wholebody.serve.engine import LEAST_SCORE, Ask, Batching, Engine
 from wholebody.serve.limits import Limits, Refused
@@ -131,7 +131,7 @@ def _pose_route(service: Service) -> Callable[..., Any]:
             ),
         ] = None,
         draw: Annotated[
-            Drawing, Query(description="Of png and jpg: a ControlNet map on black, or skeletons over the photo.")
+            AnswerDrawing, Query(description="Of png and jpg: a ControlNet map on black, or skeletons over the photo.")
         ] = "openpose",
         draw_threshold: Annotated[
             float, Query(ge=0, le=1, description="Lowest score of a keypoint that is drawn.")

@@ -16,7 +16,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class Waiting:
     """One item in a line: since when (`time.monotonic`), what it weighs, and where its result goes."""
 
     item: Any
@@ -41,7 +41,7 @@ class Stage:
     run: Callable[[list[Any]], Sequence[Any]]
     room: int
     weigh: Callable[[Any], int] = lambda _: 1
-    line: deque[Job] = field(default_factory=deque)
+    line: deque[Waiting] = field(default_factory=deque)
     coming: int = 0
 
     def ready(self, now: float, wait: float) -> bool:
@@ -51,7 +51,7 @@ class Stage:
         full = sum(job.weight for job in self.line) >= self.room
         return full or not self.coming or now >= self.line[0].since + wait
 
-    def take(self) -> list[Job]:
+    def take(self) -> list[Waiting]:
         """The first items, as many as there is room for, and at least one."""
         jobs = [self.line.popleft()]
         left = self.room - jobs[0].weight
@@ -61,7 +61,7 @@ class Stage:
         return jobs
 
 
-class Batches:
+class Batcher:
     """Stages, and the threads that run them.
 
     Args:
@@ -112,7 +112,7 @@ class Batches:
 
     def add(self, stage: Stage, item: Any, visit: "Visit") -> Future[Any]:
         """Put an item into a stage's line; see `Visit.bring`."""
-        job = Job(item, stage.weigh(item))
+        job = Waiting(item, stage.weigh(item))
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batches are closed")
@@ -129,7 +129,7 @@ class Batches:
             # Whoever has gone, or has run out of time, costs nothing more.
             self._run(stage, [job for job in jobs if job.result.set_running_or_notify_cancel()])
 
-    def _next(self) -> tuple[Stage, list[Job]] | None:
+    def _next(self) -> tuple[Stage, list[Waiting]] | None:
         with self._changed:
             while True:
                 now = time.monotonic()
@@ -141,7 +141,7 @@ class Batches:
                     return None
                 self._changed.wait(max(min(due), 0) if due else None)
 
-    def _run(self, stage: Stage, jobs: Sequence[Job]) -> None:
+    def _run(self, stage: Stage, jobs: Sequence[Waiting]) -> None:
         if not jobs:
             return
         begun = time.perf_counter()
@@ -163,7 +163,7 @@ class Batches:
 class Visit:
     """One request on its way; `ahead` are the stages it may still come to. A context, at whose end it leaves."""
 
-    batches: Batches
+    batches: Batcher
     ahead: list[Stage]
 
     def __enter__(self) -> "Visit":

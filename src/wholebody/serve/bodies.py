@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from wholebody.arrays import Floats
 from wholebody.serve.limits import Limits, Refused, Share
 
-Body = TypeVar("Body")
+T = TypeVar("T")
 
 # Bytes around the picture: the heads of the parts, the boxes.
 _ROOM = 2**16
@@ -57,7 +57,7 @@ async def read_upload(request: Request, limits: Limits, share: Share) -> Upload:
     raise Refused(415, f"a body of the kind {kind[:100]} is not read. {_KINDS}")
 
 
-async def arriving(body: Awaitable[Body], limits: Limits) -> Body:
+async def arriving(body: Awaitable[T], limits: Limits) -> T:
     """Wait for a body, but not for ever.
 
     Raises:

@@ -19,11 +19,11 @@ from wholebody.images import MAX_SIDE, decode_image, encoded_size, is_picture
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import check_boxes
 from wholebody.poses import Poses
-from wholebody.serve.batching import Batches, Stage
+from wholebody.serve.batching import Batcher, Stage
 from wholebody.serve.limits import Budget, Limits, Refused
 from wholebody.wholebody import WholeBody
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 # Boxes are kept down to this score, so that a request may ask for less sure people than the detector's file recommends.
 LEAST_SCORE = 0.05
@@ -87,7 +87,7 @@ class Engine:
     Args:
         model: the networks.
         limits, batching: see there.
-        told: as for `Batches`.
+        told: as for `Batcher`.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Engine:
         self._pose = Stage("pose", self._poses, batching.people, lambda item: len(item[1]))
         # Networks on the processor use all of it: one after the other is faster than both at once.
         on_processor = model.pose.session.provider in ("CPUExecutionProvider", "OpenVINO")
-        self._batches = Batches(
+        self._batches = Batcher(
             self._detector, self._pose, wait=batching.wait, threads=1 if on_processor else 2, told=told
         )
         # Pictures are read and written while the networks run: a few threads that leave their cores to them mostly.
@@ -119,7 +119,7 @@ class Engine:
         self._pace = 0.1  # seconds from one answer to the next while there is a queue
         self._last = 0.0
 
-    async def __call__(self, data: bytes, ask: Ask, answer: Callable[[Found], Answer]) -> Answer:
+    async def __call__(self, data: bytes, ask: Ask, answer: Callable[[Found], T]) -> T:
         """Everyone in a picture.
 
         Args:
@@ -159,7 +159,7 @@ class Engine:
         """A refusal that says when to come again: when the present queue will be done."""
         return Refused(status, message, max(math.ceil(self.inside * self._pace), 1))
 
-    async def _answer(self, data: bytes, ask: Ask, answer: Callable[[Found], Answer]) -> Answer:
+    async def _answer(self, data: bytes, ask: Ask, answer: Callable[[Found], T]) -> T:
         seconds: dict[str, float] = {}
         begun = time.perf_counter()
 

@@ -12,7 +12,7 @@ from wholebody.serve.engine import Ask, Engine, Found
 from wholebody.serve.limits import Allowance, Limits, Refused
 from wholebody.serve.watch import Metrics
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 _REFUSALS = {
@@ -89,7 +89,7 @@ class Service:
         engine.check_room()
         return engine
 
-    async def while_there(self, request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    async def while_there(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which is given up as soon as whoever asked has gone. The body must have been read."""
         task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
         try:
@@ -102,8 +102,8 @@ class Service:
             task.cancel()
 
     async def estimate(
-        self, request: Request, engine: Engine, data: bytes, ask: Ask, answer: Callable[[Found], Result]
-    ) -> tuple[Result, Found]:
+        self, request: Request, engine: Engine, data: bytes, ask: Ask, answer: Callable[[Found], T]
+    ) -> tuple[T, Found]:
         """`engine(...)`, noted for the log and counted."""
         with self.metrics.inside.track_inprogress():
             result, found = await engine(data, ask, lambda found: (answer(found), found))

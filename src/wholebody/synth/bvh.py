@@ -18,7 +18,7 @@ from wholebody.arrays import Doubles
 from wholebody.errors import WholebodyError
 from wholebody.synth import bvh
 from wholebody.synth.body import Body
-from wholebody.synth.posture import Pose
+from wholebody.synth.posture import Posture
 from wholebody.synth.rotations import across_of, cross_product, snapped, turn, unit_vector
 
 
@@ -155,7 +155,7 @@ _POINTS_TO = {
 }  # fmt: skip
 
 
-def read_bvh(path: str | os.PathLike[str], body: Body) -> tuple[Pose, ...]:
+def read_bvh(path: str | os.PathLike[str], body: Body) -> tuple[Posture, ...]:
     """The poses of a BVH file on this body's rig, one a frame.
 
     Joints are found by their names: those of this rig (MakeHuman's default), of CMU's and Mixamo's files, and of
@@ -196,7 +196,7 @@ def read_bvh(path: str | os.PathLike[str], body: Body) -> tuple[Pose, ...]:
         else:
             globals_[:, row] = above
     kinds = {"stance": "bvh", "motion": Path(path).stem, "left_arm": "bvh", "right_arm": "bvh"}
-    return tuple(Pose(frame.astype(np.float32), kinds) for frame in frames)
+    return tuple(Posture(frame.astype(np.float32), kinds) for frame in frames)
 
 
 def _bvh_joints(names: Sequence[str], body: Body) -> dict[str, int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from wholebody.arrays import Floats, Image, Ints32
 
-Color = tuple[float, float, float]
+LinearColor = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Pictures of one labelled person: who, in what pose, dressed how, seen from where, behind what, how badly taken.
 
-`People(body)(seed, index)` is a pure function of its two numbers. Three neighbouring indices share a person, because a
-new one costs as much as a picture.
+`PersonGenerator(body)(seed, index)` is a pure function of its two numbers. Three neighbouring indices share a person,
+because a new one costs as much as a picture.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image, Ints32
+from wholebody.data.shards import LabelledJpeg
 from wholebody.synth import face, jaw, posture, props, rotations
 from wholebody.synth.body import (
     Body,
@@ -27,20 +28,12 @@ from wholebody.synth.body import (
 from wholebody.synth.layers import Assets
 from wholebody.synth.looks import dress
 from wholebody.synth.material import shape_held_out
-from wholebody.synth.render import SUPERSAMPLING, Camera, Frame, Light, Mesh, assemble, join, render, visibility
+from wholebody.synth.render import SUPERSAMPLING, Camera, Light, Mesh, Render, assemble, join, render, visibility
 
 VIEWS = 3
 
 # What the picture frames: a share of all pictures.
 FRAMINGS = {"full": 0.47, "knees": 0.12, "upper": 0.17, "head": 0.07, "hand": 0.06, "random": 0.11}
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """A picture as JPEG and its label, ready for JSON."""
-
-    jpeg: bytes
-    record: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +66,7 @@ class Person:
 
 
 @dataclass(frozen=True, eq=False)
-class People:
+class PersonGenerator:
     """The generator.
 
     Attributes:
@@ -92,10 +85,10 @@ class People:
     quality: int = 92
     views: int = VIEWS
     held_out: bool = False
-    bvh: tuple[posture.Pose, ...] = ()
+    bvh: tuple[posture.Posture, ...] = ()
     bvh_share: float = 0.3
 
-    def __call__(self, seed: int, index: int) -> Sample:
+    def __call__(self, seed: int, index: int) -> LabelledJpeg:
         """Picture number `index` of the set `seed`."""
         rng = np.random.default_rng([seed, index, 1])
         person = self._person(seed, index // self.views)
@@ -110,7 +103,9 @@ class People:
         rng = np.random.default_rng([seed, group, 0])
         return make_person(rng, self.body, self.assets, bvh=self.bvh, bvh_share=self.bvh_share, held_out=self.held_out)
 
-    def _picture(self, rng: np.random.Generator, person: Person, seed: int, index: int, strict: bool) -> Sample | None:
+    def _picture(
+        self, rng: np.random.Generator, person: Person, seed: int, index: int, strict: bool
+    ) -> LabelledJpeg | None:
         framing = str(rng.choice(list(FRAMINGS), p=np.array(list(FRAMINGS.values())) / sum(FRAMINGS.values())))
         camera, view = aim(rng, person, framing, self.size)
         meshes = [person.mesh]
@@ -155,7 +150,7 @@ class People:
             "sampled": {**person.record, **view, "framing": framing, "others": others, "occluded": covered is not None},
         }
         jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.quality])[1].tobytes()
-        return Sample(jpeg, record)
+        return LabelledJpeg(jpeg, record)
 
 
 def make_person(
@@ -163,7 +158,7 @@ def make_person(
     body: Body,
     assets: Assets,
     *,
-    bvh: Sequence[posture.Pose] = (),
+    bvh: Sequence[posture.Posture] = (),
     bvh_share: float = 0.3,
     held_out: bool = False,
 ) -> Person:
@@ -477,7 +472,7 @@ def _defocus(radius: float) -> Floats:
 
 
 def photograph(
-    rng: np.random.Generator, frame: Frame, covered: npt.NDArray[np.bool_] | None, cover: Image | None, assets: Assets
+    rng: np.random.Generator, frame: Render, covered: npt.NDArray[np.bool_] | None, cover: Image | None, assets: Assets
 ) -> Image:
     """Put the render in front of a background and spoil it like a camera does. -> (h, w, 3) uint8 BGR."""
     h, w = frame.color.shape[:2]

@@ -42,7 +42,7 @@ _BOTH = ("crossed", "together", "support", "back")  # kinds that one arm alone c
 
 
 @dataclass(frozen=True, eq=False)
-class Pose:
+class Posture:
     """Rotations (J, 3, 3) about every bone's head in rest axes, and what they were sampled as."""
 
     rotations: Floats
@@ -51,8 +51,8 @@ class Pose:
 
 def sample_pose(
     rng: np.random.Generator, body: Body, rest: Floats, heads: Floats, attempts: int = 8,
-    grips: tuple[str, str] = ("", ""), given: Pose | None = None,
-) -> Pose:  # fmt: skip
+    grips: tuple[str, str] = ("", ""), given: Posture | None = None,
+) -> Posture:  # fmt: skip
     """A pose for the person with rest vertices (V, 3) and bone heads (J, 3).
 
     Args:
@@ -63,7 +63,7 @@ def sample_pose(
         return _completed(rng, body, heads, given, grips)
     solids = body_solids(body, rest)
     stance = _choice(rng, STANCES)
-    best: tuple[float, Pose] | None = None
+    best: tuple[float, Posture] | None = None
     for _ in range(attempts):
         pose = _draw(rng, body, heads, stance, grips)
         depth = overlap(body, heads, pose.rotations, solids)
@@ -80,7 +80,7 @@ def _choice(rng: np.random.Generator, table: Mapping[str, float]) -> str:
     return str(rng.choice(list(table), p=weights / weights.sum()))
 
 
-def _completed(rng: np.random.Generator, body: Body, heads: Floats, given: Pose, grips: tuple[str, str]) -> Pose:
+def _completed(rng: np.random.Generator, body: Body, heads: Floats, given: Posture, grips: tuple[str, str]) -> Posture:
     rotations = given.rotations.astype(np.float64)
 
     def put(bone: str, rotation: Doubles) -> None:
@@ -96,7 +96,7 @@ def _completed(rng: np.random.Generator, body: Body, heads: Floats, given: Pose,
             _hand(rng, put, body, heads, side, shapes[-1])
         else:
             shapes.append("given")
-    return Pose(rotations.astype(np.float32), {**given.kinds, "hands_shape": "/".join(shapes)})
+    return Posture(rotations.astype(np.float32), {**given.kinds, "hands_shape": "/".join(shapes)})
 
 
 def _hand_kind(rng: np.random.Generator) -> str:
@@ -106,7 +106,7 @@ def _hand_kind(rng: np.random.Generator) -> str:
     return str(rng.choice([*HANDS, "relaxed", "relaxed", "free", "free"]))
 
 
-def _draw(rng: np.random.Generator, body: Body, heads: Floats, stance: str, grips: tuple[str, str]) -> Pose:
+def _draw(rng: np.random.Generator, body: Body, heads: Floats, stance: str, grips: tuple[str, str]) -> Posture:
     rotations = np.tile(np.eye(3), (len(body.bones), 1, 1))
 
     def put(bone: str, rotation: Doubles) -> None:
@@ -140,7 +140,7 @@ def _draw(rng: np.random.Generator, body: Body, heads: Floats, stance: str, grip
         hands.append(shape)
         _hand(rng, put, body, heads, side, shape)
     kinds |= {"left_arm": arms[0], "right_arm": arms[1], "hands_shape": "/".join(hands)}
-    return Pose(rotations.astype(np.float32), kinds)
+    return Posture(rotations.astype(np.float32), kinds)
 
 
 def _root(rng: np.random.Generator, stance: str) -> Doubles:

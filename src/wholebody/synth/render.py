@@ -73,7 +73,7 @@ class Mesh:
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class Render:
     """A rendered picture.
 
     Attributes:
@@ -129,7 +129,7 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-def render(mesh: Mesh, camera: Camera, light: Light, shadow_size: int = 320) -> Frame:
+def render(mesh: Mesh, camera: Camera, light: Light, shadow_size: int = 320) -> Render:
     """Draw a mesh. Depth and owners keep the supersampled resolution, for the visibility test."""
     width, height = camera.size[0] * SUPERSAMPLING, camera.size[1] * SUPERSAMPLING
     points = camera.project(mesh.vertices)
@@ -162,7 +162,7 @@ def render(mesh: Mesh, camera: Camera, light: Light, shadow_size: int = 320) -> 
     )  # fmt: skip
     depth, owner = np.empty((height, width), np.float32), np.empty((height, width), np.int32)
     _resolve(buffer, face, mesh.owners, depth, owner)
-    return Frame(color, depth, owner)
+    return Render(color, depth, owner)
 
 
 def visibility(

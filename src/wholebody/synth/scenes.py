@@ -1,8 +1,9 @@
 """Pictures for a detector: nobody to twelve people of all sizes, and things that look like people, in one picture.
 
-`Scenes(people)(seed, index)` is a pure function of its two numbers. Eight neighbouring pictures draw from the same
-twelve people, each time turned and lit anew. A picture's label holds "people": for each the box of what is seen, 133
-points with flags, the share of the body inside the picture and the share of that not behind anything; and "clutter".
+`SceneGenerator(people)(seed, index)` is a pure function of its two numbers. Eight neighbouring pictures draw from the
+same twelve people, each time turned and lit anew. A picture's label holds "people": for each the box of what is seen,
+133 points with flags, the share of the body inside the picture and the share of that not behind anything; and
+"clutter".
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Doubles, Floats
+from wholebody.data.shards import LabelledJpeg
 from wholebody.synth import rotations
 from wholebody.synth.clutter import image_of, make_thing, sheet
-from wholebody.synth.people import People, Person, Sample, make_person, occluders, photograph, sample_light
-from wholebody.synth.render import SUPERSAMPLING, Camera, Frame, Mesh, join, render, visibility
+from wholebody.synth.people import Person, PersonGenerator, make_person, occluders, photograph, sample_light
+from wholebody.synth.render import SUPERSAMPLING, Camera, Mesh, Render, join, render, visibility
 from wholebody.synth.textures import fabric
 
 TOGETHER, CAST = 8, 12
@@ -30,7 +32,7 @@ _SHADOWS = 768
 
 
 @dataclass(frozen=True, eq=False)
-class Scenes:
+class SceneGenerator:
     """The generator.
 
     Attributes:
@@ -38,11 +40,11 @@ class Scenes:
         size: pixels of the longer side. quality: JPEG quality of the stored picture.
     """
 
-    people: People
+    people: PersonGenerator
     size: int = 640
     quality: int = 90
 
-    def __call__(self, seed: int, index: int) -> Sample:
+    def __call__(self, seed: int, index: int) -> LabelledJpeg:
         """Picture number `index` of the set `seed`."""
         rng = np.random.default_rng([seed, index, 2])
         papers = self.people.assets.wallpapers
@@ -101,7 +103,7 @@ class Scenes:
             },
         }
         jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.quality])[1].tobytes()
-        return Sample(jpeg, record)
+        return LabelledJpeg(jpeg, record)
 
     @lru_cache(maxsize=2 * CAST)  # noqa: B019 - one generator lives as long as its process
     def _person(self, seed: int, group: int, number: int) -> Person:
@@ -248,10 +250,10 @@ def _ground(rng: np.random.Generator, meshes: Sequence[Mesh], papers: Sequence[n
 _NOBODY = 1 << 20
 
 
-def _empty(camera: Camera) -> Frame:
+def _empty(camera: Camera) -> Render:
     width, height = camera.size
     large = height * SUPERSAMPLING, width * SUPERSAMPLING
-    return Frame(
+    return Render(
         np.zeros((height, width, 4), np.float32), np.full(large, np.inf, np.float32), np.full(large, -1, np.int32)
     )
 

@@ -4,7 +4,7 @@ A shard appears under its name only when it is complete, so a killed run goes on
 read while more is being written. The same seed gives the same bytes whatever the number of workers. manifest.json says
 what the folder holds: seed, options, versions, and the SHA-256 of each shard.
 
-    write_shards("train", count=40_000, seed=1, people=Recipe("body.npz"), workers=2)
+    write_shards("train", count=40_000, seed=1, people=GeneratorFactory("body.npz"), workers=2)
     shards = read_shards("train")
     image, keypoints, box = shards.image(0), shards.keypoints[0], shards.boxes[0]
 """
@@ -25,15 +25,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import cv2
 
-from wholebody.data.shards import read_manifest
+from wholebody.data.shards import LabelledJpeg, read_manifest
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 
-Kind = Literal["crops", "scenes"]
+PictureKind = Literal["crops", "scenes"]
 
 # Pictures that go to a worker together: neighbours share people, who cost as much as a picture.
 _TOGETHER = 24
@@ -41,30 +41,18 @@ _TOGETHER = 24
 _PACKAGES = ("wholebody", "numpy", "numba", "opencv-python-headless")
 
 
-class Labelled(Protocol):
-    """What a maker of pictures returns: a JPEG and a label that JSON can hold.
-
-    The label is that of one person, "keypoints" (K, 3) and "box" (4,), or a list of such labels under "people".
-    """
-
-    @property
-    def jpeg(self) -> bytes: ...
-    @property
-    def record(self) -> dict[str, Any]: ...
-
-
-Maker = Callable[[int, int], Labelled]
+Maker = Callable[[int, int], LabelledJpeg]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a worker process gets its generator: `Recipe(...)()` loads the files and returns a function (seed, index).
+class GeneratorFactory:
+    """How a worker process gets its generator: calling it loads the files and returns a function (seed, index).
 
     Attributes:
         body: path of the body file.
         assets: archive of clothes, see `looks.load_assets`. backgrounds: folder or tar, see
             `material.open_backgrounds`.
-        kind: pictures of one person (`people.People`), or of any number (`scenes.Scenes`).
+        kind: pictures of one person (`people.PersonSource`), or of any number (`scenes.SceneGenerator`).
         size: pixels of the longer side.
         held_out: show what is reserved for held-out sets, and each person once; otherwise everything else.
         bvh: motion files that a share of the people takes its poses from; see `poses.read_bvh`.
@@ -73,7 +61,7 @@ class Recipe:
     body: str
     assets: str | None = None
     backgrounds: str | None = None
-    kind: Kind = "crops"
+    kind: PictureKind = "crops"
     size: int = 320
     held_out: bool = False
     bvh: tuple[str, ...] = ()
@@ -84,14 +72,14 @@ class Recipe:
         from wholebody.synth.bvh import read_bvh
         from wholebody.synth.layers import Assets
         from wholebody.synth.material import open_backgrounds, split
-        from wholebody.synth.people import VIEWS, People
-        from wholebody.synth.scenes import Scenes
+        from wholebody.synth.people import VIEWS, PersonGenerator
+        from wholebody.synth.scenes import SceneGenerator
 
         cv2.setNumThreads(1)
         found = split(load_assets(self.assets), self.held_out)
         papers = open_backgrounds(self.backgrounds, self.held_out)
         body = load_body(self.body)
-        people = People(
+        people = PersonGenerator(
             body,
             Assets(found.pieces, found.skins, papers),
             size=self.size,
@@ -99,7 +87,7 @@ class Recipe:
             views=1 if self.held_out else VIEWS,
             bvh=tuple(pose for path in self.bvh for pose in read_bvh(path, body)),
         )
-        return people if self.kind == "crops" else Scenes(people)
+        return people if self.kind == "crops" else SceneGenerator(people)
 
     def about(self) -> dict[str, Any]:
         """What decides the pictures, for the manifest: options, and the contents of files by SHA-256.
@@ -140,7 +128,7 @@ def write_shards(
     Args:
         out: folder; made when missing.
         workers: processes that make pictures; 0 makes them here.
-        people: called once in each worker, returns a function (seed, index) -> Labelled; `Recipe` is one.
+        people: called once in each worker, returns a function (seed, index) -> Labelled; `GeneratorFactory` is one.
         progress: called with the number of pictures there, at the start and after each picture.
         options: whatever else decides the pictures, for the manifest.
 
@@ -151,7 +139,7 @@ def write_shards(
         WholebodyError: the folder holds another set, cannot be written, or a worker died.
     """
     if people is None:
-        raise WholebodyError("write_shards needs people: pass synth.shards.Recipe(body=...)")
+        raise WholebodyError("write_shards needs people: pass synth.shards.GeneratorFactory(body=...)")
     folder = Path(out)
     manifest = _claim(folder, count, {"seed": seed, "per_shard": per_shard, "options": dict(options or {})})
     ranges = {
@@ -260,7 +248,7 @@ def _make(seed: int, indices: Sequence[int]) -> list[tuple[bytes, bytes]]:
     return [_pack(_maker(seed, index)) for index in indices]
 
 
-def _pack(sample: Labelled) -> tuple[bytes, bytes]:
+def _pack(sample: LabelledJpeg) -> tuple[bytes, bytes]:
     return sample.jpeg, json.dumps(sample.record, separators=(",", ":"), sort_keys=True).encode()
 
 

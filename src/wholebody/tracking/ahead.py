@@ -9,22 +9,22 @@ import numpy as np
 
 from wholebody.arrays import Image
 
-Item = TypeVar("Item")
+T = TypeVar("T")
 
 # Frames that wait between two stages: as many as fit into this many bytes, between 1 and 8.
 WAITING_BYTES = 2**26
 
 
-def ahead(items: Iterable[Item], depth: int) -> Generator[Item]:
+def ahead(items: Iterable[T], depth: int) -> Generator[T]:
     """The items, made in a thread of their own, `depth` of them in advance.
 
     An error in the thread is raised here after the items before it. Closing this generator stops the thread, after the
     item that it is about to make, and closes `items`.
     """
-    waiting: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(max(depth, 1))
+    waiting: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(max(depth, 1))
     stop = threading.Event()
 
-    def put(done: bool, item: Item | BaseException | None) -> bool:
+    def put(done: bool, item: T | BaseException | None) -> bool:
         while not stop.is_set():
             try:
                 waiting.put((done, item), timeout=0.1)

@@ -1,4 +1,4 @@
-"""Adaptation to somebody's own pictures, without labels."""
+"""Adaptation to your own pictures, without labels."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from wholebody import video
 from wholebody.choices import TrainPrecision
+from wholebody.console import ProgressBar
 from wholebody.data.coco import write_labels
 from wholebody.data.labels import Labels, PictureFile
 from wholebody.errors import WholebodyError
@@ -20,15 +21,12 @@ from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.kinds import NETWORKS, kind_of
 from wholebody.pose.load import open_detector
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig, TwoStages
+from wholebody.train.config import Augment, DataSource, Distill, Optim, TrainConfig, TwoStages
 from wholebody.train.loop import fit
 from wholebody.train.recipes import second_stage
 from wholebody.train.stages import distil
 
 K = len(COCO_WHOLEBODY)
-
-# (name, total) -> a context with the function that moves a bar on.
-Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 def _silent(name: str, total: int) -> AbstractContextManager[Callable[[], None]]:
@@ -61,7 +59,7 @@ def adapt(
     batch: int,
     lr: float,
     precision: TrainPrecision = "fp32",
-    progress: Progress = _silent,
+    progress: ProgressBar = _silent,
 ) -> Path:
     """Label-free distillation: a student follows a teacher's logits on the people of some footage.
 
@@ -87,7 +85,7 @@ def adapt(
         network=student if start is None else kind_of(start),
         init="" if start is None else student,
         input_size=(192, 256) if start is None else start.codec.input_size,
-        sources=(Source("coco", str(people / "labels.json"), str(people)),),
+        sources=(DataSource("coco", str(people / "labels.json"), str(people)),),
         steps=steps,
         batch=batch,
         optim=Optim(lr=lr, lr_end=lr / 50, flat=0.2, warmup=min(100, steps // 10), ema_momentum=2e-3, ema_gamma=100),
@@ -99,7 +97,7 @@ def adapt(
     return distil(TwoStages(config, second_stage(config, 0.2)), out, stages=())
 
 
-def find_people(footage: Footage, folder: Path, progress: Progress = _silent) -> None:
+def find_people(footage: Footage, folder: Path, progress: ProgressBar = _silent) -> None:
     """Write the pictures that show people, and the people's boxes, in COCO-WholeBody's layout.
 
     A box's middle stands in as its one labelled point: a run without labels never looks at it.

@@ -12,7 +12,7 @@ from wholebody.errors import WholebodyError
 from wholebody.networks.checkpoints import load_backbone, load_pose, read_weights
 from wholebody.networks.kinds import kind_of, new_network
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
-from wholebody.networks.thunder import Bodies, Thunder
+from wholebody.networks.thunder import MoveNetHeads, Thunder
 from wholebody.networks.two_scale import TwoScale
 from wholebody.train import released
 from wholebody.train.config import Distill, TrainConfig
@@ -64,7 +64,7 @@ def _start_from_movenet(network: RTMPose, path: str) -> None:
         raise WholebodyError(f'{path}: is for the networks "thunder" and "thunder-fine". Name a checkpoint as init.')
     network.backbone.load_state_dict(Thunder.from_tflite(path).state_dict())
     if isinstance(network, TwoScale):
-        network.bodies.load_state_dict(Bodies.from_tflite(path).state_dict())
+        network.bodies.load_state_dict(MoveNetHeads.from_tflite(path).state_dict())
 
 
 def weights_file(name: str) -> str:

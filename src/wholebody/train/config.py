@@ -66,7 +66,7 @@ class Augment:
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """A data set and its share of the draws.
 
     Attributes:
@@ -156,7 +156,7 @@ class TrainConfig:
 
     name: str
     network: str
-    sources: Annotated[tuple[Source, ...], tyro.conf.Suppress]
+    sources: Annotated[tuple[DataSource, ...], tyro.conf.Suppress]
     schema: str = COCO_WHOLEBODY.name
     init: str = ""
     input_size: tuple[int, int] = (192, 256)
@@ -176,7 +176,7 @@ class TrainConfig:
     shared_norms: bool = True
     workers: int = 1
     checkpoint_minutes: float = 4.0
-    validation: Annotated[tuple[Source, ...], tyro.conf.Suppress] = ()
+    validation: Annotated[tuple[DataSource, ...], tyro.conf.Suppress] = ()
     validate: int = 1000
 
     def __post_init__(self) -> None:
@@ -203,7 +203,7 @@ class TrainConfig:
             raise WholebodyError(f"recipe {self.name}: {error}.") from error
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str) -> DataSource:
     """A set as it is named on the command line: KIND:PATH[:IMAGES][=SHARE].
 
         pool:photos=0.5   shards:work/synth/train=0.5   coco:labels.json:pictures   ubody:UBody   views:work/views
@@ -217,7 +217,7 @@ def parse_source(text: str) -> Source:
     try:
         if kind not in ("coco", "ubody", "pool", "shards", "views") or not path or float(share) < 0:
             raise ValueError
-        return Source(kind, path, images, float(share))  # type: ignore[arg-type]
+        return DataSource(kind, path, images, float(share))  # type: ignore[arg-type]
     except ValueError:
         raise WholebodyError(
             f"{text!r} is not a data set. Write KIND:PATH[:IMAGES][=SHARE], with coco, ubody, pool, shards or views."

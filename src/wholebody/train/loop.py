@@ -28,10 +28,10 @@ from wholebody.networks.rtmpose import RTMPose, simcc
 from wholebody.train.build import build_lesson
 from wholebody.train.config import TrainConfig
 from wholebody.train.data.crops import load_data, validation_people
-from wholebody.train.data.people import Sample
+from wholebody.train.data.people import LabelledPerson
 from wholebody.train.engine.log import save_picture
 from wholebody.train.engine.parallel import this_process
-from wholebody.train.engine.run import Job, check_shares, run
+from wholebody.train.engine.run import TrainingJob, check_shares, run
 from wholebody.train.teachers import Teacher
 
 # Crops that give a network from an exported file the statistics of its batch norms.
@@ -63,7 +63,7 @@ def fit(config: TrainConfig, out: str | os.PathLike[str], teacher: Teacher | Non
         lesson.network.to(process.device)
         measure_norms(lesson.network, data.draw(range(_NORM_CROPS)).images.to(process.device))
     validation = validation_people(config) if process.first else []
-    job = Job(
+    job = TrainingJob(
         recipe=config,
         lesson=cast(nn.Module, lesson),
         data=data,
@@ -80,7 +80,7 @@ def fit(config: TrainConfig, out: str | os.PathLike[str], teacher: Teacher | Non
 class Loads(Protocol):
     """A person whose picture can be had: `Person` is one."""
 
-    def load(self) -> Sample: ...
+    def load(self) -> LabelledPerson: ...
 
 
 @torch.no_grad()

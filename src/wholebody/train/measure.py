@@ -11,20 +11,20 @@ from wholebody.arrays import Doubles, Image
 from wholebody.evaluate.oks import part_oks
 from wholebody.networks.checkpoints import load_pose
 from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.data.people import Person, Sample
+from wholebody.train.data.people import LabelledPerson, PersonFile
 from wholebody.train.loop import predict
 
 FIGURES = (*COCO_WHOLEBODY.parts, "all")
 
 
 def measure(
-    weights: str | os.PathLike[str], people: Mapping[str, Sequence[tuple[Person, Image]]]
+    weights: str | os.PathLike[str], people: Mapping[str, Sequence[tuple[PersonFile, Image]]]
 ) -> dict[str, list[dict[str, float | None]]]:
     """OKS of each part of each person, None where fewer than five (three of feet) of its points are labelled.
 
     Args:
         weights: a checkpoint.
-        people: by kind, each with its picture; `held_out.people_of` has them.
+        people: by kind, each with its picture; `held_out.held_out_people` has them.
     """
     network, figures = load_pose(weights), {}
     for kind, pairs in people.items():
@@ -33,7 +33,7 @@ def measure(
     return figures
 
 
-def _row(person: Person, points: npt.NDArray[np.float32]) -> dict[str, float | None]:
+def _row(person: PersonFile, points: npt.NDArray[np.float32]) -> dict[str, float | None]:
     found = part_oks([person], [points])
     return {part: round(found[part], 4) if part in found else None for part in FIGURES}
 
@@ -42,12 +42,12 @@ def _row(person: Person, points: npt.NDArray[np.float32]) -> dict[str, float | N
 class _Read:
     """A person whose picture is in memory already."""
 
-    person: Person
+    person: PersonFile
     image: Image
 
-    def load(self) -> Sample:
+    def load(self) -> LabelledPerson:
         person = self.person
-        return Sample(self.image, person.keypoints, person.visible, person.box, str(person.file))
+        return LabelledPerson(self.image, person.keypoints, person.visible, person.box, str(person.file))
 
 
 def interval(values: Doubles, resamples: int = 2000) -> tuple[float, float, float]:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import partial
 
 from wholebody.choices import NetworkSize
-from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig, TwoStages
+from wholebody.train.config import Augment, DataSource, Distill, Optim, TrainConfig, TwoStages
 
-POOL = Source(
+POOL = DataSource(
     "pool",
     "../shared/real",
     share=0.5,
@@ -20,7 +20,7 @@ POOL = Source(
 )
 
 
-SYNTHETIC = Source("shards", "work/synth/train", share=0.5)
+SYNTHETIC = DataSource("shards", "work/synth/train", share=0.5)
 # Pseudo-labels are less exact on faces than labels are, and bodies are what is looked at first.
 PARTS = {"body": 3.0, "feet": 2.0, "face": 0.7, "left_hand": 1.0, "right_hand": 1.0}
 
@@ -118,11 +118,11 @@ def second_stage(first: TrainConfig, part: float) -> TrainConfig:
     )
 
 
-COCO = Source("coco", "data/coco/annotations/coco_wholebody_train_v1.0.json", "data/coco/train2017")
+COCO = DataSource("coco", "data/coco/annotations/coco_wholebody_train_v1.0.json", "data/coco/train2017")
 
 
-COCO_VAL = Source("coco", "data/coco/annotations/coco_wholebody_val_v1.0.json", "data/coco/val2017")
-UBODY = Source("ubody", "data/UBody", "data/UBody/images")
+COCO_VAL = DataSource("coco", "data/coco/annotations/coco_wholebody_val_v1.0.json", "data/coco/val2017")
+UBODY = DataSource("ubody", "data/UBody", "data/UBody/images")
 # Released files, by size and input: the student's start and the teacher of a pair. Put them, or links, under work/.
 BACKBONES: Mapping[str, str] = {
     "t": "cspnext-tiny_udp-aic-coco_210e-256x192.pth",
@@ -167,7 +167,7 @@ def debug() -> TrainConfig:
     return TrainConfig(
         name="debug",
         network="t",
-        sources=(Source("shards", "work/debug"),),
+        sources=(DataSource("shards", "work/debug"),),
         input_size=(96, 128),
         steps=8,
         batch=4,

@@ -10,7 +10,7 @@ from torch import nn
 from wholebody.train.config import Distill
 from wholebody.train.distill import RELEASED_PEOPLE, StageOne, StageTwo
 from wholebody.train.lesson import Batch
-from wholebody.train.teachers import Average, Network, Taught, Teacher
+from wholebody.train.teachers import Average, Checkpoint, Taught, Teacher
 
 
 def summed(weights: Distill, people: int) -> Distill:
@@ -24,7 +24,7 @@ def in_train_mode(teacher: Teacher) -> Teacher:
     running ones drift. ONNX files and other callables have no such mode and stay as they are."""
     if isinstance(teacher, Average):
         return Average([in_train_mode(each) for each in teacher.teachers])
-    if isinstance(teacher, Network):
+    if isinstance(teacher, Checkpoint):
         teacher.network.train()
     return teacher
 

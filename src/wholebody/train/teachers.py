@@ -48,7 +48,7 @@ Teacher = Callable[[Tensor], Taught]
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Checkpoint:
     """A network of this package, from a checkpoint: features and logits."""
 
     network: RTMPose
@@ -93,7 +93,7 @@ class Onnx:
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
+class Landmarker:
     """Any function from crops (N, h, w, 3) uint8 BGR to landmarks (N, L, 2) in crop pixels and scores (N, L)."""
 
     ask: Callable[[npt.NDArray[np.uint8]], tuple[Floats, Floats]]
@@ -137,12 +137,12 @@ def from_file(path: str | os.PathLike[str], codec: SimCC) -> Teacher:
     """
     file = find(path, kind="pose")
     if file.suffix in CHECKPOINTS:
-        return Network(load_pose(file), codec)
+        return Checkpoint(load_pose(file), codec)
     try:
         network = load_pose(file)
     except WholebodyError:  # somebody else's ONNX file
         return Onnx(open_estimator(file), codec)
-    return Network(network, codec)
+    return Checkpoint(network, codec)
 
 
 def from_files(paths: Sequence[str], codec: SimCC) -> Teacher:

@@ -12,14 +12,14 @@ from pathlib import Path
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder, expanded
 from wholebody.weights.download import download, is_here
-from wholebody.weights.manifest import MANIFEST, Kind, Weights
+from wholebody.weights.manifest import MANIFEST, NetworkKind, Weights
 
 _MODELS = Path(__file__).parents[1] / "models"
 
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
 
-def find(name_or_path: str | os.PathLike[str], *, kind: Kind) -> Path:
+def find(name_or_path: str | os.PathLike[str], *, kind: NetworkKind) -> Path:
     """The file of a network, as it is: bundled, cached, downloaded or simply there.
 
     Args:
@@ -85,11 +85,11 @@ def _size(weights: Weights) -> int | None:
     return path.stat().st_size if path.is_file() else weights.bytes
 
 
-def _names(kind: Kind) -> str:
+def _names(kind: NetworkKind) -> str:
     return ", ".join(name for name, weights in MANIFEST.items() if weights.kind == kind)
 
 
-def _unknown(text: str, kind: Kind) -> str:
+def _unknown(text: str, kind: NetworkKind) -> str:
     looks_like_a_path = Path(text).suffix.lower() in (".onnx", *CHECKPOINTS) or "/" in text or os.sep in text
     if looks_like_a_path:
         return f"{text}: no such file. Check the path, or use one of {_names(kind)}."

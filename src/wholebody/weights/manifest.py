@@ -7,7 +7,7 @@ from typing import Literal
 
 from wholebody.preprocess import IMAGENET_RGB, PLAIN_BGR, Preprocessing
 
-Kind = Literal["pose", "detector"]
+NetworkKind = Literal["pose", "detector"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Weights:
     """
 
     name: str
-    kind: Kind
+    kind: NetworkKind
     file: str
     input_size: tuple[int, int]
     licence: str
@@ -56,7 +56,7 @@ _CIGPOSE = "Apache-2.0; trained on COCO-WholeBody, whose annotations are for non
 _DISTILLED = "DWPose, distilled RTMPose-{}; COCO-WholeBody AP {}"
 
 
-def _bundled(name: str, kind: Kind, file: str, input_size: tuple[int, int], about: str) -> Weights:
+def _bundled(name: str, kind: NetworkKind, file: str, input_size: tuple[int, int], about: str) -> Weights:
     return Weights(name, kind, file, input_size, "Apache-2.0; see the model card", f"bundled; {about}")
 
 

@@ -33,7 +33,7 @@ import numpy as np
 from wholebody.arrays import Doubles, Floats, Image
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.speed.sides import Side, both_sides, rtmlib_side
-from wholebody.evaluate.speed.tables import TASKS, Report
+from wholebody.evaluate.speed.tables import TASKS, Timings
 from wholebody.files import cache_folder
 from wholebody.images import write_image
 from wholebody.pose.detect import grid
@@ -48,7 +48,7 @@ PICTURE = (1280, 720)
 PEOPLE = (1, 4, 9)
 # Sizes of which a network with random weights can be made.
 POSES, DETECTORS = ("t", "s", "m", "l", "x"), ("nano", "tiny", "s", "m", "l", "x")
-Item = TypeVar("Item")
+T = TypeVar("T")
 
 
 def bench_image(
@@ -59,7 +59,7 @@ def bench_image(
     threads: Sequence[int] = (1, 2),
     rounds: int = 15,
     starts: int = 5,
-) -> Report:
+) -> Timings:
     """Measure this package and rtmlib.
 
     Args:
@@ -104,7 +104,7 @@ def bench_image(
                             times.setdefault((count, n, task, side.name), []).append(row)
     finally:
         cv2.setNumThreads(before)
-    return Report(
+    return Timings(
         _machine(),
         {"pose": _words(pose_files), "detector": _words(detector_files)},
         {key: np.array(rows) for key, rows in times.items()},
@@ -249,7 +249,7 @@ rtmlib.Wholebody(det=detector, det_input_size={detector}, pose=pose, pose_input_
 
 
 def _starts(image: Image, pose: Path, detector: Path, runs: int) -> dict[str, Doubles]:
-    """See `Report.starts`. The first run of each, which reads its files from the disk, is not counted."""
+    """See `Timings.starts`. The first run of each, which reads its files from the disk, is not counted."""
     sizes = {"pose": input_size(open_session(pose, "cpu")), "detector": input_size(open_session(detector, "cpu"))[::-1]}
     given = (str(pose), str(detector))
     processes: dict[str, tuple[str, ...]] = {
@@ -303,7 +303,7 @@ def _version(package: str) -> str:
         return "?"
 
 
-def _shown(items: Iterable[Item], name: str) -> Iterator[Item]:
+def _shown(items: Iterable[T], name: str) -> Iterator[T]:
     """The items, with a bar on stderr."""
     from rich.console import Console
     from rich.progress import track

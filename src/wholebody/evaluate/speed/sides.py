@@ -99,7 +99,7 @@ class Side:
     drawings: Mapping[str, Callable[[Image, Poses], Image]]
 
     def run(self, image: Image, boxes: Floats, poses: Poses) -> dict[str, list[float]]:
-        """Every stage once: its name -> the four columns of `Report.times`."""
+        """Every stage once: its name -> the four columns of `Timings.times`."""
         stages: dict[str, list[float]] = {}
 
         def timed(stage: str, work: Callable[[], Any]) -> None:

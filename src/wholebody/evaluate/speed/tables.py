@@ -31,7 +31,7 @@ TASKS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Timings:
     """What was measured.
 
     Attributes:
@@ -56,7 +56,7 @@ class Report:
         return float(np.median(a) / np.median(b)), float((a / b).min()), float((a / b).max())
 
 
-def tables(report: Report) -> "list[Table]":
+def tables(report: Timings) -> "list[Table]":
     """The report as tables that read as Markdown too: for each number of threads, and the cold starts."""
     from rich import box
     from rich.table import Table
@@ -88,7 +88,7 @@ def tables(report: Report) -> "list[Table]":
     return made
 
 
-def _cells(report: Report, threads: int, people: int, task: str, sides: Sequence[str]) -> Iterator[str]:
+def _cells(report: Timings, threads: int, people: int, task: str, sides: Sequence[str]) -> Iterator[str]:
     """Milliseconds of each side; how many times ours rtmlib takes, by the clock and of the processor; ours inside the
     network in per cent, and what is left outside of it in milliseconds, for both."""
     there = {side: report.times.get((threads, people, task, side)) for side in sides}
@@ -105,7 +105,7 @@ def _cells(report: Report, threads: int, people: int, task: str, sides: Sequence
         yield f"{np.median(times[:, 0] - times[:, 2]):.2f}"
 
 
-def print_report(report: Report) -> None:
+def print_timings(report: Timings) -> None:
     """Print the machine, what ran, and the tables."""
     from rich.console import Console
 
@@ -138,7 +138,7 @@ def _unit(threads: int) -> str:
     return "processor milliseconds" if _column(threads) else "milliseconds"
 
 
-def plot(report: Report, threads: int) -> str:
+def plot(report: Timings, threads: int) -> str:
     """The paper's plot as SVG: time for a picture against the people in it; dashes without drawing, lines with it."""
     people = sorted({n for count, n, _, _ in report.times if count == threads})
     lines = {
@@ -162,7 +162,7 @@ def plot(report: Report, threads: int) -> str:
     return axes.picture(shapes)
 
 
-def people_table(report: Report, threads: int) -> "Table":
+def people_table(report: Timings, threads: int) -> "Table":
     """The paper's table: milliseconds for a picture of so many people, theirs / ours (how many times ours)."""
     from rich import box
     from rich.table import Table

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from wholebody.arrays import Doubles, Image
 from wholebody.geometry import Crop, center_scale, crop_matrix
 from wholebody.schema import COCO_WHOLEBODY, Schema
-from wholebody.train.data.people import Sample
+from wholebody.train.data.people import LabelledPerson
 
 
 def close_up(
@@ -44,13 +44,13 @@ def cutout(image: Image, rng: np.random.Generator) -> Image:
     return image
 
 
-def flip(sample: Sample, schema: Schema = COCO_WHOLEBODY) -> Sample:
+def flip(sample: LabelledPerson, schema: Schema = COCO_WHOLEBODY) -> LabelledPerson:
     """The mirror image: pixel x becomes w - 1 - x, and left becomes right."""
     width = sample.image.shape[1]
     keypoints = sample.keypoints[schema.flip].copy()
     keypoints[:, 0] = width - 1 - keypoints[:, 0]
     x0, y0, x1, y1 = sample.box
-    return Sample(
+    return LabelledPerson(
         np.ascontiguousarray(sample.image[:, ::-1]),
         keypoints,
         sample.visible[schema.flip],
@@ -115,7 +115,7 @@ class Augmentation:
 
 
 def augment(
-    sample: Sample,
+    sample: LabelledPerson,
     size: tuple[int, int],
     config: Augmentation,
     rng: np.random.Generator,

@@ -16,13 +16,13 @@ from wholebody.data.check import mirrored_heads
 from wholebody.data.ubody import read_ubody
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY, Schema
-from wholebody.train.config import Source, TrainConfig
+from wholebody.train.config import DataSource, TrainConfig
 from wholebody.train.data import augment as aug
 from wholebody.train.data.people import (
     NOWHERE,
     Mixture,
-    People,
-    Person,
+    PersonFile,
+    PersonSource,
     Photographs,
     ShardedPeople,
     people_of,
@@ -78,7 +78,7 @@ class Crops(Dataset[Batch]):
 
 def load_mixture(config: TrainConfig) -> Mixture:
     """The recipe's data sets with their shares."""
-    sets: list[tuple[People, float]] = []
+    sets: list[tuple[PersonSource, float]] = []
     for source in config.sources:
         found = people(source, config.points)
         weights = {group: len(each) * source.groups.get(group, 1.0) for group, each in found.items()}
@@ -90,7 +90,7 @@ def load_mixture(config: TrainConfig) -> Mixture:
     return Mixture(sets, config.seed)
 
 
-def people(source: Source, schema: Schema = COCO_WHOLEBODY, held_out: bool = False) -> dict[str, People]:
+def people(source: DataSource, schema: Schema = COCO_WHOLEBODY, held_out: bool = False) -> dict[str, PersonSource]:
     """The people of a source, by group; of a pool those of one side of its split."""
     if source.kind == "shards":
         return {"": ShardedPeople(source.path, schema)}
@@ -104,11 +104,11 @@ def people(source: Source, schema: Schema = COCO_WHOLEBODY, held_out: bool = Fal
     return {"": Photographs(read_coco_wholebody(source.path, source.images, schema=schema))}
 
 
-def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, list[Person]]:
+def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, list[PersonFile]]:
     """Pseudo-labelled people of one side of a pool's split, by group. Points a teacher was unsure of are unlabelled,
     and so is a head whose left and right a teacher has exchanged, as it does with the backs of heads."""
     photos = {photo.file: photo for photo in read_pool(folder) if photo.held_out == held_out}
-    groups: dict[str, list[Person]] = {}
+    groups: dict[str, list[PersonFile]] = {}
     for person in read_coco_wholebody(
         Path(folder) / "pseudo_mediapipe.json", folder, lambda image: image["file_name"] in photos
     ):
@@ -120,14 +120,14 @@ def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, lis
     return groups
 
 
-def is_mirrored(person: Person) -> bool:
+def is_mirrored(person: PersonFile) -> bool:
     """Whether the head's left and right are exchanged."""
     least = max(4.0, 0.02 * float(max(person.box[2:] - person.box[:2])))
     found = mirrored_heads(person.keypoints[None], person.visible[None] > 0, np.array([least]))
     return any(bool(wrong[0]) for _, _, wrong in found)
 
 
-def validation_people(config: TrainConfig) -> list[Person]:
+def validation_people(config: TrainConfig) -> list[PersonFile]:
     """The labelled people that the recipe is evaluated on."""
     groups = [each for source in config.validation for each in people(source, config.points, held_out=True).values()]
     return [person for group in groups if isinstance(group, Photographs) for person in group.people]

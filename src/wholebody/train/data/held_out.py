@@ -6,18 +6,18 @@ import numpy as np
 
 from wholebody.arrays import Image
 from wholebody.train.data.crops import pool_people
-from wholebody.train.data.people import Person, ShardedPeople, read_coco_wholebody
+from wholebody.train.data.people import PersonFile, ShardedPeople, read_coco_wholebody
 from wholebody.train.data.pool import read_pool
 
 
-def held_out_coco(pool: Path) -> list[Person]:
+def held_out_coco(pool: Path) -> list[PersonFile]:
     """The people on held-out COCO photos with five labelled points or more."""
     held = {photo.file for photo in read_pool(pool) if photo.held_out}
     people = read_coco_wholebody(pool / "labels_coco.json", pool, lambda image: image["file_name"] in held)
     return [person for person in people if (person.visible > 0).sum() >= 5]
 
 
-def people_of(pool: Path, synthetic: Path) -> dict[str, list[tuple[Person, Image]]]:
+def held_out_people(pool: Path, synthetic: Path) -> dict[str, list[tuple[PersonFile, Image]]]:
     """The three kinds of people, each with its picture."""
     coco = held_out_coco(pool)
     teachers = [person for group in pool_people(pool, held_out=True).values() for person in group]
@@ -25,6 +25,6 @@ def people_of(pool: Path, synthetic: Path) -> dict[str, list[tuple[Person, Image
     sets["synthetic"], shards = [], ShardedPeople(synthetic)
     for sample in map(shards.__getitem__, range(len(shards))):
         area = float(np.prod(sample.box[2:] - sample.box[:2]))
-        person = Person(Path(sample.source), sample.keypoints, sample.visible, sample.box, area)
+        person = PersonFile(Path(sample.source), sample.keypoints, sample.visible, sample.box, area)
         sets["synthetic"].append((person, sample.image))
     return sets

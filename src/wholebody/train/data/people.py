@@ -23,7 +23,7 @@ NOWHERE = -1e4
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class LabelledPerson:
     """One person in one picture, before augmentation.
 
     Attributes:
@@ -42,16 +42,16 @@ class Sample:
     source: str
 
 
-class People(Protocol):
+class PersonSource(Protocol):
     """A data set."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Sample: ...
+    def __getitem__(self, index: int) -> LabelledPerson: ...
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class PersonFile:
     """A labelled person whose picture is still on disk; `area` in square pixels, for OKS."""
 
     file: Path
@@ -60,7 +60,7 @@ class Person:
     box: npt.NDArray[np.float64]
     area: float
 
-    def load(self) -> Sample:
+    def load(self) -> LabelledPerson:
         """Read the picture.
 
         Raises:
@@ -69,7 +69,9 @@ class Person:
         image = cv2.imread(str(self.file), cv2.IMREAD_COLOR)
         if image is None:
             raise WholebodyError(f"{self.file}: cannot be read as a picture. Restore it or drop it from the labels.")
-        return Sample(image.astype(np.uint8, copy=False), self.keypoints, self.visible, self.box, str(self.file))
+        return LabelledPerson(
+            image.astype(np.uint8, copy=False), self.keypoints, self.visible, self.box, str(self.file)
+        )
 
 
 def read_coco_wholebody(
@@ -77,7 +79,7 @@ def read_coco_wholebody(
     images: str | os.PathLike[str],
     keep: Callable[[Mapping[str, Any]], bool] = lambda image: True,
     schema: Schema = COCO_WHOLEBODY,
-) -> list[Person]:
+) -> list[PersonFile]:
     """People of an annotation file of `wholebody.data.coco.read_labels`, or of pseudo-labels in the same layout.
 
     The third number of a point may be COCO's flag (0, 1, 2) or a confidence between 0 and 1; flags become weight 1.
@@ -95,14 +97,14 @@ def read_coco_wholebody(
     return people_of(read_labels(annotations, keep=keep, schema=schema), images)
 
 
-def people_of(labels: Labels, images: str | os.PathLike[str]) -> list[Person]:
+def people_of(labels: Labels, images: str | os.PathLike[str]) -> list[PersonFile]:
     """The labelled people that can be trained on; see `read_coco_wholebody` for those that are left out."""
     sides = labels.boxes[:, 2:] - labels.boxes[:, :2]
     weights = np.minimum(labels.visible, 1)
     good = ~labels.iscrowd & (sides > 1).all(axis=1) & (weights > 0).any(axis=1)
     files = {number: Path(images) / picture.file_name for number, picture in labels.images.items()}
     return [
-        Person(
+        PersonFile(
             files[int(labels.image_ids[m])],
             labels.keypoints[m],
             weights[m],
@@ -117,12 +119,12 @@ def people_of(labels: Labels, images: str | os.PathLike[str]) -> list[Person]:
 class Photographs:
     """Labelled photos as a data set; pictures are read when asked for."""
 
-    people: Sequence[Person]
+    people: Sequence[PersonFile]
 
     def __len__(self) -> int:
         return len(self.people)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> LabelledPerson:
         return self.people[index].load()
 
 
@@ -151,7 +153,7 @@ class ShardedPeople:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> LabelledPerson:
         shard, at_image, image_bytes, at_label, label_bytes = self.rows[index]
         with io.FileIO(shard) as file:
             file.seek(at_image)
@@ -171,17 +173,17 @@ class ShardedPeople:
             )
         visible = np.where(points[:, 2] > 0, 1, -1).astype(np.float32)
         box = np.asarray(label["box"], dtype=np.float64)
-        return Sample(image.astype(np.uint8, copy=False), points[:, :2], visible, box, f"{shard}#{index}")
+        return LabelledPerson(image.astype(np.uint8, copy=False), points[:, :2], visible, box, f"{shard}#{index}")
 
 
 @dataclass(frozen=True)
 class Mixture:
     """Draws from several data sets with given shares. Draw number n is a function of `seed` and n alone."""
 
-    sets: Sequence[tuple[People, float]]
+    sets: Sequence[tuple[PersonSource, float]]
     seed: int = 0
 
-    def draw(self, n: int) -> tuple[Sample, np.random.Generator]:
+    def draw(self, n: int) -> tuple[LabelledPerson, np.random.Generator]:
         """The n-th sample and the generator with which to augment it."""
         rng = np.random.default_rng((self.seed, n))
         shares = np.array([share for _, share in self.sets])

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.networks.thunder import Thunder
-from wholebody.networks.yolox import YOLOX, CSPDarknet, ThunderTrunk, from_checkpoint, yolox
+from wholebody.networks.yolox import CSPDarknet, ThunderTrunk, YOLOXNetwork, from_checkpoint, yolox
 from wholebody.train.detector.losses import losses, maps
 from wholebody.train.detector.recipe import DetectorConfig
 from wholebody.train.detector.scenes import Example, draw, picture, read_examples
 from wholebody.train.engine.parallel import this_process
-from wholebody.train.engine.run import Job, run
+from wholebody.train.engine.run import TrainingJob, run
 
 
 class Canvases(NamedTuple):
@@ -49,7 +49,7 @@ class Canvases(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scenes:
+class SceneDraws:
     """Fresh canvases of some pictures."""
 
     examples: Sequence[Example]
@@ -66,7 +66,7 @@ class Scenes:
 class FindPeople(nn.Module):
     """The lesson: YOLOX's losses."""
 
-    def __init__(self, network: YOLOX, keep_norms: bool = False) -> None:
+    def __init__(self, network: YOLOXNetwork, keep_norms: bool = False) -> None:
         super().__init__()
         self.network = network
         self.keep_norms = keep_norms
@@ -94,7 +94,7 @@ def at_share(config: DetectorConfig, share: float) -> tuple[int, bool]:
     return next(size for start, size in reversed(config.sizes) if share >= start), share >= config.plain_from
 
 
-def build(config: DetectorConfig) -> YOLOX:
+def build(config: DetectorConfig) -> YOLOXNetwork:
     """The recipe's network with its starting weights."""
     torch.manual_seed(config.seed)
     network = yolox(config.network, classes=1)
@@ -110,14 +110,14 @@ def build(config: DetectorConfig) -> YOLOX:
     return network
 
 
-def encoder(network: YOLOX) -> nn.ModuleDict:
+def encoder(network: YOLOXNetwork) -> nn.ModuleDict:
     """The part that may know people already: its stem, and the blocks of which the first may stay as they are."""
     trunk = cast("ThunderTrunk | CSPDarknet", network.backbone.backbone)
     blocks = trunk.blocks if isinstance(trunk, ThunderTrunk) else trunk.stages()
     return nn.ModuleDict({"stem": trunk.stem, "blocks": blocks})
 
 
-def fit(config: DetectorConfig, out: str | os.PathLike[str]) -> YOLOX:
+def fit(config: DetectorConfig, out: str | os.PathLike[str]) -> YOLOXNetwork:
     """Run a recipe to its end, from its last state in `out` if there is one; `engine.run` says what it leaves there.
 
     Returns:
@@ -132,16 +132,16 @@ def fit(config: DetectorConfig, out: str | os.PathLike[str]) -> YOLOX:
     if not examples:
         named = ", ".join(config.labels) or "labels"
         raise WholebodyError(f"{named}: no pictures. Name a file with rows of file, boxes, ignore.")
-    job = Job(
+    job = TrainingJob(
         recipe=config,
         lesson=FindPeople(network, config.keep_norms),
-        data=Scenes(examples, config),
+        data=SceneDraws(examples, config),
         steps=config.steps,
         save=save,
         picture=lambda path, batch: picture(path, _examples(batch)),
         encoder=encoder(network),
     )
-    return cast(YOLOX, run(job, Path(out), process))
+    return cast(YOLOXNetwork, run(job, Path(out), process))
 
 
 def _examples(batch: Canvases) -> list[Example]:
@@ -149,13 +149,13 @@ def _examples(batch: Canvases) -> list[Example]:
     return [Example(*(each.numpy() for each in row)) for row in rows]
 
 
-def save(network: YOLOX, path: Path) -> None:
+def save(network: YOLOXNetwork, path: Path) -> None:
     """Write a network as .safetensors, to be read by `load`."""
     with replacing(path) as partial:
         save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, partial)
 
 
-def load(path: str | os.PathLike[str]) -> YOLOX:
+def load(path: str | os.PathLike[str]) -> YOLOXNetwork:
     """The network of a `model.safetensors` that `fit` wrote."""
     try:
         return from_checkpoint(load_file(path))

@@ -53,7 +53,7 @@ class Recipe(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class TrainingJob:
     """A training.
 
     Attributes:
@@ -89,7 +89,7 @@ def check_shares(recipe: Recipe, process: Process) -> int:
     return recipe.batch // parts
 
 
-def run(job: Job, folder: Path, process: Process) -> nn.Module:
+def run(job: TrainingJob, folder: Path, process: Process) -> nn.Module:
     """Train to the end, from the last state in `folder` if there is one.
 
     Returns:

@@ -42,7 +42,7 @@ def joint_rows(schema: Schema) -> tuple[tuple[int, ...], ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Figure:
+class JointFrames:
     """One person in T frames.
 
     Attributes:
@@ -58,7 +58,7 @@ class Figure:
     hands_seen: Bools
 
     @staticmethod
-    def of(people: Poses, threshold: float) -> "Figure":
+    def of(people: Poses, threshold: float) -> "JointFrames":
         """The rows of `people` as the frames of a figure; a joint is seen where no score of it is below `threshold`."""
         t = len(people)
         there = np.isfinite(people.keypoints).all(axis=-1) & (people.scores >= threshold) & (people.scores > 0)
@@ -74,19 +74,19 @@ class Figure:
                     points[:, people.schema.parts[part]],
                     there[:, people.schema.parts[part]],
                 )
-        return Figure(joints, seen, hands, hands_seen)
+        return JointFrames(joints, seen, hands, hands_seen)
 
     @staticmethod
-    def joined(figures: Sequence["Figure"]) -> "Figure":
+    def joined(figures: Sequence["JointFrames"]) -> "JointFrames":
         """The frames of several figures one after another."""
         names = ("joints", "seen", "hands", "hands_seen")
-        return Figure(*(np.concatenate([getattr(figure, name) for figure in figures]) for name in names))
+        return JointFrames(*(np.concatenate([getattr(figure, name) for figure in figures]) for name in names))
 
     def __len__(self) -> int:
         return len(self.joints)
 
-    def __getitem__(self, frames: slice) -> "Figure":
-        return Figure(self.joints[frames], self.seen[frames], self.hands[frames], self.hands_seen[frames])
+    def __getitem__(self, frames: slice) -> "JointFrames":
+        return JointFrames(self.joints[frames], self.seen[frames], self.hands[frames], self.hands_seen[frames])
 
     def length(self, a: int, b: int) -> float:
         """Pixels between two joints in the first frame; NaN where one is not seen."""
@@ -98,7 +98,7 @@ class Figure:
         return self.joints[0, [a, b]].mean(axis=0) if both else np.full(2, np.nan)
 
 
-def bone_ratios(clip: Figure, reference: Figure) -> Doubles:
+def bone_ratios(clip: JointFrames, reference: JointFrames) -> Doubles:
     """(20,) how much longer the bone that ends at a joint is in the reference than in the clip's first frame.
 
     NaN where it is not seen in both, or has no length, and at the neck, where no bone ends.
