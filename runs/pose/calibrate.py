@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from wholebody.evaluate.svg import COLORS, INK, Axes, text
+from wholebody.evaluate.svg import COLORS, INK, PlotAxes, text
 from wholebody.files import replacing
 from wholebody.geometry import Crop
 from wholebody.pose.topdown import TopDown
@@ -131,7 +131,7 @@ def reliability(chances: np.ndarray, found: np.ndarray, weights: np.ndarray) -> 
 
 def picture(diagram: dict[str, list[tuple[float, float, float, int]]]) -> str:
     """What was said and what was found, a line for each part; the larger a dot, the more points."""
-    axes = Axes((0, 1), (0, 1), size=(460, 400))
+    axes = PlotAxes((0, 1), (0, 1), size=(460, 400))
     shapes = [axes.lines([0, 0.5, 1], [0, 0.5, 1], label="chance that is said", title="share found")]
     shapes.append(axes.line([(0, 0), (1, 1)], INK, dashed=True))
     for i, (part, rows) in enumerate(diagram.items()):

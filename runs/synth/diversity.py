@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from wholebody.data.coco import read_labels
 from wholebody.data.shards import read_shards
-from wholebody.evaluate.svg import COLORS, GRID, Axes, svg, text
+from wholebody.evaluate.svg import COLORS, GRID, PlotAxes, svg, text
 from wholebody.files import replacing
 from wholebody.schema import COCO_WHOLEBODY
 
@@ -102,7 +102,7 @@ def plot(sets: Sequence[tuple[str, Mapping[str, Floats]]]) -> str:
         edges = np.linspace(*limits, bins + 1)
         shares = [np.histogram(values[name], edges)[0] / max(len(values[name]), 1) for _, values in sets]
         highest = max(0.02, float(np.max(shares)) * 1.08)
-        axes = Axes(limits, (0, highest), size=(width, height), margins=(46, 26, 12, 46))
+        axes = PlotAxes(limits, (0, highest), size=(width, height), margins=(46, 26, 12, 46))
         step = 0.05 if highest < 0.2 else 0.1 if highest < 0.45 else 0.2
         ticks = np.linspace(*np.round(limits, 1), 5)
         shapes = [axes.lines(np.arange(0, highest, step), ticks, "{:.0%}".format, unit), text(46, 16, name)]

@@ -71,7 +71,7 @@ def test_marker_files_of_people_of_an_earlier_run_go_and_nothing_else(tmp_path, 
         (tmp_path / name).write_text("")
     one = people(1)
     frames = [(0.0, Poses(one.keypoints, one.scores, one.boxes, one.box_scores, ids=np.array([1])))]
-    written = kind.video(tmp_path / f"clip_pose{end}.trc", frames, Source("clip", (100, 100)))
+    written = kind.video(tmp_path / f"clip_pose{end}.trc", frames, Origin("clip", (100, 100)))
     assert [path.name for path in written] == [f"clip_pose_1{end}.trc"]
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {f"clip_pose_1{end}.trc", *others} - {f"clip_pose_2{end}.trc"}

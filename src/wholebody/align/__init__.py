@@ -17,6 +17,6 @@ that of the whole figure; a factor that cannot be measured is that of the other 
 point stays missing and moves nothing.
 """
 
-from wholebody.align.clip import Alignment, Mode, align, fit
+from wholebody.align.clip import Alignment, align, fit
 
-__all__ = ["Alignment", "Mode", "align", "fit"]
+__all__ = ["Alignment", "align", "fit"]

@@ -7,7 +7,6 @@ from typing import overload
 
 import numpy as np
 
-from wholebody import choices
 from wholebody.align.joints import NECK, JointFrames
 from wholebody.align.linear import linear
 from wholebody.align.move import Move, moved
@@ -15,18 +14,17 @@ from wholebody.align.muse import muse
 from wholebody.align.uni import uni
 from wholebody.align.wan import wan
 from wholebody.arrays import Bools, Doubles, Size
+from wholebody.choices import AlignMode
 from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas
 from wholebody.poses import Poses
-
-Mode = choices.AlignMode
 
 
 @overload
 def align(
     poses: Poses,
     reference: Poses,
-    mode: Mode = ...,
+    mode: AlignMode = ...,
     *,
     size: Size | None = ...,
     reference_size: Size | None = ...,
@@ -38,7 +36,7 @@ def align(
 def align(
     poses: Sequence[Poses],
     reference: Poses,
-    mode: Mode = ...,
+    mode: AlignMode = ...,
     *,
     size: Size | None = ...,
     reference_size: Size | None = ...,
@@ -49,7 +47,7 @@ def align(
 def align(
     poses: Poses | Sequence[Poses],
     reference: Poses,
-    mode: Mode = "linear",
+    mode: AlignMode = "linear",
     *,
     size: Size | None = None,
     reference_size: Size | None = None,
@@ -115,7 +113,7 @@ class Alignment:
 def fit(
     frames: Iterable[Poses],
     reference: Poses,
-    mode: Mode = "linear",
+    mode: AlignMode = "linear",
     *,
     size: Size | None = None,
     reference_size: Size | None = None,
@@ -157,7 +155,9 @@ def fit(
     return Alignment(people, people[longest[0]], threshold)
 
 
-def _formula(mode: Mode, size: Size | None, reference_size: Size | None) -> Callable[[JointFrames, JointFrames], Move]:
+def _formula(
+    mode: AlignMode, size: Size | None, reference_size: Size | None
+) -> Callable[[JointFrames, JointFrames], Move]:
     sizes = (size, reference_size) if size and reference_size else None
     match mode:
         case "linear":

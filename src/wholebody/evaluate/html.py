@@ -18,7 +18,7 @@ from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.metric import People
 from wholebody.evaluate.report import FIGURES, Report
-from wholebody.evaluate.svg import COLORS, Axes, text, ticks
+from wholebody.evaluate.svg import COLORS, PlotAxes, text, ticks
 from wholebody.files import replacing
 from wholebody.images import read_image
 from wholebody.poses import Poses
@@ -132,7 +132,7 @@ def error_bars(errors: npt.NDArray[np.float64], parts: Sequence[tuple[str, slice
     known = [row for row in columns if np.isfinite(errors[:, row]).any()]
     quartiles = {row: np.nanpercentile(errors[:, row], (25, 50, 75)) for row in known}
     most = max([float(q[2]) for q in quartiles.values()] + [1e-3])
-    axes = Axes((0, len(columns)), (0, most), size=(1080, 260), margins=(56, 12, 4, 30))
+    axes = PlotAxes((0, len(columns)), (0, most), size=(1080, 260), margins=(56, 12, 4, 30))
     shapes = [axes.lines(ticks(most), name=lambda value: f"{100 * value:g} %")]
     width = 0.7 * (axes.across(1) - axes.across(0))
     for at, row in enumerate(columns):
@@ -161,7 +161,7 @@ def size_plot(sizes: npt.NDArray[np.float64], similar: npt.NDArray[np.float64]) 
     if not len(sizes):
         return "<p>Nobody.</p>"
     sizes = np.maximum(sizes, 1)
-    axes = Axes((float(sizes.min()) / 1.1, float(sizes.max()) * 1.1), (0, 1), log=True)
+    axes = PlotAxes((float(sizes.min()) / 1.1, float(sizes.max()) * 1.1), (0, 1), log=True)
     ticks = [2.0**power for power in range(16) if axes.x[0] < 2**power < axes.x[1]]
     shapes = [axes.lines((0, 0.2, 0.4, 0.6, 0.8, 1), ticks, label="pixels", title="OKS")]
     radius = 3 if len(sizes) < 1000 else 1.5

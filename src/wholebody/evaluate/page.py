@@ -11,7 +11,7 @@ from wholebody.data.labels import Labels
 from wholebody.evaluate.entrant import COMPARED_PARTS, CompareOptions, Differences, Entrant
 from wholebody.evaluate.published import PUBLISHED, Published
 from wholebody.evaluate.report import Figure, Report
-from wholebody.evaluate.svg import COLORS, GRID, Axes, text
+from wholebody.evaluate.svg import COLORS, GRID, PlotAxes, text
 from wholebody.weights.manifest import MANIFEST
 
 
@@ -156,7 +156,7 @@ def plot(entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> str:
     size = (middle + 60 + (400 if middle else 600), top + 326)
     shapes = _legend(colors, size[0])
     if middle:
-        left = Axes((0, len(shown)), (shares[0], shares[-1]), size=size, margins=(56, top, size[0] - middle, 46))
+        left = PlotAxes((0, len(shown)), (shares[0], shares[-1]), size=size, margins=(56, top, size[0] - middle, 46))
         shapes += [left.lines(shares, name=_percent), text(56, top - 12, "mean OKS of each part, per cent")]
         for at, part in enumerate(shown):
             shapes.append(text(left.across(at + 0.5), size[1] - 28, _words(part), "middle"))
@@ -169,7 +169,7 @@ def plot(entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> str:
     timed = {entrant.name: entrant.processor_milliseconds or 0.0 for entrant in entrants}
     timed = {name: cpu for name, cpu in timed.items() if cpu and (name, "body") in figures}
     reach = (min(timed.values(), default=1) / 1.6, max(timed.values(), default=10) * 1.6)
-    right = Axes(reach, (shares[0], shares[-1]), log=True, size=size, margins=(middle + 56, top, 16, 46))
+    right = PlotAxes(reach, (shares[0], shares[-1]), log=True, size=size, margins=(middle + 56, top, 16, 46))
     ticks = [step * 10**power for power in range(5) for step in (1, 2, 3, 5)]
     ticks = [tick for tick in ticks if reach[0] < tick < reach[1]]
     shapes.append(right.lines(shares, ticks, _percent, "processor milliseconds for a person"))
@@ -184,7 +184,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}"
 
 
-def _mark(axes: Axes, x: float, figure: Figure, color: str, radius: float = 5) -> list[str]:
+def _mark(axes: PlotAxes, x: float, figure: Figure, color: str, radius: float = 5) -> list[str]:
     ends = [axes.line([(x, figure.low), (x, figure.high)], color)] if np.isfinite(figure.low) else []
     return [*ends, axes.dot(x, figure.value, color, radius)]
 

@@ -12,7 +12,7 @@ COLORS = ("#2f6fde", "#e07b1a", "#1a9e55", "#8a5cd1", "#6b7280", "#c2334d", "#0e
 
 
 @dataclass(frozen=True)
-class Axes:
+class PlotAxes:
     """A field of a plot and where numbers lie in it.
 
     Attributes:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from wholebody import formats, video
-from wholebody.align import Alignment, Mode, align, fit
+from wholebody.align import Alignment, align, fit
 from wholebody.arrays import Image, Size
+from wholebody.choices import AlignMode
 from wholebody.errors import WholebodyError
 from wholebody.formats.common import row_ids
 from wholebody.images import read_image
@@ -30,10 +31,10 @@ class Character:
 
     image: Image
     poses: Poses
-    mode: Mode
+    mode: AlignMode
 
     @staticmethod
-    def read(file: Path, mode: Mode, model: WholeBody, people: int | None) -> "Character":
+    def read(file: Path, mode: AlignMode, model: WholeBody, people: int | None) -> "Character":
         """The largest `people` of a picture, or all.
 
         Raises:

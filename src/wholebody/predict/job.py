@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wholebody import draw
-from wholebody.align import Mode
 from wholebody.arrays import Image
-from wholebody.choices import Drawing, Latency, Part, Smoothing
+from wholebody.choices import AlignMode, Drawing, Latency, Part, Smoothing
 from wholebody.draw.canvas import Sizing
 from wholebody.errors import WholebodyError
 from wholebody.formats.kinds import check_kinds
@@ -109,7 +108,7 @@ class Job:
     pace: Pace = field(default_factory=Pace)
     networks: Sequence[str] = ()
     turn: Turn | Literal["auto"] = 0
-    align_to: tuple[Path, Mode] | None = None
+    align_to: tuple[Path, AlignMode] | None = None
     true_scores: bool = False
     axes: Axes = field(default_factory=Axes)
     annotations: Path | None = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from wholebody.arrays import Doubles
 from wholebody.evaluate.speed.sides import OURS, QUIET, RTMLIB
-from wholebody.evaluate.svg import COLORS, Axes, text, ticks
+from wholebody.evaluate.svg import COLORS, PlotAxes, text, ticks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -146,7 +146,7 @@ def plot(report: Timings, threads: int) -> str:
         for task, side, _, _ in _LINES
     }
     most = 1.1 * max(value for points in lines.values() for _, value in points)
-    axes = Axes((people[0] - 0.3, people[-1] + 0.3), (0, most))
+    axes = PlotAxes((people[0] - 0.3, people[-1] + 0.3), (0, most))
     title = f"{_unit(threads)} for a picture, {threads} thread{'s' * (threads > 1)}"
     shapes = [axes.lines(ticks(most), people, label="people in the picture", title=title)]
     for n, (task, side, color, dashed) in enumerate(_LINES):
