@@ -9,6 +9,7 @@ import torch
 
 from networks import K, _save, blue_detector, save_detector, save_pose, tensor
 from wholebody.errors import WholebodyError
+from wholebody.evaluate import rtmlib as adapter
 from wholebody.evaluate.speed import image, sides
 from wholebody.evaluate.speed.image import bench_image
 from wholebody.evaluate.speed.sides import OURS, QUIET, RTMLIB
@@ -78,7 +79,7 @@ def rtmlib(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(package.parent)
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
-    yield sides.rtmlib_side()
+    yield adapter.library()
     # Not with monkeypatch, which would put the stand-in back for the tests that follow.
     for name in [name for name in sys.modules if name.partition(".")[0] == "rtmlib"]:
         del sys.modules[name]

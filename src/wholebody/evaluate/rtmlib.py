@@ -1,5 +1,7 @@
-"""rtmlib as an entrant of a comparison."""
+"""rtmlib as another package to compare with: its networks, opened on our files; and as an entrant of a comparison."""
 
+import contextlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,50 @@ from wholebody.runtime.session import input_size, notes
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
 
 
+def library() -> Any:
+    """The package.
+
+    Raises:
+        WholebodyError: it is not installed.
+    """
+    try:
+        import rtmlib
+    except ImportError as error:
+        raise WholebodyError(
+            f"rtmlib, the package to compare with, cannot be imported ({error}). "
+            "Run: pip install --no-deps rtmlib tqdm (its own dependencies bring a second OpenCV)."
+        ) from error
+    return rtmlib
+
+
+def pose_network(path: Path) -> Any:
+    """Its RTMPose on a file in the released layout, with the means and deviations that the file names."""
+    session = open_session(path, "cpu")
+    about = notes(session)
+    mean, std = (about.get(name, getattr(IMAGENET_RGB, name)) for name in ("mean", "std"))
+    return _quietly(library().RTMPose, path, model_input_size=input_size(session), mean=mean, std=std)
+
+
+def detector(path: Path) -> Any:
+    """Its YOLOX on a file in the released layout, with our threshold for boxes."""
+    w, h = input_size(open_session(path, "cpu"))
+    return _quietly(library().YOLOX, path, model_input_size=(h, w), score_thr=0.3, nms_thr=0.45)
+
+
+def _quietly(tool: Any, path: Path, **options: Any) -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints that it loads
+        return tool(str(path), backend="onnxruntime", device="cpu", **options)
+
+
+def default_session(path: Path, threads: int) -> Any:
+    """ONNX Runtime's session as rtmlib opens it, but with a number of threads, for which rtmlib has no option."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 @dataclass(frozen=True, eq=False)
 class Rtmlib:
     """rtmlib's own RTMPose class on a file in the released layout, which it feeds one person at a time.
@@ -31,27 +77,12 @@ class Rtmlib:
 
     @classmethod
     def open(cls, path: Path, threads: int) -> "Rtmlib":
-        import contextlib
-        import io
-
-        try:
-            import onnxruntime as ort
-            import rtmlib
-        except ImportError as error:
-            raise WholebodyError(f"no rtmlib ({error}): pip install --no-deps rtmlib tqdm") from error
+        library()
         session = open_session(path, "cpu", threads)
         if session.inputs[0].dtype != "float32":
             raise WholebodyError(f"{path}: rtmlib needs the released layout: wholebody export --plain.")
-        about = notes(session)
-        mean, std = (about.get(name, getattr(IMAGENET_RGB, name)) for name in ("mean", "std"))
-        with contextlib.redirect_stdout(io.StringIO()):  # it says that it loads
-            network = rtmlib.RTMPose(
-                str(path), input_size(session), mean=mean, std=std, backend="onnxruntime", device="cpu"
-            )
-        # It has no option for the number of threads.
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        network.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        network = pose_network(path)
+        network.session = default_session(path, threads)
         keypoints = session.outputs[0].shape[1]
         return cls(network, COCO_BODY if keypoints == len(COCO_BODY) else COCO_WHOLEBODY)
 

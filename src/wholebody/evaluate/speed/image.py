@@ -32,7 +32,8 @@ import numpy as np
 
 from wholebody.arrays import Doubles, Floats, Image
 from wholebody.errors import WholebodyError
-from wholebody.evaluate.speed.sides import Side, both_sides, rtmlib_side
+from wholebody.evaluate import rtmlib
+from wholebody.evaluate.speed.sides import Side, both_sides
 from wholebody.evaluate.speed.tables import TASKS, Timings
 from wholebody.files import cache_folder
 from wholebody.images import write_image
@@ -78,7 +79,7 @@ def bench_image(
     for name, values in (("people", people), ("threads", threads), ("rounds", (rounds,))):
         if not values or min(values) < 1:
             raise WholebodyError(f"{name} is {min(values, default='empty')}: give 1 or more.")
-    library = rtmlib_side()
+    rtmlib.library()
     pose_files = _files(pose, "pose")
     detector_files = _files(detector, "detector")
     times: dict[tuple[int, int, str, str], list[list[float]]] = {}
@@ -92,7 +93,7 @@ def bench_image(
         for count, number in _shown([(count, number) for count in threads for number in range(-2, rounds)], "rounds"):
             cv2.setNumThreads(count)
             if count not in made:
-                made[count] = both_sides(library, pose_files, detector_files, count)
+                made[count] = both_sides(pose_files, detector_files, count)
             sides = made[count]
             turn = number % len(sides)
             for n, (boxes, poses) in given.items():

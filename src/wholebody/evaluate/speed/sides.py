@@ -1,7 +1,6 @@
 """The two sides of a benchmark: ours and rtmlib's, each timed stage by stage on the same files."""
 
 import contextlib
-import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,12 +12,12 @@ import numpy.typing as npt
 
 from wholebody import draw
 from wholebody.arrays import Floats, Image
-from wholebody.errors import WholebodyError
+from wholebody.evaluate import rtmlib
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
 from wholebody.runtime.choose import open_session
-from wholebody.runtime.session import Session, input_size
+from wholebody.runtime.session import Session
 
 RTMLIB, QUIET, OURS, FUSED = "rtmlib", "rtmlib, no spinning", "wholebody", "wholebody, fused"
 
@@ -73,12 +72,7 @@ class _Default:
     session: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        session = ort.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
-        object.__setattr__(self, "session", session)
+        object.__setattr__(self, "session", rtmlib.default_session(self.path, self.threads))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.session, name)
@@ -130,22 +124,20 @@ def _settle() -> None:
         quiet = quiet + 1 if idle else 0
 
 
-def both_sides(
-    library: Any, pose: tuple[Path, Path | None], detector: tuple[Path, Path | None], threads: int
-) -> list[Side]:
+def both_sides(pose: tuple[Path, Path | None], detector: tuple[Path, Path | None], threads: int) -> list[Side]:
     clock = _Clock()
     # One session for both packages: where in memory a session happens to lie makes it several per cent faster or
     # slower than its twin. A single thread has nobody to spin for, so that there rtmlib's defaults are ours.
     plain = tuple(_Watched(open_session(path, "cpu", threads), clock) for path in (pose[0], detector[0]))
-    quiet = _theirs(library, QUIET, clock, pose[0], detector[0], plain)
+    quiet = _theirs(QUIET, clock, pose[0], detector[0], plain)
     # Its OpenPose maps take longer than all else together, and no sessions: drawn once, not twice.
     quiet = replace(quiet, drawings={"skeleton": quiet.drawings["skeleton"]})
     if threads == 1:
-        default = _theirs(library, RTMLIB, clock, pose[0], detector[0], plain)
+        default = _theirs(RTMLIB, clock, pose[0], detector[0], plain)
     else:
         their_clock = _Clock()
         own = tuple(_Default(path, threads, their_clock) for path in (pose[0], detector[0]))
-        default = _theirs(library, RTMLIB, their_clock, pose[0], detector[0], own)
+        default = _theirs(RTMLIB, their_clock, pose[0], detector[0], own)
     sides = [default, quiet, _ours(OURS, clock, plain)]
     if pose[1] and detector[1]:
         clock = _Clock()
@@ -160,16 +152,12 @@ def _ours(name: str, clock: _Clock, sessions: Sequence[Any]) -> Side:
     return Side(name, clock, YOLOX(sessions[1]), TopDown(sessions[0]), drawings)
 
 
-def _theirs(library: Any, name: str, clock: _Clock, pose: Path, detector: Path, sessions: Sequence[Any]) -> Side:
-    """rtmlib's tools, with our threshold for boxes and with these sessions, as it has no option for threads."""
+def _theirs(name: str, clock: _Clock, pose: Path, detector: Path, sessions: Sequence[Any]) -> Side:
+    """rtmlib's tools with these sessions, as it has no option for threads."""
+    library = rtmlib.library()
     from rtmlib.tools.pose_estimation.post_processings import convert_coco_to_openpose
 
-    (w, h), (dw, dh) = (input_size(open_session(path, "cpu")) for path in (pose, detector))
-    with contextlib.redirect_stdout(io.StringIO()):  # it says that it loads
-        estimator = library.RTMPose(str(pose), model_input_size=(w, h), backend="onnxruntime", device="cpu")
-        finder = library.YOLOX(
-            str(detector), model_input_size=(dh, dw), score_thr=0.3, nms_thr=0.45, backend="onnxruntime", device="cpu"
-        )
+    estimator, finder = rtmlib.pose_network(pose), rtmlib.detector(detector)
     estimator.session, finder.session = sessions
 
     def skeleton(image: Image, poses: Poses) -> Image:
@@ -182,14 +170,3 @@ def _theirs(library: Any, name: str, clock: _Clock, pose: Path, detector: Path, 
         return drawn
 
     return Side(name, clock, finder, estimator, {"skeleton": skeleton, "openpose": openpose})
-
-
-def rtmlib_side() -> Any:
-    try:
-        import rtmlib
-    except ImportError as error:
-        raise WholebodyError(
-            f"the benchmark compares with rtmlib, which cannot be imported ({error}). "
-            "Run: pip install --no-deps rtmlib tqdm (its own dependencies bring a second OpenCV)."
-        ) from error
-    return rtmlib
