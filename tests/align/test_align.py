@@ -288,3 +288,25 @@ def test_nobody():
         align([Poses.empty()], reference)
     with pytest.raises(WholebodyError, match="mode"):
         align(frames, reference, "other")
+
+
+def turning(count=24):
+    """Somebody who is seen from the side at first and turns to the camera, and comes nearer by half."""
+    frames = []
+    for n in range(count):
+        points = person(200.0)
+        middle = points[[5, 6], 0].mean()
+        points[:, 0] = middle + (points[:, 0] - middle) * (0.2 + 0.8 * min(n / (count // 2), 1))
+        frames.append(seen(points * (1 + 0.5 * n / count)))
+    return frames
+
+
+@pytest.mark.parametrize("mode", ["muse", "uni", "wan"])
+def test_who_is_seen_from_the_side_at_first_does_not_get_the_shoulders_of_a_giant(mode):
+    reference = seen(person(300.0, height=300.0))
+    for poses in align(turning(), reference, mode)[12:]:
+        widths, trunks = [], []
+        for points in (poses.keypoints[0], reference.keypoints[0]):
+            widths.append(np.hypot(*(points[5] - points[6])))
+            trunks.append(np.hypot(*(points[[5, 6]].mean(axis=0) - points[[11, 12]].mean(axis=0))))
+        assert widths[0] / trunks[0] == pytest.approx(widths[1] / trunks[1], rel=0.12)

@@ -12,9 +12,10 @@
 | none   |                  | nothing                                                               |
 
 The formulas stand in a file each. Different from the published code, in all of them: lengths are measured in pixels of
-either picture; toes, heels, hands and face move with the limb they hang on; a factor is kept within a half and twice
-that of the whole figure; a factor that cannot be measured is that of the other side or of the figure; and a missing
-point stays missing and moves nothing.
+either picture; a limb that points at the camera in the first frame is taken to be as long as it gets later in the clip;
+toes, heels, hands and face move with the limb they hang on; a factor is kept within a half and twice that of the whole
+figure; a factor that cannot be measured is that of the other side or of the figure; and a missing point stays missing
+and moves nothing.
 """
 
 from wholebody.align.clip import Alignment, align, fit

@@ -6,7 +6,7 @@ like its paper. Wan's animation code added k18 and k19, each the middle of a foo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from wholebody.poses import Poses
 from wholebody.schema import OPENPOSE, Schema
 
 NECK = 1
+# A bone that is less than this part as long in the first frame as it gets in the clip, for the size of the figure, is
+# foreshortened there: shoulders of somebody seen from the side. In a clip of fewer frames nothing tells that.
+_FORESHORTENED, _CLIP = 0.7, 8
 JOINTS: tuple[str, ...] = (*OPENPOSE.names[:18], "left_toes", "right_toes")
 # Parent and child, parents first.
 BONES: tuple[tuple[int, int], ...] = (
@@ -89,8 +92,34 @@ class JointFrames:
         return JointFrames(self.joints[frames], self.seen[frames], self.hands[frames], self.hands_seen[frames])
 
     def length(self, a: int, b: int) -> float:
-        """Pixels between two joints in the first frame; NaN where one is not seen."""
-        return float(np.hypot(*(self.joints[0, a] - self.joints[0, b]))) if self.seen[0, [a, b]].all() else np.nan
+        """Pixels between two joints in the first frame; NaN where one is not seen. See `full_length`."""
+        full = self.full_length(a, b)
+        return float(self._spans(a, b)[0]) if np.isnan(full) else full
+
+    def full_length(self, a: int, b: int) -> float:
+        """What that would be in the first frame, did the bone not point at the camera there: as long as it is in the
+        clip for the size of the figure. NaN where it does not, or where nothing tells."""
+        spans = self._spans(a, b) / self._sizes
+        if len(self) < _CLIP or np.isnan(spans[0]):
+            return np.nan
+        full = float(np.nanpercentile(spans, 90))
+        return full if spans[0] < _FORESHORTENED * full else np.nan
+
+    def _spans(self, a: int, b: int) -> Doubles:
+        """(T,) pixels between two joints, NaN where one is not seen."""
+        spans = np.hypot(*np.moveaxis(self.joints[:, a] - self.joints[:, b], -1, 0))
+        return np.where(self.seen[:, [a, b]].all(axis=1), spans, np.nan)
+
+    @cached_property
+    def _sizes(self) -> Doubles:
+        """(T,) how large the figure is, in sizes of the first frame: the median of its bones, NaN where none tells."""
+        spans = np.array([self._spans(*bone) for bone in BONES])
+        first = spans[:, :1]
+        ratios = np.divide(spans, first, out=np.full_like(spans, np.nan), where=first > 0)
+        known = np.isfinite(ratios).any(axis=0)
+        sizes = np.full(len(self), np.nan)
+        sizes[known] = np.nanmedian(ratios[:, known], axis=0)
+        return np.where(sizes > 0, sizes, np.nan)
 
     def middle(self, a: int, b: int) -> Doubles:
         """(2,) the middle of two joints in the first frame; NaN where one is not seen."""

@@ -26,6 +26,8 @@ def uni(clip: JointFrames, reference: JointFrames, limit: float = 2.0) -> Move:
     widths = [
         one.joints[0, 5, 0] - one.joints[0, 2, 0] if one.seen[0, [2, 5]].all() else np.nan for one in (reference, clip)
     ]
+    if not np.isnan(full := clip.full_length(2, 5)):
+        widths[1] = np.copysign(full, widths[1])
     heights = [one.middle(8, 11)[1] - one.middle(2, 5)[1] for one in (reference, clip)]
     xy = np.array([_positive(widths, figure), _positive(heights, figure)])
     xy = np.clip(xy, figure / limit, figure * limit)
