@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walkers import person, seen
 from wholebody import WholebodyError
 from wholebody.draw.canvas import Canvas, Sizing, parsed_size
+from wholebody.synth.walkers import person, seen
 
 SIDES = st.integers(16, 2000)
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cocotools import random_set, reference
 from wholebody import evaluate as room
 from wholebody.codec import SimCC
 from wholebody.data.coco import read_labels
@@ -14,6 +13,7 @@ from wholebody.data.labels import Labels, PictureFile
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import intervals
 from wholebody.evaluate.metric import evaluate, match, rank
+from wholebody.evaluate.official import random_set, reference
 from wholebody.evaluate.oks import accuracy, part_oks
 from wholebody.evaluate.report import FIGURES, PARTS, ROWS, Report, Settings
 from wholebody.poses import Poses

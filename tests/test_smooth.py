@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from walkers import person, seen
 from wholebody.poses import Poses
+from wholebody.synth.walkers import person, seen
 from wholebody.tracking.smooth import LIGHT, STRENGTHS, STRONG, Smoother, smooth_track
 
 FPS = 30

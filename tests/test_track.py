@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walkers import person, seen
 from wholebody.poses import Poses
 from wholebody.schema import FACE_106, HALPE_26, HAND_21
+from wholebody.synth.walkers import person, seen
 from wholebody.tracking.track import Tracker, distinct, extents, pairs, similarity, whole_body_oks
 
 FPS = 25

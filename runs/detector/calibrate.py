@@ -11,8 +11,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from evaluate import Truth, judge
 
+from wholebody.evaluate.detections import Truth, judge
 from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import open_session
 

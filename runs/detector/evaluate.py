@@ -12,49 +12,22 @@ one inside a crowd or a doubtful region counts neither way. "large" people are t
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from label import read_boxes, teacher
 from wholebody.arrays import Floats, Image
-from wholebody.geometry import box_areas, iou
+from wholebody.evaluate.detections import Truth, annotated_boxes, judge
+from wholebody.geometry import box_areas
+from wholebody.label.detectors import detector as any_detector
+from wholebody.label.tflite import open_tflite
 from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import open_session
 from wholebody.train.data.pool import read_pool
 
 THRESHOLDS = (0.2, 0.3, 0.38, 0.5, 0.6)
 LARGE = 96 * 96
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A photo's people and the regions that count neither way; `complete` if everyone has a box."""
-
-    file: Path
-    boxes: Floats
-    ignore: Floats
-    complete: bool
-
-
-def judge(found: Floats, scores: Floats, truth: Truth) -> Floats:
-    """Row of the person each box finds, -1 for nobody and -2 where it does not count."""
-    overlap, taken = iou(found, truth.boxes), np.zeros(len(truth.boxes), bool)
-    person = np.full(len(found), -1)
-    for row in np.argsort(-scores, kind="stable"):
-        free = np.where(taken, 0, overlap[row])
-        if free.max(initial=0) >= 0.5:
-            person[row] = free.argmax()
-            taken[person[row]] = True
-            continue
-        low = np.maximum(found[row, :2], truth.ignore[:, :2])
-        high = np.minimum(found[row, 2:], truth.ignore[:, 2:])
-        inside = np.clip(high - low, 0, None).prod(axis=1) / box_areas(found[row : row + 1])
-        if inside.max(initial=0) > 0.5:
-            person[row] = -2
-    return person
 
 
 def evaluate(truths: Sequence[Truth], detections: Sequence[tuple[Floats, Floats]]) -> None:
@@ -99,7 +72,7 @@ def main() -> None:
     parser.add_argument("--overlays", type=Path)
     parser.add_argument("--threshold", type=float, default=0.3, help="of the overlays")
     options = parser.parse_args()
-    labels = read_boxes(options.pool / "labels_coco.json")
+    labels = annotated_boxes(options.pool / "labels_coco.json")
     merged = {Path(row["file"]).name: row for row in json.loads(options.held_out.read_text())}
     sets: dict[str, list[Truth]] = {"labelled": [], "rooms": []}
     for photo in (photo for photo in read_pool(options.pool) if photo.held_out):
@@ -124,7 +97,7 @@ def main() -> None:
         rows = list(zip(images, truths, found, strict=True))[:: len(truths) // count][:count]
         tiles += [overlay(*row, options.threshold) for row in rows]
         if options.teacher and name == "labelled":
-            find = teacher(options.teacher)
+            find = any_detector(open_tflite(options.teacher))
             print("the teacher on the same photos")
             evaluate(truths, [find(image) for image in images])
     if options.overlays:

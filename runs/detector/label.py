@@ -14,7 +14,6 @@ where the two mean the same person. DAVIS labels one person of a crowd: the teac
 
 import argparse
 import json
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.evaluate.detections import annotated_boxes
 from wholebody.geometry import iou
 from wholebody.train.data.pool import Photo, read_pool
 
@@ -53,18 +53,6 @@ def teacher(path: str) -> Callable[[npt.NDArray[np.uint8]], tuple[Floats, Floats
         return np.clip(rows[:, :4] / ratio, 0, [width, height, width, height]), rows[:, 4]
 
     return find
-
-
-def read_boxes(path: Path) -> dict[str, list[tuple[Floats, bool, str]]]:
-    """file -> its annotations: box xyxy, whether it is a crowd, where it comes from."""
-    content = json.loads(path.read_text())
-    files = {image["id"]: image["file_name"] for image in content["images"]}
-    boxes = defaultdict(list)
-    for row in content["annotations"]:
-        x, y, w, h = row["bbox"]
-        source = row.get("box_from") or row.get("label_source")
-        boxes[files[row["image_id"]]].append((np.array([x, y, x + w, y + h]), bool(row["iscrowd"]), source))
-    return boxes
 
 
 def merge(photo: Photo, labels: list, pseudo: list, found: Floats, scores: Floats) -> tuple[Floats, Floats]:
@@ -100,8 +88,8 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="the other side of the split, for looking at it")
     options = parser.parse_args()
     find = teacher(options.teacher)
-    labels = read_boxes(options.pool / "labels_coco.json")
-    pseudo = read_boxes(options.pool / "pseudo_mediapipe.json")
+    labels = annotated_boxes(options.pool / "labels_coco.json")
+    pseudo = annotated_boxes(options.pool / "pseudo_mediapipe.json")
     rows = []
     for photo in read_pool(options.pool):
         if photo.held_out != options.held_out:

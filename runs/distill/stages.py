@@ -11,13 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from table import SETS, SHOWN, change
 
 from wholebody.evaluate.compare import difference
-from wholebody.train.data.held_out import held_out_people
-from wholebody.train.measure import measure
+from wholebody.train.data.held_out import HELD_OUT, held_out_people
+from wholebody.train.measure import change, measure
 
-COLUMNS = (*SHOWN[:2], ("teachers", "left_hand"), ("teachers", "right_hand"), *SHOWN[2:])
+COLUMNS = (
+    ("COCO", "body"),
+    ("teachers", "body"),
+    ("teachers", "left_hand"),
+    ("teachers", "right_hand"),
+    ("teachers", "all"),
+    ("synthetic", "body"),
+    ("synthetic", "all"),
+)
 
 
 def main() -> None:
@@ -34,7 +41,7 @@ def main() -> None:
         kind: np.unique([str(person.file) for person, _ in pairs], return_inverse=True)[1]
         for kind, pairs in people.items()
     }
-    heads = [f"{part.replace('_', ' ')}, {SETS[kind]}" for kind, part in COLUMNS]
+    heads = [f"{part.replace('_', ' ')}, {HELD_OUT[kind]}" for kind, part in COLUMNS]
     print(f"| network | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     before: dict[tuple[str, str], np.ndarray] = {}
     for network in options.networks:

@@ -14,13 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from wholebody.files import replacing
-from wholebody.train.measure import interval
+from wholebody.train.data.held_out import HELD_OUT
+from wholebody.train.measure import change, interval
 
-SETS = {
-    "COCO": "photos, COCO's labels",
-    "teachers": "photos, agreement with MediaPipe and MoveNet",
-    "synthetic": "synthetic people, exact labels",
-}
 SHOWN = (("COCO", "body"), ("teachers", "body"), ("teachers", "all"), ("synthetic", "body"), ("synthetic", "all"))
 # Title, what the paper found (COCO-WholeBody AP), and rows with the row that each is compared with.
 TABLES = (
@@ -95,12 +91,6 @@ def cell(runs: list[dict], base: list[dict] | None, kind: str, part: str) -> str
     return text
 
 
-def change(difference: float, low: float, high: float) -> str:
-    """The second line of a cell; bold where the interval leaves out 0."""
-    sure = "**" if low > 0 or high < 0 else ""
-    return f"<br>{sure}{difference:+.1f} [{low:+.1f}, {high:+.1f}]{sure}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -110,7 +100,7 @@ def main() -> None:
     for title, about, rows in TABLES:
         there = {name: load(options.folder, name) for name in rows}
         lines.append(f"## {title}\n\n{about}\n")
-        heads = [f"{part}, {SETS[kind]}" for kind, part in SHOWN]
+        heads = [f"{part}, {HELD_OUT[kind]}" for kind, part in SHOWN]
         lines.append(f"| row | seeds | {' | '.join(heads)} |")
         lines.append("|---|---|" + "---|" * len(heads))
         for name, base in rows.items():

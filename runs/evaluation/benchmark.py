@@ -12,9 +12,7 @@ processor (one thread), so that a busy machine changes little.
 import argparse
 import os
 import resource
-import sys
 import time
-from pathlib import Path
 
 # Before numpy reads them: on a busy machine the threads of its matrix products wait for each other by spinning.
 for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
@@ -24,8 +22,6 @@ import numpy as np  # noqa: E402
 
 from wholebody.evaluate.metric import evaluate  # noqa: E402
 from wholebody.evaluate.report import Settings  # noqa: E402
-
-sys.path.append(str(Path(__file__).parents[2] / "tests"))
 
 
 def timed(what, work):
@@ -46,7 +42,8 @@ def main():
         import hotcoco
 
         hotcoco.init_as_pycocotools()
-    from cocotools import random_set, reference
+    # After hotcoco, which takes the place of pycocotools.
+    from wholebody.evaluate.official import random_set, reference
 
     labels, predictions = random_set(np.random.default_rng(0), args.people // 2, args.people, spare=1)
     count = sum(map(len, predictions.values()))

@@ -10,14 +10,12 @@ the ratios are what to read on a machine with other work.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "detector"))
-from label import read_boxes
+from wholebody.evaluate.detections import annotated_boxes
 from wholebody.evaluate.oks import part_oks
 from wholebody.evaluate.speed.precision import open_all, time_precisions
 from wholebody.files import replacing
@@ -49,7 +47,7 @@ def pose_rows(sessions: dict[tuple[str, str], Session], sets) -> dict[tuple[str,
 
 def held_out_boxes(pool: Path):
     """Held-out COCO photos: image, boxes of everyone, and of crowds, which count neither way."""
-    labels = read_boxes(pool / "labels_coco.json")
+    labels = annotated_boxes(pool / "labels_coco.json")
     for photo in read_pool(pool):
         if photo.held_out and photo.group == "coco_train2017":
             rows = labels.get(photo.file, [])

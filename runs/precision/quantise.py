@@ -8,19 +8,40 @@ the training extra, whose `pool` knows which photos are for training.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-from pictures import canvases, crops
+import numpy as np
 from rich.console import Console
 
+from wholebody.arrays import Image
 from wholebody.export.quantise import quantise
+from wholebody.geometry import Crop
+from wholebody.pose.detect import letterbox
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size, int8_file, notes
+from wholebody.train.data.crops import pool_people
+from wholebody.train.data.pool import read_pool
 from wholebody.weights.lookup import locate
 from wholebody.weights.manifest import MANIFEST
 
 POSE_NETWORKS = [name for name, weights in MANIFEST.items() if weights.bundled and weights.kind == "pose"]
+
+
+def crops(pool: Path, size: tuple[int, int], count: int) -> Iterator[Image]:
+    """(h, w, 3) crops of people of training photos, of `size` (w, h), as the pose network gets them."""
+    people = [person for group in pool_people(pool, held_out=False).values() for person in group]
+    for row in np.random.default_rng(0).permutation(len(people))[:count]:
+        sample = people[row].load()
+        yield Crop.from_box(sample.box, size).cut(sample.image)
+
+
+def canvases(pool: Path, size: tuple[int, int], count: int) -> Iterator[Image]:
+    """(h, w, 3) training photos, of `size` (w, h), as the detector gets them."""
+    photos = [photo for photo in read_pool(pool) if not photo.held_out]
+    for row in np.random.default_rng(0).permutation(len(photos))[:count]:
+        yield letterbox(cv2.imread(str(pool / photos[row].file)), size)[0]
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ were there for half a second or longer.
 import argparse
 import contextlib
 import io
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-from walkers import person, seen
 from wholebody.geometry import iou
+from wholebody.synth.walkers import person, seen
 from wholebody.tracking.track import Tracker
 
 FPS, SECONDS = 25, 8

@@ -13,7 +13,6 @@ lag            by how many milliseconds a shifted truth fits best; only of the w
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +22,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-from walkers import person, seen
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
+from wholebody.synth.walkers import person, seen
 from wholebody.tracking.smooth import LIGHT, STRONG, Smoother, smooth_track
 from wholebody.weights.lookup import find
 

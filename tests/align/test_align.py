@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from walkers import person, seen
 from wholebody import WholebodyError
 from wholebody.align import align, fit
 from wholebody.align.joints import JointFrames
 from wholebody.align.muse import knuckle_ratios, muse
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY, OPENPOSE, OPENPOSE_25
+from wholebody.synth.walkers import person, seen
 
 MODES = ("linear", "muse", "uni", "wan")
 ROW = {name: n for n, name in enumerate(COCO_WHOLEBODY.names)}

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from walkers import person, seen
 from wholebody.batch.rows import Result, from_table, layout, to_table
 from wholebody.poses import Poses
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY
+from wholebody.synth.walkers import person, seen
 
 
 @st.composite

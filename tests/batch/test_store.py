@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from walkers import person, seen
 from wholebody.batch.rows import Result, layout, to_table
 from wholebody.batch.store import Store, part_name, read
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.synth.walkers import person, seen
 
 ABOUT = {"pose": "fast"}
 

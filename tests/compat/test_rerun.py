@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from walkers import person, seen
 from wholebody.compat import rerun
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY, OPENPOSE
+from wholebody.synth.walkers import person, seen
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from walkers import person, seen
 from wholebody.compat.aapose import aapose, joints
 from wholebody.compat.scail import dwposes
 from wholebody.compat.wan_animate import face_boxes, face_crop, held, key_points, pose_data, pose_meta
 from wholebody.poses import Poses
 from wholebody.schema import OPENPOSE, OPENPOSE_25
+from wholebody.synth.walkers import person, seen
 
 FIRST = [0, 6, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3, 17, 20]
 SECOND = [0, 5, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3, 18, 21]

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import wholebody
-from walkers import model, person, picture, seen
+from walkers import model, picture
 from wholebody import WholebodyError, draw, formats
 from wholebody.schema import HAND_EDGES, OPENPOSE
+from wholebody.synth.walkers import person, seen
 
 torch = pytest.importorskip("torch")
 PACKAGE = Path(__file__).parents[2] / "integrations" / "comfyui"

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from walkers import person, seen
 from wholebody import WholebodyError
 from wholebody.pose.choose import Choice, order
+from wholebody.synth.walkers import person, seen
 
 
 def three():

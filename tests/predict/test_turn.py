@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from networks import BLUE
-from walkers import person, seen
 from wholebody.poses import Poses
 from wholebody.predict.turn import TURNS, Turned, surest, turned, turned_back
+from wholebody.synth.walkers import person, seen
 
 
 @pytest.mark.parametrize("degrees", TURNS)

@@ -50,6 +50,12 @@ class _Read:
         return LabelledPerson(self.image, person.keypoints, person.visible, person.box, str(person.file))
 
 
+def change(difference: float, low: float, high: float) -> str:
+    """A difference and its interval as the second line of a Markdown cell; bold where the interval leaves out 0."""
+    sure = "**" if low > 0 or high < 0 else ""
+    return f"<br>{sure}{difference:+.1f} [{low:+.1f}, {high:+.1f}]{sure}"
+
+
 def interval(values: Doubles, resamples: int = 2000) -> tuple[float, float, float]:
     """Mean of (seeds, people), and the ends of the interval that holds 95 of 100 resamplings of people (all seeds of a
     person together) and of seeds."""

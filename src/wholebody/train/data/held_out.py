@@ -9,6 +9,13 @@ from wholebody.train.data.crops import pool_people
 from wholebody.train.data.people import PersonFile, ShardedPeople, read_coco_wholebody
 from wholebody.train.data.pool import read_pool
 
+# The three kinds of people, and what tables call them.
+HELD_OUT = {
+    "COCO": "photos, COCO's labels",
+    "teachers": "photos, agreement with MediaPipe and MoveNet",
+    "synthetic": "synthetic people, exact labels",
+}
+
 
 def held_out_coco(pool: Path) -> list[PersonFile]:
     """The people on held-out COCO photos with five labelled points or more."""

@@ -1,15 +1,18 @@
-"""COCO-WholeBody's figures by pycocotools, an evaluation for each part: what `wholebody.evaluate` is compared with.
+"""The figures of COCO-WholeBody by pycocotools, one evaluation for each part, to check and time `evaluate` against.
 
-Without NMS, and with the box's score: that is done before.
+It has no NMS and ranks by the score of the box. Needs pycocotools.
 """
 
 import contextlib
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from wholebody.arrays import AnyFloats, Doubles
 from wholebody.data.labels import Labels, PictureFile
 from wholebody.evaluate.report import COCO_NAMES, ROWS
 from wholebody.poses import Poses
@@ -18,18 +21,18 @@ from wholebody.schema import COCO_WHOLEBODY
 STATS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 
 
-def reference(labels, predictions):
-    """{official part: {figure: value}}, -1 where nobody is labelled."""
+def reference(labels: Labels, predictions: Mapping[int, Poses]) -> dict[str, dict[str, float]]:
+    """Official part -> figure -> value, -1 where nobody is labelled."""
     with contextlib.redirect_stdout(io.StringIO()):
         return {COCO_NAMES[part]: _part(labels, predictions, rows) for part, rows in ROWS.items()}
 
 
-def _triplets(keypoints, visible):
+def _triplets(keypoints: AnyFloats, visible: AnyFloats) -> Doubles:
     triplets = np.concatenate([keypoints, visible[..., None]], axis=2, dtype=np.float64)
     return triplets.reshape(len(triplets), 3 * triplets.shape[1])
 
 
-def _part(labels, predictions, rows):
+def _part(labels: Labels, predictions: Mapping[int, Poses], rows: slice) -> dict[str, float]:
     sizes = labels.boxes[:, 2:] - labels.boxes[:, :2]
     people = _triplets(labels.keypoints[:, rows], labels.visible[:, rows]).tolist()
     truth = COCO()
@@ -51,7 +54,7 @@ def _part(labels, predictions, rows):
         ],
     }
     truth.createIndex()
-    results = []
+    results: list[dict[str, Any]] = []
     for image, poses in predictions.items():
         extent = np.ptp(poses.keypoints[:, ROWS["body"]].astype(np.float64), axis=1).prod(axis=1)
         for n, points in enumerate(_triplets(poses.keypoints[:, rows], poses.scores[:, rows]).tolist()):
@@ -69,8 +72,10 @@ def _part(labels, predictions, rows):
     return dict(zip(STATS, judge.stats.tolist(), strict=True))
 
 
-def random_set(rng, images, people, spare=1.0, ties=False):
-    """Labels and predictions of `people` in `images` pictures: parts without labels, crowds, points of no score,
+def random_set(
+    rng: np.random.Generator, images: int, people: int, spare: float = 1.0, ties: bool = False
+) -> tuple[Labels, dict[int, Poses]]:
+    """Random labels and predictions of `people` in `images` pictures: parts without labels, crowds, points of no score,
     people who are missed, `spare` detections too many for each, and with `ties` equal scores and equal people."""
     k = len(COCO_WHOLEBODY)
     size = rng.lognormal(4.2, 0.8, people)
