@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import wholebody
-from wholebody import COCO_WHOLEBODY, Poses, cli, video
+from wholebody import COCO_WHOLEBODY, Poses, cli, formats, video
 from wholebody.commands import train as training
 from wholebody.data.coco import write_labels
 from wholebody.data.labels import Labels, PictureFile
@@ -18,10 +18,11 @@ from wholebody.train.recipes import DISTILLATIONS, RECIPES
 from wholebody.video.frame import Frame
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 SAMPLE = Path(wholebody.__file__).with_name("sample.jpg")
-# Pages whose code needs a server, or a package that the tests do not install; their rooms have tests of their own.
-ELSEWHERE = ("serve", "batch")
+# Pages whose code needs a server, or a package that the tests do not install; their rooms have tests of their own, and
+# so have the pages of docs/from.
+ELSEWHERE = {ROOT / "docs" / "serve.md", ROOT / "docs" / "batch.md", *(ROOT / "docs" / "from").glob("*.md")}
 
 
 def blocks(page, language):
@@ -34,6 +35,8 @@ def desk(tmp_path, monkeypatch):
     shutil.copy(SAMPLE, tmp_path / "photo.jpg")
     image = wholebody.read_image(SAMPLE)
     video.write(tmp_path / "clip.mp4", [Frame(n / 10, image[: len(image) // 2 * 2]) for n in range(3)], fps=10)
+    someone = Poses(np.full((1, 133, 2), 50.0), np.ones((1, 133)), [[10, 10, 90, 90]], [1.0], ids=np.array([1]))
+    formats.write_npz_video(tmp_path / "clip_pose.npz", [(n / 10, someone) for n in range(3)])
     (tmp_path / "val2017").mkdir()
     shutil.copy(SAMPLE, tmp_path / "val2017" / "1.jpg")
     person = Labels.empty()
@@ -53,9 +56,7 @@ def desk(tmp_path, monkeypatch):
     return image
 
 
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if blocks(p, "python") and p.stem not in ELSEWHERE], ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") and p not in ELSEWHERE], ids=lambda p: p.stem)
 def test_the_python_on_a_page_runs(page, desk):
     poses = Poses.empty(COCO_WHOLEBODY)
     names = {
