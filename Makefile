@@ -6,13 +6,16 @@
 #   make test-peers  those against other packages, which it installs: rtmlib, controlnet_aux, Pose2Sim, pose-format ...
 #   make coverage    all tests, and the lines that none of them runs
 #   make lint    ruff and mypy
+#   make docs    the documentation site, in build/site, with every link checked
+#   make gallery the pictures of the site's gallery
+#   make package the wheel and the sdist, in dist, checked
 #   make page    with npm: test the sources of the page in the browser and build it anew
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-peers coverage lint page clean
+.PHONY: demo test test-slow test-peers coverage lint docs gallery package page clean
 
 demo: $(VENV)/user
 	$(BIN)/wholebody predict examples/parkour.jpg --output out
@@ -37,6 +40,18 @@ lint: $(VENV)/developer
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/writer
+	$(BIN)/python website/build.py
+
+gallery: $(VENV)/user
+	$(BIN)/python website/gallery.py
+
+package: $(VENV)/packager
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
 page:
 	cd web && npm ci && npm run check && npm test && npm run build
 
@@ -49,6 +64,16 @@ $(VENV)/developer: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/user
+
+$(VENV)/writer: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@ $(VENV)/user
+
+$(VENV)/packager: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet build twine check-wheel-contents
+	touch $@
 
 clean:
 	rm -rf $(VENV) out build dist web/node_modules

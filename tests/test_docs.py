@@ -1,4 +1,7 @@
-"""README and docs: the Python runs as it stands there, every command line parses, every link leads somewhere."""
+"""README and docs: the Python runs as it stands there, every command line parses, every link leads somewhere.
+
+Links of the built site, with anchors, are checked when it is built (`make docs`).
+"""
 
 import functools
 import re
@@ -18,11 +21,11 @@ from wholebody.train.recipes import DISTILLATIONS, RECIPES
 from wholebody.video.frame import Frame
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "runs").rglob("*.md")])
 SAMPLE = Path(wholebody.__file__).with_name("sample.jpg")
 # Pages whose code needs a server, or a package that the tests do not install; their rooms have tests of their own, and
-# so have the pages of docs/from.
-ELSEWHERE = {ROOT / "docs" / "serve.md", ROOT / "docs" / "batch.md", *(ROOT / "docs" / "from").glob("*.md")}
+# so has docs/from (tests/compat/test_pages.py).
+ELSEWHERE = ("docs/serve.md", "docs/batch.md", "docs/howto/bucket.md")
 
 
 def blocks(page, language):
@@ -33,6 +36,7 @@ def blocks(page, language):
 def desk(tmp_path, monkeypatch):
     """A folder with what the pages' code reads."""
     shutil.copy(SAMPLE, tmp_path / "photo.jpg")
+    (tmp_path / "torn.jpg").write_bytes(b"torn")
     image = wholebody.read_image(SAMPLE)
     video.write(tmp_path / "clip.mp4", [Frame(n / 10, image[: len(image) // 2 * 2]) for n in range(3)], fps=10)
     someone = Poses(np.full((1, 133, 2), 50.0), np.ones((1, 133)), [[10, 10, 90, 90]], [1.0], ids=np.array([1]))
@@ -56,7 +60,15 @@ def desk(tmp_path, monkeypatch):
     return image
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") and p not in ELSEWHERE], ids=lambda p: p.stem)
+def name(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def runs_here(page):
+    return blocks(page, "python") and name(page) not in ELSEWHERE and page.parent.name not in ("from", "runs")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runs_here(page)], ids=name)
 def test_the_python_on_a_page_runs(page, desk):
     poses = Poses.empty(COCO_WHOLEBODY)
     names = {
@@ -78,7 +90,7 @@ def lines():
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 if words[:1] == ["wholebody"]:
-                    yield pytest.param(words[1:], id=f"{page.stem}: {' '.join(words[1:])}"[:70])
+                    yield pytest.param(words[1:], id=f"{name(page)}: {' '.join(words[1:])}"[:80])
 
 
 @pytest.mark.parametrize("words", list(lines()))
@@ -102,8 +114,26 @@ def test_a_command_line_parses(words, monkeypatch, capsys):
     assert ended.value.code == 0 and ran, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+        place = (page.parent / target).resolve()
+        # What is made from the code is on the site alone.
+        if "://" not in target and ROOT / "docs" / "reference" not in place.parents:
+            assert place.exists(), f"{name(page)}: {target}"
+
+
+def test_every_page_is_in_the_menu():
+    menu = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        place = page.relative_to(ROOT / "docs").as_posix().replace("README.md", "index.md")
+        assert f'"{place}"' in menu, place
+
+
+@pytest.mark.parametrize("folder", [path for path in (ROOT / "runs").iterdir() if path.is_dir()], ids=lambda p: p.name)
+def test_the_readme_of_a_run_names_its_scripts(folder):
+    """And the overview names the folder."""
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    for script in [*folder.rglob("*.py"), *folder.glob("*.sh")]:
+        assert script.name in readme, script.name
+    assert f"({folder.name}/README.md)" in (ROOT / "runs" / "README.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from PIL import Image
 PAGES = Path(__file__).parents[2] / "docs" / "from"
 
 
-@pytest.mark.parametrize("page", ["controlnet_aux", "easy_dwpose", "rtmlib", "mmpose"])
+@pytest.mark.parametrize("page", ["controlnet_aux", "easy_dwpose", "rtmlib", "mmpose", "openpose"])
 def test_code_on_a_page(page, sample, tmp_path, monkeypatch):
     shutil.copy(sample, tmp_path / "photo.jpg")
     (tmp_path / "photos").mkdir()

@@ -204,7 +204,7 @@ class TrainConfig:
 
 
 def parse_source(text: str) -> DataSource:
-    """A set as it is named on the command line: KIND:PATH[:IMAGES][=SHARE].
+    """A set as it is named on the command line: `KIND:PATH[:IMAGES][=SHARE]`.
 
         pool:photos=0.5   shards:work/synth/train=0.5   coco:labels.json:pictures   ubody:UBody   views:work/views
 

@@ -1,0 +1,26 @@
+"""A map for ControlNet at the size that a generator wants, and a wide-stick one for the xinsir SDXL networks.
+
+python examples/controlnet_map.py photo.jpg out/ 768x1344
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from wholebody import WholeBody, draw, read_image, write_image
+
+photo, out = Path(sys.argv[1]), Path(sys.argv[2])
+width, height = map(int, sys.argv[3].split("x"))
+out.mkdir(parents=True, exist_ok=True)
+
+image = read_image(photo)
+poses = WholeBody()(image)
+black = np.zeros_like(image)
+
+# Scaled to fit and padded, never stretched: lengths keep their ratios.
+usual = draw.openpose(black, poses, size=(width, height))
+write_image(out / "map.png", usual)
+write_image(out / "map_xinsir.png", draw.openpose(black, poses, size=(width, height), stick_scale="xinsir"))
+write_image(out / "map_body.png", draw.openpose(black, poses, size=(width, height), hands=False, face=False))
+print(f"{len(poses)} people on {width} x {height}")

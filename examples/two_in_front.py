@@ -1,0 +1,23 @@
+"""Only the two people in front: those whose boxes are largest, from left to right.
+
+python examples/two_in_front.py photo.jpg out.jpg
+"""
+
+import sys
+
+import numpy as np
+
+from wholebody import WholeBody, draw, read_image, write_image
+from wholebody.geometry import box_areas
+
+image = read_image(sys.argv[1])
+poses = WholeBody()(image)
+
+largest = box_areas(poses.boxes).argsort()[::-1][:2]
+front = poses[largest]
+front = front[front.boxes[:, 0].argsort()]  # Poses are indexed like an array; every array goes along
+
+sure = front[front.box_scores > 0.5]  # a mask does too
+middle = np.nanmean(front.keypoints, axis=1)
+write_image(sys.argv[2], draw.skeleton(image, front))
+print(f"{len(poses)} people, {len(front)} in front, {len(sure)} of them surely people; centres {middle.round().tolist()}")

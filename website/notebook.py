@@ -1,0 +1,54 @@
+"""Notebooks: run anew (`python website/notebook.py`, needs nbclient and ipykernel), and shown as pages of the site."""
+
+import base64
+import json
+from pathlib import Path
+
+# Of what a cell shows the first of these that it has.
+_PICTURES = {"image/jpeg": "jpg", "image/png": "png"}
+
+
+def as_markdown(notebook: Path, folder: Path) -> str:
+    """The page: text, code, and what the code printed or showed. Pictures are written to `folder`, beside it."""
+    page = []
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    for number, cell in enumerate(cells):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            page.append(source)
+            continue
+        page.append(f"```python\n{source}\n```")
+        for part, output in enumerate(cell["outputs"]):
+            data = output.get("data", {})
+            kind = next((kind for kind in _PICTURES if kind in data), None)
+            if kind:
+                name = f"{notebook.stem}_{number}_{part}.{_PICTURES[kind]}"
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(base64.b64decode("".join(data[kind])))
+                page.append(f"![What the cell shows]({name})")
+            else:
+                text = "".join(output.get("text") or data.get("text/plain", ""))
+                page.append(f"```text\n{text.rstrip()}\n```")
+    return "\n\n".join(page) + f"\n\nThe notebook is `examples/{notebook.name}`.\n"
+
+
+def run(notebook: Path) -> None:
+    """Run all cells where the notebook is, and keep what they show: of pictures the JPEG alone, as it is small."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    content = nbformat.read(notebook, as_version=4)
+    NotebookClient(content, resources={"metadata": {"path": notebook.parent}}).execute()
+    for cell in content.cells:
+        cell.metadata = {}
+        for output in cell.get("outputs", ()):
+            if "image/jpeg" in output.get("data", {}):
+                output.data = {"image/jpeg": output.data["image/jpeg"]}
+    content.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    nbformat.write(content, notebook)
+
+
+if __name__ == "__main__":
+    for path in sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb")):
+        run(path)
+        print(path.name)
