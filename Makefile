@@ -41,10 +41,10 @@ lint: $(VENV)/developer
 	$(BIN)/mypy
 
 docs: $(VENV)/writer
-	$(BIN)/python website/build.py
+	$(BIN)/python -m website.build
 
 gallery: $(VENV)/user
-	$(BIN)/python website/gallery.py
+	$(BIN)/python -m website.gallery
 
 package: $(VENV)/packager
 	rm -rf dist

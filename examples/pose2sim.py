@@ -1,17 +1,18 @@
-"""A video as a folder of OpenPose's JSON, a file for each frame: what Pose2Sim reads, one folder for each camera.
+"""A camera's video as Pose2Sim reads it: a file for each frame, a folder for each camera.
 
-python examples/pose2sim.py cam01.mp4 pose/cam01_json
+python examples/pose2sim.py cam01.mp4 project/
 """
 
 import sys
 from pathlib import Path
 
 from wholebody import WholeBody, follow, formats, read_video
+from wholebody.formats.pose2sim import pose2sim_folder
 
-clip, out = Path(sys.argv[1]), Path(sys.argv[2])
-out.mkdir(parents=True, exist_ok=True)
+clip, project = Path(sys.argv[1]), Path(sys.argv[2])
+folder = pose2sim_folder(project / f"{clip.stem}_pose")  # project/pose/cam01_json, where Pose2Sim looks
+folder.parent.mkdir(parents=True, exist_ok=True)
 
-number = -1
-for number, (_, poses) in enumerate(follow(read_video(clip), WholeBody("fast"))):
-    formats.write_openpose(out / formats.openpose_name(clip.stem, number), poses)
-print(f"{number + 1} files in {out}; the model of the skeleton is BODY_25 (in Config.toml: pose_model = 'BODY_25')")
+frames = [(frame.time, poses) for frame, poses in follow(read_video(clip), WholeBody("fast"))]
+formats.write_pose2sim(folder, frames)
+print(f"{len(frames)} files in {folder}; in Config.toml: pose_model = 'COCO_133'")

@@ -20,4 +20,6 @@ front = front[front.boxes[:, 0].argsort()]  # Poses are indexed like an array; e
 sure = front[front.box_scores > 0.5]  # a mask does too
 middle = np.nanmean(front.keypoints, axis=1)
 write_image(sys.argv[2], draw.skeleton(image, front))
-print(f"{len(poses)} people, {len(front)} in front, {len(sure)} of them surely people; centres {middle.round().tolist()}")
+print(
+    f"{len(poses)} people, {len(front)} in front, {len(sure)} of them surely people; centres {middle.round().tolist()}"
+)

@@ -5,6 +5,7 @@ python examples/wrist_speed.py clip.mp4 speeds.csv
 
 import csv
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +19,7 @@ for frame, poses in follow(read_video(clip), WholeBody("fast")):
     for row, person in enumerate(poses.ids.tolist()):
         people.setdefault(person, []).append((frame.time, poses[row]))
 
-with open(table, "w", newline="") as file:
+with Path(table).open("w", newline="") as file:
     rows = csv.writer(file)
     rows.writerow(["id", "time", "left", "right"])
     for person, seen in people.items():

@@ -45,7 +45,7 @@ def run(tmp_path, monkeypatch, capsys, short_clip):
 
 
 def table(path):
-    with open(path, newline="") as file:
+    with Path(path).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -104,9 +104,9 @@ def test_hands(run):
 
 
 def test_pose2sim(run):
-    assert run("pose2sim", "clip.mp4", "pose/cam01_json").startswith("8 files in")
-    first = Path("pose/cam01_json/clip_000000000000_keypoints.json")
-    assert {len(person["pose_keypoints_2d"]) for person in json.loads(first.read_text())["people"]} == {75}
+    assert run("pose2sim", "clip.mp4", "project").startswith("8 files in")
+    first = Path("project/pose/clip_json/clip_000000.json")
+    assert {len(person["pose_keypoints_2d"]) for person in json.loads(first.read_text())["people"]} == {3 * 133}
 
 
 def test_each_script_is_short_and_tested():

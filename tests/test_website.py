@@ -1,19 +1,14 @@
 """The site: what is made from the code, where pages go, and whether the link checker finds what is broken."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, f"{ROOT / 'website'}")
-
-import build
-import links
-import reference
+from website import build, links, reference
 
 from wholebody import cli
 from wholebody.formats.kinds import KINDS
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_every_option_of_help_is_on_the_page():

@@ -15,10 +15,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from links import broken_links
-from notebook import as_markdown
-from reference import api_pages, command_line, file_formats
-from tables import measurements
+from website.links import broken_links
+from website.notebook import as_markdown
+from website.reference import api_pages, command_line, file_formats
+from website.tables import measurements
 
 ROOT = Path(__file__).parents[1]
 STAGE, SITE = ROOT / "build" / "docs", ROOT / "build" / "site"
@@ -114,7 +114,7 @@ class Stage:
                 self.write(place_of(path), self.page(file.read_text(encoding="utf-8"), path))
             else:
                 language = LANGUAGES.get(file.suffix, "text")
-                body = f"# {file.name}\n\n`{path}`\n\n````{language} linenums=\"1\"\n{file.read_text('utf-8')}````\n"
+                body = f'# {file.name}\n\n`{path}`\n\n````{language} linenums="1"\n{file.read_text("utf-8")}````\n'
                 self.write(place_of(path), f"---\nsearch:\n  exclude: true\n---\n\n{body}")
 
 

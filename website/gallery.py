@@ -38,7 +38,9 @@ def save(name: str, image: Image) -> None:
 
 def row(*images: Image, height: int = HEIGHT) -> Image:
     """Pictures side by side at one height, with a white line between."""
-    scaled = [cv2.resize(i, (round(i.shape[1] * height / i.shape[0]), height), interpolation=cv2.INTER_AREA) for i in images]
+    scaled = [
+        cv2.resize(i, (round(i.shape[1] * height / i.shape[0]), height), interpolation=cv2.INTER_AREA) for i in images
+    ]
     line = np.full((height, 6, 3), 255, np.uint8)
     return cv2.hconcat([part for one in scaled for part in (line, one)][1:])
 
@@ -76,7 +78,9 @@ def video(model: WholeBody) -> None:
     """Five frames of the clip with ids, and their maps below."""
     frames = [(f.image, p) for f, p in follow(read_video(MEDIA / "clip.mp4"), model)][::12]
     overlays = row(*(draw.skeleton(image, poses, boxes=True) for image, poses in frames), height=400)
-    save("video.jpg", cv2.vconcat([overlays, row(*(draw.openpose(np.zeros_like(i), p) for i, p in frames), height=400)]))
+    save(
+        "video.jpg", cv2.vconcat([overlays, row(*(draw.openpose(np.zeros_like(i), p) for i, p in frames), height=400)])
+    )
 
 
 # --- What goes wrong --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Links of a built site: each file and each anchor that a page refers to has to be there, and nothing comes from afar."""
+"""Links of a built site: each file and anchor that a page refers to has to be there, and nothing comes from afar."""
 
 from html.parser import HTMLParser
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Notebooks: run anew (`python website/notebook.py`, needs nbclient and ipykernel), and shown as pages of the site."""
+"""Notebooks: run anew (`python -m website.notebook`, needs nbclient and ipykernel), and shown as pages of the site."""
 
 import base64
 import json

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from wholebody import COCO_WHOLEBODY, Poses, cli
-from wholebody.formats.kinds import KINDS, Source, place_of
+from wholebody.errors import WholebodyError
+from wholebody.formats.kinds import KINDS, Origin, place_of
 from wholebody.schema import SCHEMAS
 
 # Page -> its title, and what is on it: modules or single names.
@@ -140,7 +141,7 @@ def _cell(text: str) -> str:
 
 # --- Formats ----------------------------------------------------------------------------------------------------------
 
-_SOURCE = Source("clip.mp4", (640, 480), fps=25.0)
+_SOURCE = Origin("clip.mp4", (640, 480), fps=25.0, numbers=(0, 1))
 
 
 def file_formats() -> dict[str, str]:
@@ -157,7 +158,10 @@ def file_formats() -> dict[str, str]:
     for name, kind in KINDS.items():
         usual = [w for w, n in (("pictures", kinds.USUAL_PICTURE), ("videos", kinds.USUAL_VIDEO)) if name in n]
         picture = f"`photo_pose{kind.suffix}`" if kind.picture else ""
-        video = f"`{place_of(Path('clip_pose'), name, [name], video=True).name}{'/' if kind.folder else ''}`"
+        if kind.together:
+            picture = f"`{name}{kind.suffix}`, of all pictures"
+        place = place_of(Path("clip_pose"), name, [name], video=True).as_posix()
+        video = f"`{place}{'/' if kind.folder else ''}`" if kind.video or kind.drawn else ""
         text += f"| [{name}](#{name}) | {picture} | {video} | {' and '.join(usual)} |\n"
     text += (
         "\nWhere several formats with one suffix are asked for, each file has its format's name too "
@@ -178,32 +182,51 @@ def file_formats() -> dict[str, str]:
 
 # What the files do not say of themselves.
 LAYOUTS = {
-    "coco": "COCO-WholeBody results: one JSON list, an object for each person. The 133 points are in five fields of "
-    "`[x, y, score, x, y, score, ...]`. `score` is the detector's, `bbox` is `[x, y, width, height]`. `image_id` is the "
-    "file's name, in a video the number of the frame from 0. `track_id` is there in videos. "
-    "Read it with `formats.read_coco`, or with pycocotools.",
-    "openpose": "OpenPose 1.3: BODY_25, 70 face points (68, and the eyes' centres), 21 of each hand, each as "
-    "`[x, y, score, ...]`. Of a video it is a folder with a file for each frame, "
-    "`clip_000000000000_keypoints.json` and on: **this is what Pose2Sim and OpenSim's tools take**. "
-    "`person_id` is the track id, or -1. Read it with `formats.read_openpose`.",
-    "comfy": "ComfyUI's POSE_KEYPOINT: a list of frames with the canvas' size in pixels. 18 body points, 70 of the "
-    "face, 21 of each hand, and 6 of the feet in `foot_keypoints_2d`. Nodes drop points whose score is below 1, so a "
-    "point that is drawn has score 1 and any other is 0, 0, 0; `--true-scores` keeps all points and scores. "
-    "Read it with `formats.read_comfy`.",
-    "npz": "NumPy arrays under their names, for `numpy.load` (nothing is pickled), to the last bit. Of a picture row "
-    "n is a person; of a video the shape is (frames, people, ...), `times` are seconds, `ids` say whose column it is, "
-    "and who is not in a frame has NaN points and scores of 0. "
-    "Read it with `formats.read_npz` and `formats.read_npz_video`.",
-    "csv": "Of a picture a row for each keypoint of each person; of a video a row for each person of each frame, with "
-    "three columns for each keypoint. A picture or frame of nobody is a row with its name or number alone. "
-    "Read it with `formats.read_csv` and `formats.read_csv_video`.",
+    "coco": "COCO-WholeBody results: one JSON list, an object for each person. The 133 points are in five "
+    "fields of `[x, y, score, x, y, score, ...]`. `score` is the detector's, `bbox` is `[x, y, width, "
+    "height]`. `image_id` is the file's name, in a video the number of the frame from 0. `track_id` is "
+    "there in videos. Read it with `formats.read_coco`.",
+    "openpose": "OpenPose 1.3: BODY_25, 70 face points (68, and the eyes' centres), 21 of each hand, each as `[x, "
+    "y, score, ...]`. Of a video it is a folder with a file for each frame, "
+    "`clip_000000000000_keypoints.json` and on. `person_id` is the track id, or -1. Read it with "
+    "`formats.read_openpose`.",
+    "comfy": "ComfyUI's POSE_KEYPOINT: a list of frames with the canvas' size in pixels. 18 body points, 70 of "
+    "the face, 21 of each hand, and 6 of the feet in `foot_keypoints_2d`. Nodes drop points whose "
+    "score is below 1, so a point that is drawn has score 1 and any other is 0, 0, 0; `--true-scores` "
+    "keeps all points and scores. Read it with `formats.read_comfy`.",
+    "npz": "NumPy arrays under their names, for `numpy.load` (nothing is pickled), to the last bit. Of a "
+    "picture row n is a person; of a video the shape is (frames, people, ...), `times` are seconds, "
+    "`ids` say whose column it is, and who is not in a frame has NaN points and scores of 0. Read it "
+    "with `formats.read_npz` and `formats.read_npz_video`.",
+    "csv": "Of a picture a row for each keypoint of each person; of a video a row for each person of each "
+    "frame, with three columns for each keypoint. A picture or frame of nobody is a row with its name "
+    "or number alone. Read it with `formats.read_csv` and `formats.read_csv_video`.",
     "parquet": "A row for each person of each frame; lists of numbers in columns. It needs pyarrow (`pip install "
     "'wholebody[parquet]'`). [Collections](../batch.md) have a Parquet layout of their own.",
-    "trc": "OpenSim's markers, tabs between them, one file for each person: `clip_pose_1.trc`. X is to the right and "
-    "Y up from the lower left corner of the picture, in pixels that stand as millimetres; Z is 0. A point without a "
-    "score, or a frame without the person, is blank. Points of one camera are flat: for "
-    "several cameras take `openpose` to Pose2Sim.",
-    "png": "The drawn frames as pictures, `clip_pose_png/000000.png` and on, for programs that take a folder of frames.",
+    "trc": "OpenSim's markers, tabs between them, one file for each person: `clip_pose_1.trc`. Markers have "
+    "the names of Pose2Sim's and Sports2D's models. X is to the right and Y up from the lower left "
+    "corner of the picture; a pixel stands as a millimetre unless `--trc-unit` and "
+    "`--metres-per-pixel` say otherwise; Z is 0. A point without a score, or a frame without the "
+    "person, is blank. Read it with `formats.read_trc`.",
+    "sports2d": "The same in pixels as Sports2D writes and takes them: the file says metres, Y is down.",
+    "pose2sim": "**What Pose2Sim takes**: a folder for each camera and a file for each frame, as OpenPose's, but "
+    "with all points of a person in `pose_keypoints_2d`, in the order of Pose2Sim's skeletons "
+    "(`COCO_133`; `HALPE_26` and `COCO_17` for networks with these points). It goes to "
+    "`pose/clip_json` beside the video, where Pose2Sim looks.",
+    "pose-format": "The `.pose` file of sign language research (pose-format 0.2), binary and little endian. Header: "
+    "version, the picture's size, four components (BODY 23, FACE 68, LEFT_HAND 21, RIGHT_HAND 21 "
+    "points) with names, lines and colours. Body: the rate, the numbers of frames and people, all "
+    "coordinates, then all confidences, as 32-bit floats. Read it with `formats.read_sign`, or with "
+    "the package pose-format.",
+    "deeplabcut": "DeepLabCut's CSV: a row for each frame; x, y and likelihood of each body part, with names of "
+    "several levels above them (`individuals` only if there are several people). Read it with "
+    "`formats.read_deeplabcut`.",
+    "deeplabcut-h5": "The same table as pandas' H5 under the key `df_with_missing`; it needs `pip install "
+    "'wholebody[deeplabcut]'`. It is not read here, as reading one executes what it has pickled.",
+    "coco-results": "Everybody in all pictures of a run in one list, as `coco`, with numbers as `image_id`: those of "
+    "`--annotations`, or the last number in a file's name. **What pycocotools takes.**",
+    "png": "The drawn frames as pictures, `clip_pose_png/000000.png` and on, for programs that take a folder "
+    "of frames.",
 }
 
 
@@ -227,7 +250,13 @@ def written(name: str) -> str:
                 continue
             video = what == "A video"
             target = place_of(Path(room) / ("clip_pose" if video else "photo_pose"), name, [name], video=video)
-            result = writer(target, frames if video else poses, _SOURCE)  # type: ignore[arg-type]
+            target.parent.mkdir(exist_ok=True)
+            try:
+                result = writer(target, frames if video else poses, _SOURCE)  # type: ignore[arg-type]
+            except WholebodyError:  # H5 alone needs packages that the site does not install
+                if name != "deeplabcut-h5":
+                    raise
+                continue
             files = [Path(p) for p in result] if result else [target]
             file = sorted(files[0].iterdir())[0] if files[0].is_dir() else files[0]
             text += f"{what}: `{file.relative_to(room)}`\n\n```text\n{shape_of(file)}\n```\n\n"
@@ -245,6 +274,8 @@ def shape_of(file: Path) -> str:
         import pyarrow.parquet
 
         return str(pyarrow.parquet.read_schema(file).remove_metadata())
+    if file.suffix == ".pose":
+        return f"{file.stat().st_size} bytes; {file.read_bytes()[:24].hex(' ')} ..."
     lines = file.read_text(encoding="utf-8").splitlines()[:6]
     return "\n".join(line if len(line) < 100 else f"{line[:96]} ..." for line in lines)
 
