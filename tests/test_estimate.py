@@ -386,9 +386,9 @@ def test_a_codec_of_ones_own_and_a_size_only_it_knows():
         (shapes(MAPS), {"schema": COCO_WHOLEBODY}, "17 keypoints, coco_wholebody has 133"),
         (shapes(tensor("maps", None, 20, 16, 12)), {}, "20 keypoints, and nothing says which"),
         (shapes(MAPS, about={"style": "best"}), {}, "style 'best' is unknown"),
-        (shapes(MAPS, about={"mean": [1, 2]}), {}, "notes of the file make no sense"),
+        (shapes(MAPS, about={"mean": [1, 2]}), {}, "metadata of the file cannot be used"),
         (shapes(MAPS, about={"color": "HSV"}), {}, "color is 'HSV'"),
-        (shapes(MAPS, about={"sigma": [2, 2]}), {}, "notes of the file make no sense"),
+        (shapes(MAPS, about={"sigma": [2, 2]}), {}, "metadata of the file cannot be used"),
     ],
 )
 def test_what_does_not_fit_together_is_said(session, given, message):

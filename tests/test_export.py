@@ -167,7 +167,7 @@ def test_a_file_with_wrong_notes_leaves_no_plain_file(tiny, tmp_path):
     about = json.loads(proto.metadata_props[0].value) | {"mean": [1.0, 2.0, 3.0]}
     proto.metadata_props[0].value = json.dumps(about)
     onnx.save(proto, tmp_path / "fused.onnx")
-    with pytest.raises(WholebodyError, match="cannot be taken apart"):
+    with pytest.raises(WholebodyError, match="cannot be split"):
         plain_layout(tmp_path / "fused.onnx", tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
 

@@ -528,7 +528,7 @@ def test_results_of_a_folder_in_one_file(run, tmp_path):
     assert formats.read_coco(out / "coco_results.json").keys() == {103, 112}
     # The usual file of a picture keeps its name.
     assert "COCO_val_000000000003_pose.json" in names(out)
-    # What cannot be named is said before anybody is looked for.
+    # What cannot be named is said before any detection.
     write_image(folder / "cat.png", picture(boxes(0)))
     with pytest.raises(WholebodyError, match=r"cat\.png: has no number in its name"):
         run(folder, kinds=("coco-results",), look=look, output=out)

@@ -123,7 +123,7 @@ def test_two_inputs_and_no_onnx_are_refused(tmp_path):
     with pytest.raises(WholebodyError, match="2 inputs"):
         open_session(network(tmp_path / "a.onnx", inputs=2), "openvino")
     (tmp_path / "b.onnx").write_bytes(b"\x08\x08 not a network")
-    with pytest.raises(WholebodyError, match="OpenVINO refuses it"):
+    with pytest.raises(WholebodyError, match="OpenVINO rejects it"):
         open_session(tmp_path / "b.onnx", "openvino")
 
 

@@ -7,8 +7,8 @@ CenterNet of the 80 COCO classes (input (1, 512, 512, 3) float32 RGB 0..255, out
 class). OUT holds one row per photo: {"file", "boxes", "ignore"}, xyxy pixels. Backgrounds without people become rows
 without boxes. Needs ai-edge-litert.
 
-What contact sheets said: COCO's labels name everyone, so the teacher's extra boxes there are doubles or crowds and are
-only ignored. Boxes made from MediaPipe's landmarks miss legs, arms and hair, so the teacher's box takes their place
+What contact sheets said: COCO's labels name everyone, so the teacher's extra boxes there are duplicates or crowds, and
+are only ignored. Boxes made from MediaPipe's landmarks miss legs, arms and hair, so the teacher's box takes their place
 where the two mean the same person. DAVIS labels one person of a crowd: the teacher names the others.
 """
 

@@ -1,4 +1,4 @@
-"""Recall and precision of detectors on photos where everyone has a box, people by size, and ghosts where nobody is.
+"""Recall and precision of detectors on photos where everyone has a box, by size, and false positives where nobody is.
 
     python runs/detector/measure.py LABELS.json MODEL.onnx [MODEL.onnx ...] [--take 500]
 
@@ -74,8 +74,8 @@ def main() -> None:
         if truths:
             report(truths, [detector(cv2.imread(str(truth.file))) for truth in truths])
         if empty:
-            ghosts = np.concatenate([detector(cv2.imread(str(truth.file)))[1] for truth in empty])
-            print(f"  ghosts on {len(empty)} photos:", {t: int((ghosts > t).sum()) for t in THRESHOLDS})
+            wrong = np.concatenate([detector(cv2.imread(str(truth.file)))[1] for truth in empty])
+            print(f"  false positives on {len(empty)} photos:", {t: int((wrong > t).sum()) for t in THRESHOLDS})
 
 
 if __name__ == "__main__":

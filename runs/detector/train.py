@@ -1,4 +1,4 @@
-"""The bundled person detector's training run. Start it again after a stop and it goes on.
+"""The bundled person detector's training run. Start it again after a stop and it resumes.
 
 python runs/detector/train.py LABELS.json [LABELS.json ...] OUT --thunder movenet_thunder_fp16.tflite
 """

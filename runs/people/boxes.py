@@ -4,7 +4,7 @@
 
 PEOPLE holds index.json.gz (a row a photo: file, source, size, boxes, boxes_from) and the photos. OUT has a row a
 photo: file, source, size, aspect, boxes xyxy in pixels of the file, scores, human (1: people drew it), ignore (neither
-somebody nor surely nobody). Beside it lies a journal of what each detector said, from which a stopped run goes on.
+somebody nor surely nobody). Beside it lies a journal of what each detector said, from which a stopped run resumes.
 
 Two sources were stretched to squares when they were exported. The first detector looks at such photos at 4:3 and at
 3:4, and the aspect at which it is surer, summed over the photo, is taken.
@@ -38,7 +38,7 @@ STRETCHED, REFERENCE, BY_JOINTS = ("openimages", "coco17tr"), "coco17tr", "lspet
 WIDE, HIGH = 4 / 3, 3 / 4
 # Wide photos are the rule: it takes some evidence to say that one is high.
 LEAN = 0.12
-# From here on somebody is there; from MAYBE on it is not clear.
+# From here on there is a person; from MAYBE on it is not clear.
 SURE, MAYBE = 0.5, 0.12
 
 
@@ -155,7 +155,7 @@ class Photo:
                 ignore.append(box)
         by_people = len(boxes)
         for j in np.flatnonzero(~used & (chances >= MAYBE)):
-            # Half of somebody who is there already is nobody else.
+            # Half of a person already found is not another person.
             if overlap[:, j].max(initial=0) >= 0.3 and chances[j] < 0.9:
                 if chances[j] > 0.3:
                     ignore.append(fused.boxes[j])

@@ -6,7 +6,7 @@
 `maps` adds, once, what the frozen parts say: the fine maps along x and y and MoveNet's answer. `train` then learns the
 rest of the head, from the bundled weights: the convolution on the coarse map, the attention, the classifiers, and how
 much the fine maps and MoveNet are believed. Steps take a tenth of what they take with the encoder. OUT gets
-model.safetensors (averaged weights), state.pt, from which a stopped run goes on, and figures.csv.
+model.safetensors (averaged weights), state.pt, from which a stopped run resumes, and figures.csv.
 """
 
 import argparse

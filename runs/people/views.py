@@ -11,7 +11,7 @@ joints by people are kept, and people upside down, as their joints tell, are loo
 pool and of shards have labels: one view for each draw.
 
 OUT gets a folder for every hundred people with one .npy for each of images, keypoints, visible (0 unlabelled, -1 known
-to be outside), the logits x and y, and the maps s4 to s32. A stopped run goes on after the last folder.
+to be outside), the logits x and y, and the maps s4 to s32. A stopped run resumes after the last folder.
 """
 
 import argparse
@@ -98,7 +98,7 @@ class Bundled:
 
 
 def varied(sample: LabelledPerson, rng: np.random.Generator) -> tuple[Image, Floats, npt.NDArray[np.float32]]:
-    """A crop of somebody turned, cut off, far away or close up: the crop, keypoints in it, and visible."""
+    """A crop of a person turned, cut off, far away or close up: the crop, keypoints in it, and visible."""
     image, points, visible, box = sample.image, sample.keypoints, sample.visible.copy(), sample.box.copy()
     if rng.random() < TURNED:
         for _ in range(int(rng.integers(1, 4))):

@@ -152,7 +152,7 @@ class Attack:
         return Counter(await asyncio.gather(*(one(n) for n in range(300))))
 
     async def run(self, name: str, attack: Callable[[], Awaitable[Counter[str]]]) -> None:
-        """Attack while somebody honest asks on; a row of the table."""
+        """Attack while an honest client keeps asking; a row of the table."""
         over, waits = False, []
 
         async def honest() -> None:

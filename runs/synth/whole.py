@@ -1,4 +1,4 @@
-"""Is a set whole? Counts pictures, compares every shard's SHA-256 with the manifest, and looks for doubles.
+"""Is a set whole? Counts pictures, compares every shard's SHA-256 with the manifest, and looks for duplicates.
 
     python runs/synth/whole.py SET COUNT
 

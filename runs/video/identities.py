@@ -2,7 +2,7 @@
 
     python runs/video/identities.py [--clips CLIP=PEOPLE ...] [--seeds 20]      # needs rtmlib and scipy; two minutes
 
-People walk, cross, stop and turn as stick figures with 133 keypoints. Who is covered by somebody nearer is not seen,
+People walk, cross, stop and turn as stick figures with 133 keypoints. Who is covered by a person nearer is not seen,
 nor is one in thirty of all others; what is seen has noise of one pixel in a hundred of the person's height. Trackers
 all get the same keypoints and boxes in each frame. Every detection's person is known, so that nothing has to be
 matched by place: an id is right if it is the one that the assignment which maximises the hits gives to the person
@@ -11,9 +11,9 @@ matched by place: an id is right if it is the one that the assignment which maxi
 rtmlib 0.0.16 indexes the people of a frame by their ids; once an id is larger than their number, it forgets everybody
 after each frame. "mended" is the same code with its memory put right after each frame.
 
-Real clips have no ids to compare with; PEOPLE is how many different people somebody counts in one. Every frame is
+Real clips have no ids to compare with; PEOPLE is how many different people a human counts in one. Every frame is
 searched and estimated with the bundled networks, all trackers get the same people, and told is how many ids each has
-given out: more than PEOPLE are people who were lost and found anew, or things that are nobody. In brackets, ids that
+given out: more than PEOPLE are people who were lost and found again, or things that are nobody. In brackets, ids that
 were there for half a second or longer.
 """
 

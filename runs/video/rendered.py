@@ -78,7 +78,7 @@ def walk(paths, count: int, seed: int, body, assets: Assets) -> Iterator[tuple[f
         placed, meshes = [], []
         for n, steps in enumerate(cast):
             ahead, behind = path(n, t + 0.06), path(n, t - 0.06)
-            # The rest pose faces the camera; who stands still goes on looking there.
+            # The rest pose faces the camera; who stands still keeps looking there.
             yaw = 90 * np.clip((ahead - behind) / 4, -1, 1)
             x = (path(n, t) / 1000 - 0.5) * SIZE[0] / CAMERA.focal * depths[n]
             going = abs(ahead - behind) > 1

@@ -77,7 +77,7 @@ class Schema:
         return self
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        # Schemas are constants compared by identity: a worker process must get the same object back. One of somebody's
+        # Schemas are constants compared by identity: a worker process must get the same object back. One of a user's
         # own is not there, and goes by its content.
         if any(schema is self for schema in SCHEMAS[:_OWN]):
             return (schema_named, (self.name,))

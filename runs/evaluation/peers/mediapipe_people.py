@@ -151,7 +151,7 @@ class Composite:
         found = self.pose.process(cv2.cvtColor(piece.image, cv2.COLOR_BGR2RGB)).pose_landmarks
         if found:
             self.table("pose", placed(piece, landmarks(found, piece.image.shape, scores=True)), person)
-            # A BlazePose that follows somebody else says nothing about these feet.
+            # A BlazePose that follows another person says nothing about these feet.
             for side, rows in ((15, slice(17, 20)), (16, slice(20, 23))):
                 away = np.linalg.norm(person[side, :2] - body[side, :2])
                 person[rows, 2] *= float(away < 0.1 * size.max())
@@ -170,7 +170,7 @@ class Composite:
             return
         before = person.copy()
         self.table("face_mesh", placed(piece, landmarks(found[0], piece.image.shape)), person)
-        if np.linalg.norm(person[23 + 30, :2] - person[0, :2]) > span:  # somebody else's nose
+        if np.linalg.norm(person[23 + 30, :2] - person[0, :2]) > span:  # the nose of another person
             person[FACE] = before[FACE]
 
     def _hand(self, image: np.ndarray, person: np.ndarray, side: int, rows: slice) -> None:

@@ -139,11 +139,11 @@ def fit(
     models = JointFrames.of(reference, threshold)
     measured = [n for n in range(len(models)) if models.seen[n, NECK]]
     if not measured:
-        raise WholebodyError("the reference shows nobody with both shoulders. Choose another picture to align to.")
+        raise WholebodyError("nobody in the reference has both shoulders visible. Choose another picture to align to.")
     models_by_place = sorted(measured, key=lambda n: float(models.joints[n, NECK, 0]))
     clips, sizes_seen = _tracks(frames, threshold)
     if not clips:
-        raise WholebodyError("the clip shows nobody with both shoulders, so there is nothing to align.")
+        raise WholebodyError("nobody in the clip has both shoulders visible, so there is nothing to align.")
 
     longest = sorted(clips, key=lambda key: (-len(clips[key]), -sizes_seen[key]))
     paired = sorted(longest[: len(models_by_place)], key=lambda key: float(clips[key].joints[0, NECK, 0]))

@@ -16,7 +16,7 @@ from wholebody.schema import OPENPOSE, Schema
 
 NECK = 1
 # A bone that is less than this part as long in the first frame as it gets in the clip, for the size of the figure, is
-# foreshortened there: shoulders of somebody seen from the side. In a clip of fewer frames nothing tells that.
+# foreshortened there: shoulders of a person seen from the side. In a clip of fewer frames nothing tells that.
 _FORESHORTENED, _CLIP = 0.7, 8
 JOINTS: tuple[str, ...] = (*OPENPOSE.names[:18], "left_toes", "right_toes")
 # Parent and child, parents first.

@@ -17,7 +17,7 @@ def linear(clip: JointFrames, reference: JointFrames, limit: float = 2.0) -> Mov
 
     Args:
         clip: (T,) frames. reference: 1 frame.
-        limit: a may be this many times larger or smaller than the ratio of the two figures' bones: somebody who bends
+        limit: a may be this many times larger or smaller than the ratio of the two figures' bones: a person who bends
             down has few heights to fit.
     """
     joints = [joint for joint in STEADY if reference.seen[0, joint]]

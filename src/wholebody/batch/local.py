@@ -2,7 +2,7 @@
 
     tally = run("s3://bucket/photos", "poses/", Settings(pose="fast"))
 
-Stopped or killed, it goes on when it is started again with the same addresses and options. Where there are several
+Stopped or killed, it resumes when it is started again with the same addresses and options. Where there are several
 machines without Ray, each takes its share of the files: `shard=(3, 16)` is the fourth of sixteen.
 """
 
@@ -197,7 +197,7 @@ def _place(store: Store, results: Sequence[Result], schema: Any) -> None:
 
 
 def _groups(sources: Iterable[Source], done: set[str], columns: Columns) -> Iterator[list[Item]]:
-    """What is left to do. A group is cut by the place in the whole, so that a run that goes on has the groups of one
+    """What is left to do. A group is cut by the place in the whole, so that a run that resumes has the groups of one
     that was never stopped: the last bit of a result depends on who shares a batch."""
     every = (item for source in sources for item in items(source, columns))
     while group := list(islice(every, GROUP)):

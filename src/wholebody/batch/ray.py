@@ -135,7 +135,7 @@ def _own(error: BaseException) -> WholebodyError:
             return WholebodyError(str(cause))
         cause = getattr(cause, "cause", None) or cause.__cause__
     what = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return WholebodyError(f"Ray stopped: {what}. Run it again to go on; what was finished is kept.")
+    return WholebodyError(f"Ray stopped: {what}. Run it again to continue; finished work is kept.")
 
 
 def _join(ray: Any, cluster: str | None, processors: int) -> None:

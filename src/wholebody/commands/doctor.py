@@ -78,7 +78,7 @@ def time_stages(rounds: int = 7) -> Table:
     """Medians of each stage on the sample photo with the default networks.
 
     Raises:
-        WholebodyError: a network is missing, or nobody is found where somebody is.
+        WholebodyError: a network is missing, or no person is found where there is one.
     """
     started = time.perf_counter()
     model = WholeBody()

@@ -29,7 +29,7 @@ def label(
     "wholebody label photos/ --out labels --detectors person yolox_nano.onnx nanodet.onnx --estimators wholebody-133
     movenet_thunder.tflite --close-ups hand_landmark_full.tflite face_landmark.tflite" asks more of them.
 
-    Writes labels.json (COCO-WholeBody), least_certain.png and people.jsonl; run it again to go on after a stop.
+    Writes labels.json (COCO-WholeBody), least_certain.png and people.jsonl; run it again to resume after a stop.
 
     Args:
         inputs: Pictures and folders of them.

@@ -52,7 +52,7 @@ def _detector(words: Sequence[str]) -> int:
         ("out", Annotated[Path, tyro.conf.arg(help="Folder for weights, state and figures.")]),
         ("recipe", Annotated[DetectorConfig, tyro.conf.arg(name="")], DetectorConfig()),
     ]
-    described = "Train a person detector (YOLOX) on pictures with boxes. Run again to go on where a stopped run ended."
+    described = "Train a person detector (YOLOX) on pictures with boxes. Run again to resume where a stopped run ended."
     run: Any = tyro.cli(
         make_dataclass("Run", fields, frozen=True),
         prog="wholebody train detector",

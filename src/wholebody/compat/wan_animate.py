@@ -125,7 +125,7 @@ def pose_data(
 
 
 def held(frames: Sequence[Poses]) -> list[Poses]:
-    """The frames, each without anybody replaced by the last before it, or by the first that has somebody."""
+    """The frames, each one without people replaced by the last before it, or by the first that has a person."""
     some = [poses for poses in frames if len(poses)]
     last = some[0] if some else None
     found = []

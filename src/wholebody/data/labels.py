@@ -124,7 +124,7 @@ class Labels:
 
     @staticmethod
     def concatenate(parts: Sequence["Labels"]) -> "Labels":
-        """The people and pictures of several files, each numbered anew from 1.
+        """The people and pictures of several files, each renumbered from 1.
 
         Raises:
             ValueError: their schemas differ.

@@ -69,7 +69,7 @@ class Stream:
                 if self._more():
                     continue
                 raise ValueError(f"{error.msg} at character {self.before + error.pos}") from None
-            # A number at the end of the chunk may go on in the next one.
+            # A number at the end of the chunk may continue in the next one.
             if end < len(self.text) or not self._more():
                 self.at = end
                 return value

@@ -29,7 +29,7 @@ def read_ubody(
     file: str = "keypoint_annotation.json",
     strict: bool = True,
 ) -> Labels:
-    """The people of UBody's scenes, file names relative to `folder`/images, ids numbered anew.
+    """The people of UBody's scenes, file names relative to `folder`/images, ids renumbered.
 
     Args:
         folder: holds annotations/SCENE/keypoint_annotation.json and, for a split, splits/intra_scene_test_list.npy.

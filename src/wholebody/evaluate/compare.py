@@ -83,7 +83,7 @@ def compare(options: CompareOptions, progress: ProgressBar) -> int:
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WholebodyError(f"{options.output}: no folder can be here ({error.strerror}). Choose another.") from error
+        raise WholebodyError(f"{options.output}: cannot make a folder ({error.strerror}). Choose another.") from error
     with progress("estimators", len(boxes) + len(commands)) as advance:
         side_by_side(entrants, labels, options.images, boxes, advance, options.threads)
         for name, command in commands:

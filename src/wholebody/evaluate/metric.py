@@ -10,7 +10,7 @@ person, and making the dictionaries of six parts takes longer than everything be
 which prediction found whom. docs/evaluation.md has the figures.
 
 Beside them stand two figures that small sets need. Each labelled person gets the prediction of its image that fits
-best, every prediction once; somebody without one counts as 0.
+best, every prediction once; a person without one counts as 0.
 
 OKS   mean object keypoint similarity over the people with a labelled point of the part.
 PCK   share of labelled points found within 0.05 of the diagonal of the person's box (body, feet, whole), or within 0.1
@@ -414,7 +414,7 @@ def _outcomes(data: _Data, number: int, chosen: Ints, place: Ints, ignored: Bool
         ignored: (A, M) people who do not count, for each range of areas.
 
     Returns:
-        (A, T, n): 0 nobody, 1 a person, 2 somebody who does not count, who is taken only if no other fits.
+        (A, T, n): 0 nobody, 1 a person, 2 a person who does not count, who is taken only if no other fits.
     """
     outcome = np.zeros((len(AREAS), len(THRESHOLDS), len(chosen)), dtype=np.int8)
     people = data.people[data.found[chosen]]

@@ -77,7 +77,7 @@ def markdown(
 
 
 def _shown(reports: Mapping[str, Report]) -> list[str]:
-    """The parts that somebody is labelled with: the same in every report."""
+    """The parts that are labelled: the same in every report."""
     return [part for part in next(iter(reports.values())).parts if part in COMPARED_PARTS]
 
 

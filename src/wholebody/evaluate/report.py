@@ -104,7 +104,7 @@ class Report:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that somebody is labelled with; the whole only where that says more than its only part."""
+        """The parts that are labelled; the whole only where that says more than its only part."""
         there = tuple(part for part in self.figures if self.people[part])
         return there if len(there) > 2 else tuple(part for part in there if part != "whole")
 
@@ -151,7 +151,7 @@ class Report:
         return "\n".join("  ".join(f"{cell:<{10 if i < 2 else 19}}" for i, cell in enumerate(row)) for row in rows)
 
     def to_json(self) -> str:
-        """As text that `from_json` reads; a figure without anybody is null."""
+        """As text that `from_json` reads; a figure over zero people is null."""
         figures = {
             part: {name: [None if np.isnan(v) else v for v in (f.value, f.low, f.high)] for name, f in row.items()}
             for part, row in self.figures.items()

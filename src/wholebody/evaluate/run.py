@@ -3,7 +3,7 @@
     wholebody evaluate wholebody-133 --annotations person_keypoints.json --images photos --output evaluation
 
 Predictions go into `predictions.jsonl`, a line for each picture, as they are made; a killed run reads them back and
-goes on. At the end stand `results.json` (every figure with its interval, what was measured and how), `predictions.json`
+resumes. At the end stand `results.json` (every figure with its interval, what was measured and how), `predictions.json`
 (COCO-WholeBody results, rounded) and `report.html`.
 """
 
@@ -155,7 +155,7 @@ def predict(
                 file.writelines(journal_line(number, poses) for number, poses in found)
         except OSError as error:
             raise WholebodyError(
-                f"{journal}: cannot write ({error.strerror or error}). Free some space and run it again: it goes on."
+                f"{journal}: cannot write ({error.strerror or error}). Free some space and run it again: it resumes."
             ) from error
         done.predictions.update(found)
         for _ in todo[start : start + GROUP]:
@@ -243,7 +243,7 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
     """The labels of a file, or of UBody's test videos where a folder is named.
 
     Raises:
-        WholebodyError: they cannot be read, there is no folder of pictures, nobody is labelled, or somebody with points
+        WholebodyError: they cannot be read, there is no folder of pictures, nobody is labelled, or a person with points
             has a box or an area of no size, which no figure could be computed with.
     """
     from wholebody.data.coco import read_labels
@@ -257,7 +257,7 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
     else:
         labels = read_labels(annotations, read_mapping(mapping) if mapping else None)
     if not len(labels):
-        raise WholebodyError(f"{annotations}: nobody is labelled. Choose a set with keypoints of people.")
+        raise WholebodyError(f"{annotations}: no person is labelled. Choose a set with keypoints of people.")
     w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T
     counts = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
     wrong = np.flatnonzero(counts & ((w <= 0) | (h <= 0) | (labels.areas <= 0)))

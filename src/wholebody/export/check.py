@@ -45,5 +45,5 @@ def written(proto: Any, path: str | os.PathLike[str]) -> Iterator[Session]:
         try:
             session = open_session(partial, device="cpu")
         except WholebodyError as error:
-            raise WholebodyError(f"{path}: ONNX Runtime refuses the export. Try its newest version.") from error
+            raise WholebodyError(f"{path}: ONNX Runtime rejects the export. Try its newest version.") from error
         yield session

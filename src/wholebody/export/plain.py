@@ -43,7 +43,7 @@ def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -
     session = open_session(source, "cpu")
     named = {tensor.name for tensor in session.outputs}
     if session.inputs[0].dtype != "uint8" or not named >= {"simcc_x", "simcc_y"}:
-        raise WholebodyError(f"{source}: not a pose network in the fused layout, so there is nothing to take away.")
+        raise WholebodyError(f"{source}: not a pose network in the fused layout, so there is nothing to remove.")
     preprocessing = preprocessing_of(notes(session))
     w, h = input_size(session)
     proto = onnx.load(os.fspath(source))
@@ -77,5 +77,5 @@ def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -
         got = copied(normalize(crops, preprocessing), ("simcc_x", "simcc_y"))
         error = max(float(np.abs(a - b).max() / b.std()) for a, b in zip(got, wanted, strict=True))
         if not error <= TOLERANCE["float32"]:
-            raise WholebodyError(f"{source}: cannot be taken apart (logits differ by {error:.2g} standard deviations).")
+            raise WholebodyError(f"{source}: cannot be split (logits differ by {error:.2g} standard deviations).")
     return error

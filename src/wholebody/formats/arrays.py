@@ -116,7 +116,7 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
         numbers: those numbers; without them they are left out.
 
     Raises:
-        WholebodyError: somebody has no id, or the file cannot be written.
+        WholebodyError: a person has no id, or the file cannot be written.
     """
     times, ids, schema = video_index(path, frames)
     columns = {track_id: column for column, track_id in enumerate(ids)}

@@ -143,8 +143,8 @@ def from_pose_keypoint(content: Any) -> tuple[list[Poses], list[Size]]:
         content: a list of frames, or one, as they are after `json.load`.
 
     Returns:
-        the people of each picture, in OPENPOSE, or in OPENPOSE_25 where somebody has feet, and each picture's (width,
-        height). Ids where somebody has one.
+        the people of each picture, in OPENPOSE, or in OPENPOSE_25 where a person has feet, and each picture's (width,
+        height). Ids where there are any.
 
     Raises:
         WholebodyError: it is something else.

@@ -51,7 +51,7 @@ def write_deeplabcut(path: PathLike, frames: Iterable[Timed]) -> None:
     there are several; times are not kept.
 
     Raises:
-        WholebodyError: somebody has no id, or the file cannot be written.
+        WholebodyError: a person has no id, or the file cannot be written.
     """
     ids, levels, width = _table(path, frames)
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
@@ -65,7 +65,7 @@ def write_deeplabcut_h5(path: PathLike, frames: Iterable[Timed]) -> None:
     """Write the same table as DeepLabCut's H5, under its key `df_with_missing`. It is held in memory.
 
     Raises:
-        WholebodyError: pandas or PyTables are not installed, somebody has no id, or the file cannot be written.
+        WholebodyError: pandas or PyTables are not installed, a person has no id, or the file cannot be written.
     """
     try:
         import pandas

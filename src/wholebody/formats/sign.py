@@ -66,7 +66,7 @@ def write_sign(path: PathLike, frames: Iterable[Timed], size: Size, fps: float |
         size: (width, height) of the pictures. fps: what the video says of its rate.
 
     Raises:
-        WholebodyError: somebody has no id, the schema cannot become COCO_WHOLEBODY, the picture or the crowd is larger
+        WholebodyError: a person has no id, the schema cannot become COCO_WHOLEBODY, the picture or the crowd is larger
             than 65,535, or the file cannot be written.
     """
     times, ids, _ = video_index(path, frames)

@@ -125,7 +125,7 @@ def write_parquet(path: PathLike, frames: Iterable[Timed]) -> None:
     A frame of nobody is a row with its number and time alone. The schema's name is in the metadata.
 
     Raises:
-        WholebodyError: pyarrow is not installed, somebody has no id, or the file cannot be written.
+        WholebodyError: pyarrow is not installed, a person has no id, or the file cannot be written.
     """
     arrow, parquet = _pyarrow(path)
     _, _, schema = video_index(path, frames)
@@ -210,7 +210,7 @@ def write_csv_video(path: PathLike, frames: Iterable[Timed]) -> None:
     A frame of nobody is a row with its number and time alone.
 
     Raises:
-        WholebodyError: somebody has no id, or the file cannot be written.
+        WholebodyError: a person has no id, or the file cannot be written.
     """
     _, _, schema = video_index(path, frames)
     points = [f"{name}_{axis}" for name in schema.names for axis in ("x", "y", "score")]

@@ -4,7 +4,7 @@
     boxes, scores = find(image)
 
 YOLOX is the package's own (`wholebody.detect`). The others are released networks that see what YOLOX does not:
-NanoDet more of the small people, MoveNet MultiPose hardly ever a ghost, CenterNet a third opinion.
+NanoDet more of the small people, MoveNet MultiPose hardly ever a false positive, CenterNet a third opinion.
 """
 
 from dataclasses import dataclass
@@ -135,7 +135,7 @@ def _fit(image: Image, size: tuple[int, int], fill: int) -> tuple[Image, float]:
 def _best(
     boxes: npt.NDArray[np.floating], scores: npt.NDArray[np.floating], ratio: float, image: Image, least: float = LEAST
 ) -> tuple[Floats, Floats]:
-    """Boxes in pixels of the picture and inside it, doubles left out, highest score first."""
+    """Boxes in pixels of the picture and inside it, duplicates left out, highest score first."""
     height, width = image.shape[:2]
     boxes = np.clip(boxes / ratio, 0, [width, height, width, height]).astype(np.float32)
     good = (scores > least) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)

@@ -4,7 +4,7 @@
 
 writes labels.json (COCO-WholeBody's layout, confidences where it has flags), which `wholebody train --data
 coco:labels.json:photos` and `wholebody data view` read, and least_certain.png, a sheet of the people whom the networks
-agree on least. people.jsonl holds a line for each picture that is done: a run that was stopped goes on after it.
+agree on least. people.jsonl holds a line for each picture that is done: a run that was stopped resumes after it.
 """
 
 import json
@@ -39,7 +39,7 @@ from wholebody.weights.lookup import find
 NOBODY = np.zeros((0, 4))
 # From here on a box is a person, below DOUBTFUL it is nothing, and between the pose decides.
 SURE, DOUBTFUL = 0.5, 0.15
-# A pose says that somebody is there with this mean of its best body points; some only, as legs may be hidden.
+# A pose shows that there is a person with this mean of its best body points; some only, as legs may be hidden.
 _SEEN, _BEST = 0.4, 8
 # It has to be mostly in the box, or it is a neighbour's; and two boxes with one pose are one person.
 _MOSTLY, _SAME = 0.6, 0.5
@@ -122,7 +122,7 @@ class Labeller:
             return found
 
         if not detectors or not estimators:
-            raise WholebodyError("labelling needs a detector and an estimator at least.")
+            raise WholebodyError("labelling needs at least one detector and one estimator.")
         return cls(
             each(detectors, "detector", detector),
             each(estimators, "pose", estimator),
@@ -200,7 +200,7 @@ def _inside(pose: Opinion, boxes: Doubles) -> Doubles:
 
 
 def _seen_before(pose: Opinion, boxes: Doubles, scores: Doubles) -> npt.NDArray[np.bool_]:
-    """(N,) whether a box with a higher score has the same pose: a part of somebody found a second time."""
+    """(N,) whether a box with a higher score has the same pose: a part of a person found a second time."""
     again, order = np.zeros(len(boxes), bool), np.argsort(-scores, kind="stable")
     for place, row in enumerate(order):
         for other in order[:place]:
@@ -225,7 +225,7 @@ def human_labels(path: str | os.PathLike[str]) -> dict[str, Human]:
     rows: dict[str, list[int]] = {}
     for row in np.flatnonzero(~labels.iscrowd):
         rows.setdefault(labels.images[int(labels.image_ids[row])].file_name, []).append(int(row))
-    # COCO's flag 1 is a hidden point that somebody put where it should be.
+    # COCO's flag 1 is a hidden point that an annotator put where it should be.
     visible = np.where(labels.visible == 1, 0.5, np.minimum(labels.visible, 1))
     return {
         file: Human(labels.boxes[at], labels.keypoints[at], visible[at].astype(np.float64)) for file, at in rows.items()

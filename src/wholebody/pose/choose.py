@@ -4,7 +4,7 @@
     Choice(people=2, order="left-to-right")(poses)                    # the same
     ids = Choice(people=1).ids(frames)                                # of a tracked clip, the same person throughout
 
-In a clip somebody is chosen for all of it, by the middle of everything that was seen of them; people who cross do not
+In a clip a person is chosen for all of it, by the middle of everything that was seen of them; people who cross do not
 change their places.
 """
 

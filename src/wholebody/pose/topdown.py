@@ -94,7 +94,7 @@ class TopDown:
             codec = self.codec or codec_of(heads, input_size(self.session), about)
             preprocessing = self.preprocessing or preprocessing_of(about)
         except (TypeError, ValueError) as error:
-            raise WholebodyError(f"the notes of the file make no sense ({error}). Export it again.") from error
+            raise WholebodyError(f"the metadata of the file cannot be used ({error}). Export it again.") from error
         size = input_size(self.session, codec.input_size)
         if size != codec.input_size:
             raise WholebodyError(f"the codec is for an input of {codec.input_size}, the network takes {size}.")

@@ -43,7 +43,7 @@ class Character:
         image = read_image(file)
         poses = Choice(people=people)(model(image))
         if not len(poses):
-            raise WholebodyError(f"{file}: nobody found in it to align to. Choose another picture.")
+            raise WholebodyError(f"{file}: no person found in it to align to. Choose another picture.")
         return Character(image, poses, mode)
 
     @property

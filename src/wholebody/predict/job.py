@@ -57,7 +57,7 @@ class Pace:
         latency: as for `pipeline.Follower`.
         smooth: how much keypoints are smoothed.
         two_pass: smooth with a look both ways, after everybody is found, and leave out who flashes up.
-        resume: go on with a run that was stopped.
+        resume: continue with a run that was stopped.
 
     Raises:
         WholebodyError: a number is invalid.
@@ -91,7 +91,7 @@ class Job:
         look: what is drawn.
         kinds: files of poses, names of `formats.kinds.KINDS`; empty for the usual ones.
         choice: who is kept.
-        networks: what they are called and how they run, in a word each: a stopped run goes on with the same ones.
+        networks: what they are called and how they run, in a word each: a stopped run continues with the same ones.
         turn: degrees clockwise by which pictures are turned before people are looked for, or "auto".
         align_to: the picture of a character that people are aligned to, and the formula; None for none.
         true_scores: ComfyUI's files hold the scores instead of 1 and 0.

@@ -31,10 +31,10 @@ _FLASH = 0.25
 
 
 def begin(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
-    """Make an empty folder, or clean up that of the run that is to go on, which had the same `settings` (as in JSON).
+    """Make an empty folder, or clean up that of the run to continue, which had the same `settings` (as in JSON).
 
     Raises:
-        WholebodyError: the run that is to go on had other settings, or the folder cannot be written.
+        WholebodyError: the run that is to continue had other settings, or the folder cannot be written.
     """
     note = folder / "settings.json"
     if resume and folder.exists():
@@ -55,7 +55,7 @@ def begin(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
 
 
 def note_size(folder: Path, size: tuple[int, int]) -> None:
-    """Keep the (width, height) that all frames are fitted into, for a run that goes on."""
+    """Keep the (width, height) that all frames are fitted into, for a run that resumes."""
     with replacing(folder / "size.json") as partial:
         partial.write_text(json.dumps(size))
 

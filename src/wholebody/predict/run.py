@@ -4,7 +4,7 @@ Whatever is wrong with one file is said, and the others are done. Only what coul
 that a video survived is a note.
 
 A video is worked off in parts (`parts`), kept in a folder beside the result while it is made. A run that is stopped or
-killed leaves them, and `resume` goes on with the next frame and the same people. At the end the parts are joined,
+killed leaves them, and `resume` continues with the next frame and the same people. At the end the parts are joined,
 without encoding again, and the sound is put beside them. A hidden file beside the results keeps the options they were
 made with: `resume` takes them for done only where those are the same.
 """
@@ -90,7 +90,7 @@ def _wanted(pictures: list[Path], videos: list[Path], job: Job, failed: list[str
 
 
 def _together(pictures: list[Path], output: Path | None, job: Job) -> dict[str, tuple[Path, dict[str, int]]]:
-    """Format -> its one file for all pictures, and the ids of those: before anybody is looked for.
+    """Format -> its one file for all pictures, and the ids of those: before any detection.
 
     Raises:
         WholebodyError: a picture has no id of its own, or nobody said where the file goes.

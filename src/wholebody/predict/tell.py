@@ -15,7 +15,7 @@ def mistake(error: Exception) -> str:
     what = " ".join(f"{type(error).__name__} {error}".split())
     if isinstance(error, REFUSALS):
         return refusal(error)
-    return f"failed ({what}; {Path(place.filename).name}, line {place.lineno}). Report it, or go on with --resume."
+    return f"failed ({what}; {Path(place.filename).name}, line {place.lineno}). Report it, or continue with --resume."
 
 
 def report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
     found = Turned(model, 180)("handstand.jpg")        # poses in pixels of the picture as it is
     found = Turned(model, "auto")("handstand.jpg")     # the surest of the four
 
-The networks have hardly seen anybody upside down: turned upright, people are found who were not, and points are sure.
+The networks have hardly seen people upside down: turned upright, people are found who were not, and points are sure.
 """
 
 from collections.abc import Sequence

@@ -126,7 +126,7 @@ def open_openvino(
     try:
         model = core.read_model(path)
     except RuntimeError as error:
-        raise WholebodyError(f"{path}: OpenVINO refuses it ({_reason(error)}). Choose device cpu.") from error
+        raise WholebodyError(f"{path}: OpenVINO rejects it ({_reason(error)}). Choose device cpu.") from error
     if len(model.inputs) != 1:
         raise WholebodyError(f"{path}: not a pose or detector network (it has {len(model.inputs)} inputs, not one).")
     inputs, outputs = (tuple(map(_tensor, ports)) for ports in (model.inputs, model.outputs))
@@ -144,7 +144,7 @@ def open_openvino(
     try:
         session._requests[sizes[0]] = compiled(sizes[0])
     except RuntimeError as error:
-        raise WholebodyError(f"{path}: OpenVINO refuses it ({_reason(error)}). Choose device cpu.") from error
+        raise WholebodyError(f"{path}: OpenVINO rejects it ({_reason(error)}). Choose device cpu.") from error
     return session
 
 

@@ -2,7 +2,7 @@
 
 Work waits in a line before each network, the stages. One thread (on a GPU, two) takes a batch from the last stage that
 has one ready, so that what is nearly done is done first. A batch is ready when it is full, when its oldest item has
-waited long enough, or when no request that is already here can still bring something to it: somebody who is alone never
+waited long enough, or when no request already here can still add to it: a request that is alone never
 waits. While a network runs, the lines grow, so that batches are the larger the more there is to do.
 """
 

@@ -91,7 +91,7 @@ async def _chunks(request: Request, most: int, share: Share) -> AsyncGenerator[b
         if total > most:
             raise too_large
         if not share.take(len(chunk)):
-            raise Refused(429, "too many pictures arrive at once. Come again a little later.", 1)
+            raise Refused(429, "too many pictures arrive at once. Try again in a moment.", 1)
         yield chunk
 
 
@@ -128,7 +128,7 @@ def _json(body: bytes, limits: Limits) -> Upload:
         raise Refused(400, f"there is no field {other[0][:50]!r}: image, boxes and name go here, options in the query.")
     name = content.get("name", "image")
     if not isinstance(name, str) or not 1 <= len(name) <= 200:
-        raise Refused(400, "name is a text of 1 to 200 letters.")
+        raise Refused(400, "name is a string of 1 to 200 characters.")
     known = None if content.get("boxes") is None else _boxes(content["boxes"], limits)
     return Upload(from_base64(content["image"], limits), name.encode(errors="replace").decode(), known)
 

@@ -157,7 +157,7 @@ def served(board: Board, port: int) -> Iterator[str]:
 def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP do what Ctrl-C does, once: a file that is being closed has its time for that.
 
-    Only the main thread may change this; what is ignored (nohup) or handled by somebody else stays so.
+    Only the main thread may change this; what is ignored (nohup) or handled elsewhere stays so.
     """
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():

@@ -153,7 +153,7 @@ class Engine:
             Refused: it is (429).
         """
         if self.inside >= self.limits.queue:
-            raise self._refusal(429, f"{self.inside} requests are waiting already. Come again a little later.")
+            raise self._refusal(429, f"{self.inside} requests are waiting already. Try again in a moment.")
 
     def _refusal(self, status: int, message: str) -> Refused:
         """A refusal that says when to come again: when the present queue will be done."""
@@ -208,7 +208,7 @@ class Engine:
         if not is_picture(data):
             raise Refused(415, "not a picture that can be read here. Send JPEG, PNG, WebP, TIFF, BMP or GIF.")
         if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > _MOST_SCANS:
-            raise Refused(400, f"this JPEG has more than {_MOST_SCANS} scans. Save it again as a usual one.")
+            raise Refused(400, f"this JPEG has more than {_MOST_SCANS} scans. Save it again as an ordinary JPEG.")
         try:
             width, height = encoded_size(data)
         except WholebodyError as error:

@@ -212,7 +212,7 @@ def _from_json(data: Any, limits: Limits) -> list[bytes]:
     while isinstance(data, list) and len(data) == 1 and isinstance(data[0], list):
         data = data[0]
     if not isinstance(data, list) or not all(isinstance(text, str) for text in data):
-        raise Refused(400, "the data of image are texts, a picture each in base64.")
+        raise Refused(400, "the data of image are strings, each a picture in base64.")
     return [from_base64(text, limits) for text in data]
 
 

@@ -83,7 +83,7 @@ def serve(
         WholebodyError: a network cannot be opened, or the port cannot be used.
     """
     if workers < 1:
-        raise WholebodyError(f"{workers} workers: 1 or more are needed.")
+        raise WholebodyError(f"{workers} workers: give 1 or more.")
     keys = keys_from_environment()
     load = _opened(networks, workers == 1)
     log_to_stderr(log_level)

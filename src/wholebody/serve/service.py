@@ -76,7 +76,7 @@ class Service:
             Refused: it is not there yet (503).
         """
         if self.engine is None:
-            raise Refused(503, self.problem or "the networks are still being opened. Come again in a moment.", 1)
+            raise Refused(503, self.problem or "the networks are still being opened. Try again in a moment.", 1)
         return self.engine
 
     def ready(self) -> Engine:

@@ -37,7 +37,7 @@ def make_thing(rng: np.random.Generator, body: Body, papers: Sequence[Image]) ->
 
 
 def image_of(rng: np.random.Generator, mesh: Mesh) -> Thing:
-    """A statue or shop dummy of one material, or a cardboard cut-out, made of somebody's mesh."""
+    """A statue or shop dummy of one material, or a cardboard cut-out, made of a person's mesh."""
     if rng.random() < 0.3:
         flat = mesh.vertices * np.array([1, 0.03, 1], np.float32)
         return Thing("cutout", replace(mesh, vertices=flat), doubtful=True)

@@ -75,7 +75,7 @@ def overlap(body: Body, heads: Floats, rotations: Floats, solids: _Solids) -> fl
     """How deep the probes are inside the solids, summed: 0 free, 1 a probe at a centre."""
     transforms = bone_transforms(body.parents, heads, rotations).astype(np.float64)
     bones, tips, forbidden = _probes(body)
-    # A finger's last bone goes on about as far as the one before it.
+    # A finger's last bone extends about as far as the one before it.
     points = heads[bones[:, 0]] + 0.9 * tips[:, None] * (heads[bones[:, 0]] - heads[bones[:, 1]])
     of = transforms[bones[:, 0]]
     points = np.einsum("pij,pj->pi", of[:, :, :3], points) + of[:, :, 3]

@@ -2,7 +2,7 @@
 
 A held-out set shows other people, in other clothes, before other backgrounds than a training set: about a fifth of the
 body shapes, of the pieces of each kind and of the backgrounds belong to it alone, chosen by a hash of what they are.
-Colours, fabrics, painted skins and made-up backgrounds are drawn anew for each person and need no reserve.
+Colours, fabrics, painted skins and made-up backgrounds are drawn afresh for each person and need no reserve.
 """
 
 import hashlib

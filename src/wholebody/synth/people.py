@@ -323,7 +323,7 @@ def aim(rng: np.random.Generator, person: Person, framing: str, size: int) -> tu
     half = np.minimum(half, narrow)
     window = np.concatenate([center - half, center + half])
     if framing in ("knees", "upper") and rng.random() < 0.8:
-        # The photo ends here; the person goes on.
+        # The photo ends here; the person does not.
         window[3] = high[1] - rng.uniform(0, 0.05) * span
     elif rng.random() < (0.5 if framing == "random" else 0.12):
         for _ in range(1 + (framing == "random") * int(rng.integers(0, 2))):

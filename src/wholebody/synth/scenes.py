@@ -1,7 +1,7 @@
 """Pictures for a detector: nobody to twelve people of all sizes, and things that look like people, in one picture.
 
 `SceneGenerator(people)(seed, index)` is a pure function of its two numbers. Eight neighbouring pictures draw from the
-same twelve people, each time turned and lit anew. A picture's label holds "people": for each the box of what is seen,
+same twelve people, each time turned and lit afresh. A picture's label holds "people": for each the box of what is seen,
 133 points with flags, the share of the body inside the picture and the share of that not behind anything; and
 "clutter".
 """
@@ -273,7 +273,7 @@ def owner_boxes(owner: npt.NDArray[np.int32], count: int) -> Doubles:
 
 
 def shares(vertices: Floats, camera: Camera, owner: npt.NDArray[np.int32], row: int) -> tuple[float, float]:
-    """Of somebody's vertices, the share inside the picture, and of those the share that nobody else covers.
+    """Of a person's vertices, the share inside the picture, and of those the share that nobody else covers.
 
     Args:
         owner: (2h, 2w) whom each sample shows. row: who it is.

@@ -1,6 +1,6 @@
 """Tar shards in the WebDataset convention: 000123.jpg beside 000123.json, and the way back to arrays.
 
-A shard appears under its name only when it is complete, so a killed run goes on where it stopped and a training may
+A shard appears under its name only when it is complete, so a killed run resumes where it stopped and a training may
 read while more is being written. The same seed gives the same bytes whatever the number of workers. manifest.json says
 what the folder holds: seed, options, versions, and the SHA-256 of each shard.
 
@@ -276,7 +276,7 @@ def _made(
             yield from waiting.popleft().result()
     except BrokenProcessPool as error:
         raise WholebodyError(
-            "a worker process died, perhaps for want of memory. Run this again with fewer workers to go on."
+            "a worker process died, perhaps out of memory. Run this again with fewer workers to continue."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

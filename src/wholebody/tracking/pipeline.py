@@ -8,7 +8,7 @@ A pipeline here is a chain of generators. `ahead` lets one run in a thread of it
 front of whoever takes them: memory stays flat however long the video is.
 
 The detector runs on every k-th frame only. In between, each person's box comes from their last keypoints, carried on
-by their speed. It runs sooner when somebody is lost, when scores drop, when the picture changes where nobody is
+by their speed. It runs sooner when a person is lost, when scores drop, when the picture changes where nobody is
 known, and at once after a cut. Where frames are more than 0.3 s apart, it runs on each.
 
 Where a delay is allowed, frames go in short chunks. The last frame of a chunk is estimated first; boxes of the frames
@@ -90,7 +90,7 @@ class Follower:
         every: the detector runs on every `every`-th frame at least.
         people: most people, the largest first; None for all.
         latency: "low" gives each frame's people before the next frame is looked at, "high" holds a few frames back.
-        tracker: gives the ids; one that has seen an earlier part of the video goes on with it.
+        tracker: gives the ids; one that has seen an earlier part of the video continues with it.
         searches: on how many frames the detector ran.
     """
 
@@ -109,7 +109,7 @@ class Follower:
 
     def __post_init__(self) -> None:
         if self.every < 1 or (self.people is not None and self.people < 1):
-            raise WholebodyError(f"every {self.every} and people {self.people}: both are to be 1 or more.")
+            raise WholebodyError(f"every {self.every} and people {self.people}: both must be 1 or more.")
         if self.model.detector is None:
             self.every = 1
 
@@ -239,7 +239,7 @@ class Follower:
         return poses[rows], sure[rows]
 
     def _largest(self, boxes: Floats, time: float) -> npt.NDArray[np.int64]:
-        """Rows of the largest boxes; who was among them keeps the place against somebody a little larger."""
+        """Rows of the largest boxes; who was among them keeps the place against a person a little larger."""
         areas = box_areas(boxes)
         known = self.tracker.boxes(time, self._recent(time))
         if len(known):
@@ -278,8 +278,8 @@ class Follower:
 
 
 def _showing(poses: Poses, needed: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-    """Rows of different people whose body has the score that is `needed` (N,): a box that goes on without a detector
-    has to show somebody."""
+    """Rows of different people whose body has the score that is `needed` (N,): a box that continues without a detector
+    has to show a person."""
     body = poses.scores[:, poses.schema.body].mean(axis=1)
     rows = distinct(poses)
     shown: npt.NDArray[np.int64] = rows[(body >= needed)[rows]]

@@ -55,7 +55,7 @@ STRENGTHS: Mapping[str, Strength | None] = MappingProxyType({"off": None, "light
 # A point at the upper score or above counts fully, one at the lower does not move the estimate any more.
 _UNSURE, _SURE = 0.05, 0.4
 
-# Who was away for this many seconds starts anew.
+# Who was away for this many seconds starts afresh.
 _AWAY = 0.4
 _SPEED_CUTOFF = 1.5  # hertz, of the speed
 

@@ -23,11 +23,11 @@ from wholebody.schema import Schema
 # Points below this score say nothing about where a person is.
 SEEN = 0.3
 
-# Seconds that somebody not seen is still looked for where they would be. Over a longer step between two frames people
+# Seconds that a person not seen is still looked for where they would be. Over a longer step between two frames people
 # may be anywhere.
 RECENT = 0.3
 # A detector that is as sure as that needs no second opinion; below, the mean score of a body's points is one. Of what
-# the bundled detector is not sure of, that leaves four in five people and a third of the ghosts.
+# the bundled detector is not sure of, that leaves four in five people and a third of the false positives.
 _SURE, _BODY = 0.5, 0.4
 
 
@@ -70,8 +70,8 @@ class Tracker:
 
     Attributes:
         least: similarity, 0..1, from which a person is taken for a known one.
-        memory: seconds that somebody who is not seen is remembered.
-        trust: seconds that somebody whom no detector confirms is believed in.
+        memory: seconds that a person who is not seen is remembered.
+        trust: seconds that a person whom no detector confirms is believed in.
         searched: when a detector looked last, where whoever feeds the tracker tells. Whom it found then is believed in
             until it looks again, however long that takes.
         tracks: the people known.
@@ -116,7 +116,7 @@ class Tracker:
         return pairs(alike - 0.15 * hidden[:, None], 1e-6)
 
     def follow(self, poses: Poses, time: float, confirmed: npt.NDArray[np.bool_] | None = None) -> None:
-        """Take note of people whose ids are known: `update` does, and whoever goes on with an earlier run."""
+        """Take note of people whose ids are known: `update` does, and whoever continues with an earlier run."""
         assert poses.ids is not None
         known = {track.id: track for track in self.tracks}
         sure = np.ones(len(poses), bool) if confirmed is None else confirmed
@@ -172,7 +172,7 @@ def _moved(track: Track | None, track_id: int, pose: Poses, time: float, confirm
 def _plain(poses: Poses) -> npt.NDArray[np.bool_]:
     """(N,) who may get an id: the detector is sure, or the pose network sees a body where it is not.
 
-    A ghost that is followed once would stay for as long as the detector hints at it.
+    A false positive that is followed once would stay for as long as the detector hints at it.
     """
     body = poses.scores[:, poses.schema.body].mean(axis=1)
     plain: npt.NDArray[np.bool_] = (poses.box_scores >= _SURE) | (body >= _BODY)

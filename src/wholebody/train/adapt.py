@@ -35,7 +35,7 @@ def _silent(name: str, total: int) -> AbstractContextManager[Callable[[], None]]
 
 @dataclass(frozen=True)
 class Footage:
-    """Somebody's own pictures.
+    """Your own pictures.
 
     Attributes:
         inputs: pictures, videos, or folders of them.
@@ -124,7 +124,7 @@ def find_people(footage: Footage, folder: Path, progress: ProgressBar = _silent)
                 failed.append(str(error))
             advance()
     if not people:
-        raise WholebodyError(f"nobody was found to learn from. {' '.join(failed) or 'Lower --threshold.'}")
+        raise WholebodyError(f"no person was found to learn from. {' '.join(failed) or 'Lower --threshold.'}")
     boxes = np.array([box for _, box in people], np.float64)
     m = len(people)
     keypoints, visible = np.zeros((m, K, 2)), np.zeros((m, K), np.float32)

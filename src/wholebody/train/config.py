@@ -50,7 +50,7 @@ class Augment:
         scale: factors on the crop's extent.
         rotation: degrees to either side.
         cutout: chance of a black rectangle.
-        shrink: chance of a crop as of somebody far away.
+        shrink: chance of a crop as of a person far away.
         camera: chance of the crop as from another camera, in other light and other clothes. A teacher that was asked
             beforehand saw the plain one.
         late: share of the run after which the weaker late augmentation is used.

@@ -11,7 +11,7 @@ from wholebody.networks.rtmpose import RTMPose
 class Batch(NamedTuple):
     """Crops and labels of N people; `images` are uint8 BGR (N, h, w, 3), each network normalises them itself.
 
-    The last three are what a teacher said of these crops beforehand, where somebody asked it; see `Taught`.
+    The last three are what a teacher said of these crops beforehand, where it was run in advance; see `Taught`.
     """
 
     images: Tensor

@@ -1,6 +1,6 @@
 """Training a pose network: one story from data to weights.
 
-    wholebody train teacher --out work/teacher          # start, or go on where a stopped run ended
+    wholebody train teacher --out work/teacher          # start, or resume where a stopped run ended
     wholebody train debug --out work/debug              # seconds
     torchrun --nproc-per-node 8 -m wholebody.cli train teacher --out work/teacher
 

@@ -1,4 +1,4 @@
-"""Both stages of a distillation one after the other, and the same without labels on somebody's own pictures.
+"""Both stages of a distillation one after the other, and the same without labels on your own pictures.
 
     wholebody distill student-t --out work/student-t
     wholebody distill --images clip.mp4 --teacher work/teacher/model.safetensors --student work/t.safetensors --out mine

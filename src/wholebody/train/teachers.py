@@ -140,7 +140,7 @@ def from_file(path: str | os.PathLike[str], codec: SimCC) -> Teacher:
         return Checkpoint(load_pose(file), codec)
     try:
         network = load_pose(file)
-    except WholebodyError:  # somebody else's ONNX file
+    except WholebodyError:  # an ONNX file from elsewhere
         return Onnx(open_estimator(file), codec)
     return Checkpoint(network, codec)
 
@@ -173,7 +173,7 @@ def channels_of(teacher: Teacher, codec: SimCC, keypoints: int) -> int:
     taught = teacher(torch.zeros(1, h, w, 3, dtype=torch.uint8))
     wanted = [(1, keypoints, bins) for bins in codec.bins]
     if (found := [tuple(axis.shape) for axis in taught[:2]]) != wanted:
-        raise WholebodyError(f"the teacher's logits are {found} for one crop, the student's {wanted}. Make them alike.")
+        raise WholebodyError(f"the teacher's logits are {found} for one crop, the student's {wanted}. Make them equal.")
     return 0 if taught.feature is None else taught.feature.shape[1]
 
 

@@ -8,7 +8,7 @@ A frame's time is in seconds since the start of the file and comes from the file
 and sound stays with its picture. A folder of pictures is a video too, in the order of their numbers. A frame's number
 counts the frames of the whole file, wherever reading began.
 
-What is wrong with a file is said through `notice`, one line for each fault, and frames go on as far as there are any:
+What is wrong with a file is said through `notice`, one line for each fault, and frames continue as far as they go:
 a damaged packet costs its frames, a file that is cut off ends early. Frames that change size are fitted into the size
 of the first. Pixels are taken as square.
 """
@@ -89,9 +89,9 @@ def read(
         WholebodyError: there is no such file, it is empty, holds only sound, or no frame of it can be decoded.
     """
     if fps is not None and not 0 < fps <= 1000:
-        raise WholebodyError(f"{fps:g} frames a second make no video. Give 1 to 1000.")
+        raise WholebodyError(f"{fps:g} frames a second is not a frame rate. Give 1 to 1000.")
     if not 0 <= start <= LONGEST or not (end is None or end > start):
-        raise WholebodyError(f"from {start:g} to {end if end is None else f'{end:g}'} seconds is no piece of a video.")
+        raise WholebodyError(f"from {start:g} to {end if end is None else f'{end:g}'} seconds is not part of a video.")
     if Path(source).is_dir():
         frames = _read_pictures(source, fps or SEQUENCE_FPS, start, end, notice)
     else:

@@ -4,7 +4,7 @@ A video SCENE/NAME.mp4 becomes SCENE/NAME/000001.jpg, 000002.jpg and so on, at a
 picture n shows the video at (n - 1) / fps seconds. UBody's annotations count so at 30. Of a video with another rate
 some frames come twice or not at all; its authors' tool may then be one frame beside ours.
 
-A run that is stopped goes on where it was: pictures that exist are kept, and a video that is done has a frames.json.
+A stopped run resumes where it stopped: pictures that exist are kept, and a video that is done has a frames.json.
 """
 
 import json

@@ -29,7 +29,7 @@ _TRIES = 4  # of one mirror, each continuing where the last was cut
 
 def is_here(path: Path, weights: Weights) -> bool:
     # Files were verified when they landed, and hashing 200 MB at every start is not worth it. The size catches a file
-    # that somebody put there by hand half copied.
+    # that a user put there by hand half copied.
     return path.is_file() and weights.bytes in (None, path.stat().st_size)
 
 
@@ -96,7 +96,7 @@ def _host(url: str) -> str:
 
 
 class _NoWayDown(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but not from https to where anybody on the way can change the file."""
+    """Follows redirects, but not from https to where anyone on the way can change the file."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if req.type == "https" and urllib.parse.urlsplit(newurl).scheme != "https":
@@ -112,7 +112,7 @@ def _from_mirror(url: str, weights: Weights, target: Path, show: Callable[[int, 
         OSError: this machine's disk fails.
     """
     zipped = urllib.parse.urlsplit(url).path.endswith(".zip")
-    # One mirror may go on where another stopped only if a hash can tell that both have the same file.
+    # One mirror may continue where another stopped only if a hash can tell that both have the same file.
     whose = weights.sha256 if weights.sha256 and not zipped else hashlib.sha256(url.encode()).hexdigest()
     part = target.with_name(f".{target.name}.{whose[:8]}.part")
     expected = None if zipped else weights.bytes

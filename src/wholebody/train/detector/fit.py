@@ -1,6 +1,6 @@
 """Training a YOLOX to find people: a lesson of the one loop (`wholebody.train.engine.run`).
 
-    wholebody train detector --labels boxes.json --out work/detector        # run again to go on after a stop
+    wholebody train detector --labels boxes.json --out work/detector        # run again to resume after a stop
 
 A draw is a canvas of one to nine pictures at different scales (mosaic), or people pasted onto a picture without any;
 then flip, colour and resolution change. Draw n depends on the seed and n alone. Canvases are small at first and reach

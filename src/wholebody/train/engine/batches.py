@@ -81,7 +81,7 @@ class Batches(Dataset[Any]):
 
 def _checked(item: Any) -> Any:
     if isinstance(item, str):
-        raise WholebodyError(f"{item} The run can then go on from its last state.")
+        raise WholebodyError(f"{item} The run can then resume from its last state.")
     return item
 
 

@@ -39,7 +39,7 @@ class Process:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Continue when all processes have come here."""
         if self.world > 1:
             dist.barrier()
 
@@ -60,7 +60,7 @@ def this_process() -> Process:
     if "RANK" not in os.environ:
         return Process(0, 1, device)
     if not dist.is_initialized():
-        # Once: a group that is left and made anew, as for a second stage, waits for ever.
+        # Once: a group that is left and made again, as for a second stage, waits for ever.
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(dist.destroy_process_group)
     return Process(dist.get_rank(), dist.get_world_size(), device)

@@ -126,13 +126,13 @@ def run(job: TrainingJob, folder: Path, process: Process) -> nn.Module:
                 save_state(folder / "state.pt", recipe, number + 1, training)
                 job.save(training.ema, folder / "model.safetensors")
                 saved = time.monotonic()
-    # Whoever goes on from here may read what the first has written.
+    # Whoever resumes from here may read what the first has written.
     process.wait()
     return training.ema.eval()
 
 
 def save_state(path: Path, recipe: Recipe, step: int, training: Training) -> None:
-    """Everything a run needs to go on."""
+    """Everything a run needs to continue."""
     state.save(
         path,
         {
@@ -146,7 +146,7 @@ def save_state(path: Path, recipe: Recipe, step: int, training: Training) -> Non
 
 
 def resume(path: Path, recipe: Recipe, training: Training) -> int:
-    """Load a state if there is one; the step to go on with."""
+    """Load a state if there is one; the step to continue with."""
     found = state.load(path)
     if found is None:
         return 0

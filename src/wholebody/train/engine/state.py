@@ -1,7 +1,7 @@
 """The state of a run on disk: whole or not at all, and known to be what was written.
 
 The first line of the file is the SHA-256 of the rest, which torch wrote. The state before stays beside it as
-`state.previous.pt`: should the last one be damaged, a run goes on from there.
+`state.previous.pt`: should the last one be damaged, a run resumes from there.
 """
 
 import hashlib
