@@ -175,7 +175,7 @@ def test_a_run_killed_anywhere_ends_as_an_unbroken_one(shards, tmp_path, workers
         assert torch.equal(value, broken[name]), name
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_picture_that_cannot_be_read_stops_in_one_line(config, shards, tmp_path, workers):
     loop.fit(replace(config, steps=2), tmp_path / "out")
     before = (tmp_path / "out" / "state.pt").read_bytes()
