@@ -40,7 +40,7 @@ def teacher() -> TrainConfig:
         parts={"body": 2.0, "feet": 2.0, "left_hand": 1.5, "right_hand": 1.5},
         absent=0.3,
         heatmap=1.0,
-        precision="bf16",
+        precision="auto",
         validation=(POOL,),
     )
 
@@ -61,7 +61,7 @@ def small_teacher() -> TrainConfig:
         augment=Augment(scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
         parts=PARTS,
         heatmap=1.0,
-        precision="bf16",
+        precision="auto",
     )
 
 
@@ -79,7 +79,7 @@ def warm_start(size: NetworkSize = "t") -> TrainConfig:
         optim=Optim(lr=2e-3, lr_end=1e-4, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
         augment=Augment(close_up=0.1, scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
         distill=Distill(stage="warm", teachers=("work/teacher/model.safetensors",)),
-        precision="bf16",
+        precision="auto",
     )
 
 
