@@ -13,8 +13,8 @@ from wholebody.networks.rtmpose import rtmpose
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train import build as building
 from wholebody.train import released
-from wholebody.train.config import DataSource, Distill, Optim, TrainConfig
-from wholebody.train.distill import RELEASED_PEOPLE, StageOne, StageTwo, said
+from wholebody.train.config import RELEASED_PEOPLE, DataSource, Distill, Optim, TrainConfig
+from wholebody.train.distill import StageOne, StageTwo, said
 from wholebody.train.engine.optim import average, learning_rate
 from wholebody.train.lesson import Batch
 from wholebody.train.recipes import DISTILLATIONS, RECIPES

@@ -69,7 +69,7 @@ def _start_from_movenet(network: RTMPose, path: str) -> None:
 
 def weights_file(name: str) -> str:
     """The file of a name of `wholebody models`, bundled or downloaded; a path as it is."""
-    return str(find(name, kind="pose")) if name in MANIFEST else name
+    return str(find(name, kind=MANIFEST[name].kind)) if name in MANIFEST else name
 
 
 @torch.no_grad()

@@ -56,6 +56,7 @@ class Augment:
         camera: chance of the crop as from another camera, in other light and other clothes. A teacher that was asked
             beforehand saw the plain one.
         late: share of the run after which the weaker late augmentation is used.
+        late_scale, late_rotation: of that.
     """
 
     close_up: float = 0.0
@@ -65,6 +66,8 @@ class Augment:
     shrink: float = 0.0
     camera: float = 0.0
     late: float = 240 / 270
+    late_scale: tuple[float, float] = (0.75, 1.25)
+    late_rotation: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class DataSource:
         every: of "ubody", frames 1, 1 + every, 1 + 2 every ... of each video.
         share: of the draws; 0 draws each person equally often, whatever the set, as a concatenation of sets does.
         groups: share of each group of a pool; groups not named have 1.
+        held_out: per cent of the pictures, by a hash of their names, that are not trained on: a validation on the same
+            source uses them alone. Pools and UBody have a split of their own.
     """
 
     kind: SourceKind
@@ -92,6 +97,14 @@ class DataSource:
     every: int = 1
     share: float = 0.0
     groups: Mapping[str, float] = field(default_factory=dict)
+    held_out: float = 0.0
+
+
+# Per cent of somebody's own data that a run keeps back to validate on.
+HELD_OUT = 5.0
+
+# alpha and beta were chosen beside a label loss that is the sum over this many people, the batch of one process.
+RELEASED_PEOPLE = 64
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
-from wholebody.train.config import Distill
+from wholebody.train.config import RELEASED_PEOPLE, Distill
 from wholebody.train.lesson import Batch
 from wholebody.train.targets import drawn
 from wholebody.train.teachers import Taught, Teacher, said
-
-# alpha and beta were chosen beside a label loss that is the sum over this many people, the batch of one process.
-RELEASED_PEOPLE = 64
 
 
 def divergence(label: Tensor, logits: Tensor, sharpness: float = 10.0) -> Tensor:

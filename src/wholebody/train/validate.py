@@ -29,7 +29,7 @@ from wholebody.networks.rtmpose import RTMPose
 from wholebody.poses import Poses
 from wholebody.schema import Schema
 from wholebody.train.config import DataSource, TrainConfig
-from wholebody.train.data.crops import validation_people
+from wholebody.train.data.crops import is_held_out, validation_people
 from wholebody.train.data.people import Encoded, LabelledPerson
 from wholebody.train.engine.parallel import Process
 
@@ -59,10 +59,13 @@ def validation(config: TrainConfig) -> Measure | None:
     if not config.validation:
         return None
     ranked = [_ranked(source, config.points) for source in config.validation if source.kind == "coco"]
+    ranked = [each for each in ranked if each[2]]  # of a small set nobody may be held out
     others = tuple(source for source in config.validation if source.kind != "coco")
     people = validation_people(config, others)
-    if others and not people:
+    if not people and any(not source.held_out for source in others):
         raise WholebodyError(f"{others[0].path}: nobody there to validate on. Name another set, or none.")
+    if not people and not ranked:
+        return None
 
     def measure(network: RTMPose, process: Process) -> Measured | None:
         network.eval()
@@ -91,9 +94,13 @@ def validation(config: TrainConfig) -> Measure | None:
 
 def _ranked(source: DataSource, schema: Schema) -> tuple[Labels, Path, Boxes]:
     """Labels, the folder of their pictures, and where people are."""
-    labels = read_labels(source.path, schema=schema)
+
+    def keep(image: Mapping[str, Any]) -> bool:
+        return not source.held_out or is_held_out(str(image.get("file_name")), source.held_out)
+
+    labels = read_labels(source.path, schema=schema, keep=keep)
     boxes: Boxes = read_boxes(source.boxes) if source.boxes else labelled_boxes(labels)
-    if not labelled_boxes(labels):
+    if not labelled_boxes(labels) and not source.held_out:
         raise WholebodyError(f"{source.path}: nobody is labelled there. Validate on another set, or on none.")
     return labels, Path(source.images or Path(source.path).parent), boxes
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.utils.data import Dataset
 from wholebody.codec import SimCC
 from wholebody.data.check import mirrored_heads
 from wholebody.data.coco import read_labels
+from wholebody.data.labels import Labels
 from wholebody.data.ubody import TEST_LIST, ubody_files, ubody_scenes
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY, Schema
@@ -117,20 +119,34 @@ def load_mixture(config: TrainConfig) -> Mixture:
 
 
 def people(source: DataSource, schema: Schema = COCO_WHOLEBODY, held_out: bool = False) -> dict[str, PersonSource]:
-    """The people of a source, by group; of a pool those of one side of its split."""
-    if source.kind == "shards":
-        return {"": ShardedPeople(source.path, schema)}
+    """The people of a source, by group: those to train on, or those that are held out of it."""
     if source.kind in ("pool", "ubody") and schema is not COCO_WHOLEBODY:
         raise WholebodyError(f"{source.path}: has {COCO_WHOLEBODY.name}, not {schema.name}. Use coco or shards.")
     if source.kind == "pool":
         return {group: Photographs(each) for group, each in pool_people(source.path, held_out).items()}
-    path, about = Path(source.path), {"kind": source.kind, "every": source.every, "schema": schema.name}
+
+    def keep(name: str) -> bool:
+        return not source.held_out or is_held_out(name, source.held_out) == held_out
+
+    if source.kind == "shards":
+        return {"": ShardedPeople(source.path, schema, keep)}
+    path = Path(source.path)
+    about: dict[str, object] = {"kind": source.kind, "every": source.every, "schema": schema.name}
+    about |= {"side": [source.held_out, held_out] if source.held_out or source.kind == "ubody" else []}
     if source.kind == "ubody":
-        files = [*ubody_files(path), path / "splits" / TEST_LIST]
-        images = Path(source.images or path / "images")
-        return {"": table(about, files, lambda: ubody_scenes(path, split="train", every=source.every), images, True)}
-    images = Path(source.images or path.parent)
-    return {"": table(about, [path], lambda: [read_labels(path, schema=schema)], images, source.kind == "coco")}
+        files, images = [*ubody_files(path), path / "splits" / TEST_LIST], Path(source.images or path / "images")
+        split = "test" if held_out else "train"
+        return {"": table(about, files, lambda: ubody_scenes(path, split=split, every=source.every), images, True)}
+
+    def labels() -> list[Labels]:
+        return [read_labels(path, schema=schema, keep=lambda image: keep(str(image.get("file_name"))))]
+
+    return {"": table(about, [path], labels, Path(source.images or path.parent), source.kind == "coco")}
+
+
+def is_held_out(name: str, percent: float) -> bool:
+    """Whether a picture is among those that are not trained on: the same on every machine."""
+    return zlib.crc32(name.encode()) % 10_000 < 100 * percent
 
 
 def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, list[PersonFile]]:
@@ -163,7 +179,7 @@ def validation_people(config: TrainConfig, sources: Sequence[DataSource]) -> lis
         for group in people(source, config.points, held_out=True).values():
             if isinstance(group, Photographs):
                 found += group.people
-            elif isinstance(group, Table):
+            elif isinstance(group, (Table, ShardedPeople)):
                 found += map(group.person, range(len(group)))
     return found
 
@@ -196,6 +212,8 @@ def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
         shrink=strengths.shrink,
         camera=strengths.camera,
     )
-    late = dataclasses.replace(early, shift=0.0, scale=(0.75, 1.25), rotation=60.0, cutout=0.5)
+    late = dataclasses.replace(
+        early, shift=0.0, scale=strengths.late_scale, rotation=strengths.late_rotation, cutout=0.5
+    )
     late_from = math.ceil(strengths.late * steps) * config.batch
     return Crops(mixture, codec, part_factors(config), config.absent, early, late, late_from, config.points), steps

@@ -108,10 +108,13 @@ class PersonFile:
     visible: npt.NDArray[np.float32]
     box: npt.NDArray[np.float64]
     area: float
+    part: tuple[int, int] = (0, 0)  # where in the file the picture begins, and its bytes; (0, 0): it is the file
 
     def load(self) -> LabelledPerson:
         """The person with the picture, which is decoded when it is asked for."""
-        return LabelledPerson(Encoded(str(self.file)), self.keypoints, self.visible, self.box, str(self.file))
+        return LabelledPerson(
+            Encoded(str(self.file), *self.part), self.keypoints, self.visible, self.box, str(self.file)
+        )
 
 
 def read_coco_wholebody(
@@ -179,7 +182,12 @@ class ShardedPeople:
     The archives are indexed once; a sample is then two reads.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], schema: Schema = COCO_WHOLEBODY) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        schema: Schema = COCO_WHOLEBODY,
+        keep: Callable[[str], bool] = lambda name: True,
+    ) -> None:
         self.schema = schema
         self.rows: list[tuple[Path, int, int, int, int]] = []
         # A hidden file is a shard that is still being written.
@@ -190,13 +198,19 @@ class ShardedPeople:
             except tarfile.TarError as error:
                 raise WholebodyError(f"{shard}: damaged ({error}). Remove it and make the shards again.") from error
             for name in sorted(members):
-                if name.endswith(".jpg") and (label := f"{name[:-4]}.json") in members:
+                if name.endswith(".jpg") and (label := f"{name[:-4]}.json") in members and keep(f"{shard.name}/{name}"):
                     self.rows.append((shard, *members[name], *members[label]))
         if not self.rows:
             raise WholebodyError(f"{folder}: no samples in tar shards. Make some with `wholebody synth`.")
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def person(self, index: int) -> PersonFile:
+        """One of them."""
+        one, row = self[index], self.rows[index]
+        area = float(np.prod(one.box[2:] - one.box[:2]))
+        return PersonFile(row[0], one.keypoints, one.visible, one.box, area, row[1:3])
 
     def __getitem__(self, index: int) -> LabelledPerson:
         shard, at_image, image_bytes, at_label, label_bytes = self.rows[index]
