@@ -169,7 +169,8 @@ def _cigpose(name: str, size: tuple[int, int], about: str, file: str) -> Weights
 # their own programs; most are found alike in several.
 _ALL = (
     _bundled("wholebody-133", "pose", "pose.onnx", (192, 256), "133 points, MoveNet Thunder under a two-scale head"),
-    _bundled("person", "detector", "detector.onnx", (416, 416), "people in photos, YOLOX on MoveNet Thunder's encoder"),
+    _bundled("person", "detector", "detector.onnx", (512, 384), "people in photos, YOLOX-nano trained further"),
+    _bundled("person-crowd", "detector", "detector-crowd.onnx", (736, 544), "the same on larger inputs: small people"),
     _bundled("fast", "pose", "fast.onnx", (96, 128), "wholebody-133's network on crops of half the side"),
     _bundled(
         "dwpose-t",
