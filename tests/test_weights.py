@@ -33,7 +33,7 @@ def own_cache(cache):
 
 
 def test_manifest_holds_together():
-    names = ["wholebody-133", "fast", "person", "dwpose-t-official"]
+    names = ["wholebody-133", "fast", "person", "person-crowd", "dwpose-t-official"]
     names += ["rtmpose-l", "rtmpose-x", "rtmpose-x-384", "yolox-l"]
     names += [f"dwpose-{size}" for size in ("t", "s", "m", "l", "l-384")]
     names += [f"yolox-{size}-humanart" for size in ("nano", "tiny", "s", "m", "l", "x")]
@@ -88,7 +88,7 @@ def test_cache_folder_is_the_users(monkeypatch):
         ("dwpose-n", "pose", r"Did you mean 'dwpose-\w' or"),
         ("DWPose-M", "pose", "Did you mean 'dwpose-m'"),
         ("yolox-tiny", "detector", "Did you mean 'yolox-tiny-humanart'"),
-        ("dwpose-m", "detector", "'dwpose-m' is a pose network, not a detector: use person, yolox-l"),
+        ("dwpose-m", "detector", "'dwpose-m' is a pose network, not a detector: use person, person-crowd, yolox-l"),
         ("yolox-l", "pose", "'yolox-l' is a detector, not a pose network: use wholebody-133, "),
         ("abacus", "pose", "Use one of wholebody-133, .*or the path of a file"),
         ("models/abacus.onnx", "pose", "models/abacus.onnx: no such file"),

@@ -1,35 +1,41 @@
-"""A run's averaged weights as the bundled ONNX file.
+"""A one-class network as an ONNX file whose input has the aspect of each picture.
 
-python runs/detector/export.py RUN OUT.onnx
+python runs/detector/export.py WEIGHTS.safetensors OUT.onnx [--crowd | --plain]
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from wholebody.export.convert import export_detector
+from wholebody.pose.detect import aspect_size
 from wholebody.train.detector.fit import load
 
-# What the inference uses unless told otherwise: from the table of `evaluate.py`.
-THRESHOLD = 0.3
-# Half of the encoder's weights are in its last blocks.
-EIGHT_BITS = tuple(f"backbone.backbone.blocks.{i}" for i in (13, 14, 15))
+# Every photo gets an input of its own aspect with about as many pixels: 512 x 384 for one of 4 by 3.
+PIXELS = 512 * 416
+# 736 x 544: for small people.
+CROWD = 640 * 640
+# From `calibrate.py`.
+CALIBRATION = (1.211, 0.581)
+# A box that is as likely a person as not.
+THRESHOLD = 0.5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("run", type=Path)
+    parser.add_argument("weights", type=Path)
     parser.add_argument("out")
+    parser.add_argument("--plain", action="store_true", help="without calibration, for `calibrate.py`")
+    parser.add_argument("--crowd", action="store_true", help="on larger inputs")
     options = parser.parse_args()
-    network = json.loads((options.run / "recipe.json").read_text())["network"]
-    notes = {"network": f"yolox-{network}", "classes": ["person"], "threshold": THRESHOLD, "licence": "Apache-2.0"}
+    pixels = CROWD if options.crowd else PIXELS
     error = export_detector(
-        load(options.run / "model.safetensors"),
+        load(options.weights),
         options.out,
-        input_size=(416, 416),
+        input_size=aspect_size((640, 480), pixels),
+        pixels=pixels,
+        calibration=None if options.plain else CALIBRATION,
         storage="float16",
-        int8=EIGHT_BITS if network == "thunder" else (),
-        notes=notes,
+        notes={"network": "yolox-nano", "classes": ["person"], "threshold": THRESHOLD, "licence": "Apache-2.0"},
     )
     print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.2f} MB, differs from torch by {error:.2g}")
 

@@ -3,7 +3,7 @@
     python runs/detector/synthetic.py SHARDS OUT [--count 500]
 
 Takes scenes (`--size scenes`), with people and without, and of crops those that show one person, with more of it than a
-hand. Writes OUT/*.jpg and OUT/labels.json, which `runs/detector/train.py` reads.
+hand. Writes OUT/*.jpg and OUT/labels.json, which `wholebody train detector` reads.
 """
 
 import argparse

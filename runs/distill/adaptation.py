@@ -20,8 +20,8 @@ from wholebody.networks.checkpoints import load_pose
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.adapt import Footage, adapt, find_people
 from wholebody.train.data.people import read_coco_wholebody
-from wholebody.train.loop import predict
 from wholebody.train.measure import interval
+from wholebody.train.validate import predict
 
 FIRST, LAST = 0.6, 0.7
 PARTS = {**COCO_WHOLEBODY.parts, "all": slice(0, 133)}
@@ -46,7 +46,7 @@ def seen(network, people) -> np.ndarray:
         sample = person.load()
         crop = Crop.from_box(sample.box, network.codec.input_size)
         with torch.no_grad():
-            x, y = network(network.normalise(torch.from_numpy(crop.cut(sample.image)[None])))
+            x, y = network(network.normalise(torch.from_numpy(crop.cut(sample.pixels())[None])))
         scores.append(network.codec.decode(x.numpy(), y.numpy())[1][0])
     return np.array(scores)
 

@@ -33,7 +33,7 @@ TABLES = (
         },
     ),
     (
-        "Does the logit loss look at labels",
+        "Should the logit loss use the label mask",
         "Paper: with the mask of labelled keypoints 59.8, without 60.9.",
         {"logit": None, "logit, masked": "logit"},
     ),
@@ -55,7 +55,7 @@ TABLES = (
     ),
     (
         "Beyond the paper",
-        "A logit loss in stage 2 that looks at flatter distributions: logits times 5 instead of 10.",
+        "A logit loss in stage 2 on flatter distributions: logits times 5 instead of 10.",
         {
             "all+decay, stage 2": None,
             "all+decay, stage 2, flatter": "all+decay, stage 2",

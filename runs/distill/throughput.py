@@ -32,7 +32,7 @@ BATCH, VIEWS = 32, 256
 def steps(config: TrainConfig) -> Iterator[None]:
     """The steps of a run, as `loop.fit` takes them, without its files."""
     data, _ = load_data(config, simcc(config.input_size))
-    training = start(build_lesson(config, data), config.optim, config.batch, bf16=True)
+    training = start(build_lesson(config, data), config.optim, config.batch, torch.bfloat16)
     batches = Batches(data, config.batch)
     for number in range(1_000_000):
         step(training, number, 1_000_000, [batches.read(number)])

@@ -98,8 +98,8 @@ class Bundled:
 
 
 def varied(sample: LabelledPerson, rng: np.random.Generator) -> tuple[Image, Floats, npt.NDArray[np.float32]]:
-    """A crop of a person turned, cut off, far away or close up: the crop, keypoints in it, and visible."""
-    image, points, visible, box = sample.image, sample.keypoints, sample.visible.copy(), sample.box.copy()
+    """A crop of somebody turned, cut off, far away or close up: the crop, keypoints in it, and visible."""
+    image, points, visible, box = sample.pixels(), sample.keypoints, sample.visible.copy(), sample.box.copy()
     if rng.random() < TURNED:
         for _ in range(int(rng.integers(1, 4))):
             width = image.shape[1]
@@ -214,7 +214,7 @@ class Labelled:
         visible = np.where((sample.visible > 0) & (sample.visible < LEAST), 0, sample.visible).astype(np.float32)
         if time == 0 and rng.random() < 0.4:
             crop = Crop.from_box(sample.box, SIZE)
-            view, points = crop.cut(sample.image), crop.to_input(sample.keypoints)
+            view, points = crop.cut(sample.pixels()), crop.to_input(sample.keypoints)
         else:
             view, points, visible = varied(
                 LabelledPerson(sample.image, sample.keypoints, visible, sample.box, sample.source), rng

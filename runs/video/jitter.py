@@ -73,7 +73,8 @@ def rendered(folder, network, count):
     shards = ShardedPeople(folder)
     for number in range(0, len(shards), max(len(shards) // count, 1)):
         sample = shards[number]
-        height, width = sample.image.shape[:2]
+        picture = sample.pixels()
+        height, width = picture.shape[:2]
         times = np.arange(0, 2, 1 / FPS)
         truth, found = [], []
         for t in times:
@@ -82,9 +83,7 @@ def rendered(folder, network, count):
             turn = np.array([[c, -s], [s, c]])
             middle = np.array([width / 2, height / 2])
             shift = middle - turn @ middle + np.array([0.15 * width * np.sin(1.7 * t), 0.05 * height * np.sin(2.9 * t)])
-            image = cv2.warpAffine(
-                sample.image, np.column_stack([turn, shift]), (width, height), borderValue=(110,) * 3
-            )
+            image = cv2.warpAffine(picture, np.column_stack([turn, shift]), (width, height), borderValue=(110,) * 3)
             points = sample.keypoints @ turn.T + shift
             corners = sample.box[[[0, 1], [0, 3], [2, 1], [2, 3]]] @ turn.T + shift
             rows = np.concatenate([corners.min(axis=0), corners.max(axis=0)])[None]

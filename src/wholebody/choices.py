@@ -10,7 +10,9 @@ Smoothing = Literal["off", "light", "strong"]
 Device = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "coreml", "directml"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 # What a training computes in.
-TrainPrecision = Literal["fp32", "bf16"]
+TrainPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+# What becomes of a stopped run that goes on with another recipe or other data.
+Changes = Literal["refuse", "record"]
 # What of a person a contact sheet of labels shows.
 SheetPart = Literal["whole", "face", "hands", "feet"]
 # Who comes first among the people of a picture.

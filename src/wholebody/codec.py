@@ -98,6 +98,12 @@ class SimCC:
             labels.append(np.where(drawn[..., None], label, 0).astype(np.float32))
         return labels[0], labels[1], weight
 
+    def weight(self, keypoints: npt.NDArray[np.floating], visible: npt.NDArray[np.generic]) -> Floats:
+        """What `encode` gives as weight, without drawing anything."""
+        with np.errstate(invalid="ignore"):
+            means = np.rint(np.asarray(keypoints) * self.split_ratio)
+        return _drawn(means, self.bins, self.sigma, visible)[1]
+
     def decode(self, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
         """The most likely position of each keypoint.
 

@@ -58,6 +58,7 @@ def test_large_pictures_wait_their_turn(monkeypatch):
     assert len(list(decoded([group(0, 5)], 0))) == 5
 
 
+@pytest.mark.slow
 def test_processes_keep_the_order_and_a_crash_costs_one_picture(monkeypatch):
     monkeypatch.setattr(module, "decode", killer)
     groups = [group(0), [Item("before", data=png(7)), Item("killer"), Item("after", data=png(8))], group(3), group(6)]

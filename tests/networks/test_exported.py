@@ -41,7 +41,7 @@ def same(one, other, tolerance=1e-4):
         assert np.abs(a - b).max() < tolerance * max(np.abs(b).max(), 1e-3)
 
 
-@pytest.mark.parametrize("name", ["wholebody-133", "fast", "dwpose-t"])
+@pytest.mark.parametrize("name", [pytest.param("wholebody-133", marks=pytest.mark.slow), "fast", "dwpose-t"])
 def test_a_bundled_network_by_its_file_says_what_the_file_says(name):
     path = find(name, kind="pose")
     network = load_pose(path)
@@ -61,6 +61,7 @@ def test_a_network_comes_back_from_its_own_export(tmp_path, rank):
     same(logits(load_pose(tmp_path / "t.onnx"), crops), logits(network, crops))
 
 
+@pytest.mark.slow
 def test_measured_norms_change_nothing_and_then_the_network_trains(tmp_path):
     network = alive(rtmpose("t", (96, 128)))
     export_pose(network, tmp_path / "t.onnx")

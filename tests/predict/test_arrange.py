@@ -148,7 +148,7 @@ def test_what_makes_no_sense(photo, tmp_path):
     with pytest.raises(WholebodyError, match="ids are of videos"):
         run_job([photo], None, model, Job(look(), (), Choice(keep=(1,))))
     write_image(tmp_path / "empty.png", picture([]))
-    with pytest.raises(WholebodyError, match="nobody found"):
+    with pytest.raises(WholebodyError, match="no person found"):
         run_job([photo], None, model, Job(look(), (), align_to=(tmp_path / "empty.png", "linear")))
 
 

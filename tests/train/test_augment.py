@@ -1,15 +1,17 @@
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle as formulas
+from wholebody.geometry import Crop
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data import augment as aug
-from wholebody.train.data.people import LabelledPerson
+from wholebody.train.data.people import Encoded, LabelledPerson
 
 SIZE = (192, 256)
 PLAIN = aug.Augmentation(flip=0, half_body=0, scale=(1, 1), rotation=0, shift=0, hsv=(0, 0, 0), blur=0, cutout=0)
@@ -46,8 +48,6 @@ def test_half_body_golden(oracle):
 
 
 def test_without_strength_the_crop_is_the_plain_one():
-    from wholebody.geometry import Crop
-
     one = sample()
     image, keypoints, visible = aug.augment(one, SIZE, PLAIN, np.random.default_rng(0))
     crop = Crop.from_box(one.box, SIZE)
@@ -64,8 +64,55 @@ def test_flip_twice_is_nothing_and_moves_points_with_their_pixels():
     np.testing.assert_allclose(back.keypoints, one.keypoints)
     np.testing.assert_allclose(back.box, one.box)
     left, right = COCO_WHOLEBODY.names.index("left_wrist"), COCO_WHOLEBODY.names.index("right_wrist")
-    np.testing.assert_allclose(flipped.keypoints[right], [399 - one.keypoints[left, 0], one.keypoints[left, 1]])
-    np.testing.assert_array_equal(flipped.image[7, 0], one.image[7, 399])
+    np.testing.assert_allclose(flipped.keypoints[right], [-one.keypoints[left, 0], one.keypoints[left, 1]])
+
+
+def jpeg(image, folder):
+    path = folder / "picture.jpg"
+    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    return Encoded(str(path))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_a_mirrored_crop_is_a_crop_of_the_mirrored_picture(factor):
+    """The flip is in the warp's matrix; turning the picture round first gives the same within rounding."""
+    one = sample()
+    image = cv2.GaussianBlur(one.image, (0, 0), 3)
+    box = np.array([100.3, 50.2, 280.9, 350.4])
+    turned = np.ascontiguousarray(image[:, ::-1])
+    plain = Crop.from_box([399 - box[2], box[1], 399 - box[0], box[3]], SIZE, rotation=30)
+    of_labels = Crop.from_box([-box[2], box[1], -box[0], box[3]], SIZE, rotation=30)
+    difference = np.abs(
+        aug.cut(image, of_labels, True, factor).astype(int) - aug.cut(turned, plain, False, factor).astype(int)
+    )
+    assert difference.max() <= 2 and difference.mean() < 0.2
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_picture_decoded_smaller_gives_the_same_crop(tmp_path, parts, mirrored):
+    rng = np.random.default_rng(parts)
+    image = cv2.resize(rng.integers(0, 256, (12, 9, 3), dtype=np.uint8), (1537, 2049), interpolation=cv2.INTER_CUBIC)
+    size = (48, 64) if parts == 8 else SIZE
+    extent = 1.05 * parts * size[0] / 1.25
+    box = np.array([300, 200, 300 + extent, 200 + extent * size[1] / size[0]])
+    box = np.array([-box[2], box[1], -box[0], box[3]]) if mirrored else box
+    crop = Crop.from_box(box, size)
+    small, whole = aug.cut(jpeg(image, tmp_path), crop, mirrored), aug.cut(image, crop, mirrored)
+    assert np.abs(small.astype(int) - whole.astype(int)).mean() < 1.5
+    # A shift by a pixel of the picture would be seen.
+    shifted = aug.cut(image, Crop(crop.matrix + np.array([[0, 0, 0.5], [0, 0, 0]]), size), mirrored)
+    assert np.abs(small.astype(int) - shifted.astype(int)).mean() > np.abs(small.astype(int) - whole).mean()
+
+
+def test_a_picture_is_decoded_smaller_only_where_the_crop_has_fewer_pixels(tmp_path, monkeypatch):
+    asked = []
+    picture = jpeg(sample().image, tmp_path)
+    decode = Encoded.decode
+    monkeypatch.setattr(Encoded, "decode", lambda self, parts=1: asked.append(parts) or decode(self, parts))
+    for extent in (150, 300, 310, 620, 1240, 5000):
+        aug.cut(picture, Crop.from_box([0, 0, extent, extent * 4 / 3], SIZE))
+    assert asked == [1, 1, 2, 4, 8, 8]
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -143,7 +190,8 @@ def test_flip_golden(oracle):
     points[:6] = cases["flip_keypoints"]["inp"]
     for box, want in zip(boxes, cases["flip_bbox_xyxy"], strict=True):
         flipped = aug.flip(LabelledPerson(blank, points, np.ones(133, np.float32), np.array(box), "test"))
-        np.testing.assert_allclose(flipped.box, want)
+        # Here x = 0 stays where it is, and not the middle of the picture.
+        np.testing.assert_allclose(flipped.box + np.array([1, 0, 1, 0]) * (width - 1), want)
     mirrored = points[:6][cases["flip_keypoints"]["flip_indices"]]
     mirrored[:, 0] = width - 1 - mirrored[:, 0]
     np.testing.assert_allclose(mirrored, cases["flip_keypoints"]["out"], atol=1e-4)

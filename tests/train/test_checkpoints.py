@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import sys
@@ -24,8 +25,15 @@ def shapes():
     return {key: tuple(value.shape) for key, value in rtmpose("t", (64, 64), keypoints=4).state_dict().items()}
 
 
+@functools.cache
+def _drawn(shapes, salt):
+    return {name: torch.from_numpy(value) for name, value in formula.state_dict(dict(shapes), salt).items()}
+
+
 def weights(shapes, salt="", prefix=""):
-    return {prefix + k: torch.from_numpy(v) for k, v in formula.state_dict(shapes, salt).items()}
+    """Drawn once for all tests: a test may change the dict, not the tensors in it."""
+    drawn = _drawn(tuple((name, tuple(shape)) for name, shape in shapes.items()), salt)
+    return {prefix + name: value for name, value in drawn.items()}
 
 
 def same(model, expected):

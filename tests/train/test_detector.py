@@ -280,7 +280,7 @@ def test_a_few_steps_lower_the_loss(labels):
     torch.manual_seed(0)
     pool = scenes.read_examples(labels, 96)
     config = replace(TINY, sizes=((0.0, 64),), plain_from=0.0, batch=4, seed=1)
-    batch = fitting.Scenes(pool, config).draw(range(4))
+    batch = fitting.SceneDraws(pool, config).draw(range(4))
     optim = replace(config.optim, warmup=0, lr_end=2e-3)
     training = start(fitting.FindPeople(yolox("nano", 1)), optim, config.batch)
     first, *_, last = (step(training, n, 30, [batch]) for n in range(30))

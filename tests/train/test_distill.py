@@ -13,8 +13,8 @@ from wholebody.networks.rtmpose import rtmpose
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train import build as building
 from wholebody.train import released
-from wholebody.train.config import DataSource, Distill, Optim, TrainConfig
-from wholebody.train.distill import RELEASED_PEOPLE, StageOne, StageTwo, said
+from wholebody.train.config import RELEASED_PEOPLE, DataSource, Distill, Optim, TrainConfig
+from wholebody.train.distill import StageOne, StageTwo, said
 from wholebody.train.engine.optim import average, learning_rate
 from wholebody.train.lesson import Batch
 from wholebody.train.recipes import DISTILLATIONS, RECIPES
@@ -75,9 +75,9 @@ def test_a_distillers_step_golden(golden, run, mode):
     lesson, named, teacher = build(run, mode, epochs, n)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     keypoints, visible = arrays[f"{run}|keypoints"], arrays[f"{run}|visible"]
-    x, y, weight = lesson.network.codec.encode(keypoints, visible)
+    weight = lesson.network.codec.weight(keypoints, visible)
     images = np.stack([reference.image(256, 192, i, facts["image_salt"]) for i in range(n)])
-    batch = Batch(*map(torch.from_numpy, (images, keypoints.astype(np.float32), x, y, weight * visible)))
+    batch = Batch(*map(torch.from_numpy, (images, keypoints.astype(np.float32), weight * visible)))
     terms = lesson(batch, epoch / epochs)
     names = {"loss_kpt": "ori", "loss_fea": "fea", "loss_logit": "logit"}
     for official, ours in names.items():
@@ -151,9 +151,9 @@ def batch_of(network, n, seed=0):
     rng = np.random.default_rng(seed)
     keypoints = rng.uniform(0, 64, (n, len(COCO_WHOLEBODY), 2)).astype(np.float32)
     visible = (rng.random(keypoints.shape[:2]) > 0.3).astype(np.float32)
-    x, y, weight = network.codec.encode(keypoints, visible)
+    weight = network.codec.weight(keypoints, visible)
     images = rng.integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
-    return Batch(*map(torch.from_numpy, (images, keypoints, x, y, weight * visible)))
+    return Batch(*map(torch.from_numpy, (images, keypoints, weight * visible)))
 
 
 def stage_one(networks, **changes):
@@ -166,7 +166,7 @@ def stage_one(networks, **changes):
 def test_the_balance_does_not_depend_on_the_batch(networks):
     lesson = stage_one(networks)
     batch = batch_of(lesson.network, 2)
-    twice = Batch(*(torch.cat([each, each]) for each in batch if each is not None))
+    twice = Batch(*(torch.cat([each, each]) for each in batch[:3]))
     once, doubled = lesson(batch, 0.2), lesson(twice, 0.2)
     for name in once:
         assert doubled[name].item() == pytest.approx(once[name].item(), rel=1e-4)

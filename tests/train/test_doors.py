@@ -72,6 +72,7 @@ def rows(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_backbone_is_trained_distilled_loaded_and_exported(config, tmp_path):
     fit(config, tmp_path / "teacher")
     trained = load_pose(tmp_path / "teacher" / "model.safetensors")
@@ -170,7 +171,7 @@ def test_labels_of_a_schema_come_back(snakes, tmp_path):
         Labels.concatenate([labels, Labels.empty()])
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_schema_is_trained_evaluated_exported_and_drawn(config, snakes, tmp_path, workers):
     folder, labels = snakes
     source = DataSource("coco", str(folder / "labels.json"), str(folder))

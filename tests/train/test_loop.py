@@ -21,11 +21,14 @@ from wholebody.train.build import build
 from wholebody.train.config import DataSource, Optim, TrainConfig
 from wholebody.train.data.augment import Augmentation
 from wholebody.train.data.crops import Crops, pool_people
-from wholebody.train.data.people import LabelledPerson, Mixture, ShardedPeople, read_coco_wholebody
+from wholebody.train.data.people import LabelledPerson, Mixture, read_coco_wholebody
 from wholebody.train.engine import run as engine
 from wholebody.train.engine.optim import learning_rate, parameter_groups
+from wholebody.train.engine.parallel import Process
 from wholebody.train.labels import Supervised
 from wholebody.train.recipes import debug
+from wholebody.train.targets import drawn
+from wholebody.train.validate import Measured
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +123,10 @@ RUN = """
 import sys, torch
 from dataclasses import replace
 from wholebody.train import loop
-from wholebody.train.recipes import Optim, Source, debug
+from wholebody.train.recipes import Optim, DataSource, debug
 torch.set_num_threads(1)
 loop.fit(
-    replace(debug(), sources=(Source("shards", sys.argv[1]),), steps=12, batch=2, input_size=(64, 64),
+    replace(debug(), sources=(DataSource("shards", sys.argv[1]),), steps=12, batch=2, input_size=(64, 64),
             checkpoint_minutes=0.0, optim=Optim(warmup=2), workers=int(sys.argv[3])), sys.argv[2])
 """
 
@@ -175,7 +178,7 @@ def test_a_run_killed_anywhere_ends_as_an_unbroken_one(shards, tmp_path, workers
         assert torch.equal(value, broken[name]), name
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_picture_that_cannot_be_read_stops_in_one_line(config, shards, tmp_path, workers):
     loop.fit(replace(config, steps=2), tmp_path / "out")
     before = (tmp_path / "out" / "state.pt").read_bytes()
@@ -186,10 +189,108 @@ def test_a_picture_that_cannot_be_read_stops_in_one_line(config, shards, tmp_pat
         data[at : at + 20] = bytes(20)
     (damaged / "00000.tar").write_bytes(data)
     config = replace(config, sources=(DataSource("shards", str(damaged)),), workers=workers)
-    with pytest.raises(WholebodyError, match=r"00000\.tar: sample \d is damaged") as error:
-        loop.fit(config, tmp_path / "out")
+    with pytest.raises(WholebodyError, match=r"00000\.tar: cannot be read as a picture") as error:
+        loop.fit(config, tmp_path / "out", changes="record")
     assert "\n" not in str(error.value) and "last state" in str(error.value)
     assert (tmp_path / "out" / "state.pt").read_bytes() == before
+
+
+def damage(shards, folder, samples):
+    """The same shards with some pictures that cannot be read."""
+    folder.mkdir()
+    data = bytearray((shards / "00000.tar").read_bytes())
+    starts = [i for i in range(len(data) - 1) if data[i : i + 3] == b"\xff\xd8\xff"]
+    for at in (starts[i] for i in samples):
+        data[at : at + 20] = bytes(20)
+    (folder / "00000.tar").write_bytes(data)
+    return folder
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_somebody_else_stands_for_a_picture_that_cannot_be_read(config, shards, tmp_path, capfd, workers):
+    sources = (DataSource("shards", str(damage(shards, tmp_path / "damaged", [2]))),)
+    loop.fit(replace(config, sources=sources, workers=workers), tmp_path / "out")
+    told = capfd.readouterr().err
+    assert told.count("cannot be read as a picture") == 1 and "Somebody else was taken." in told
+    assert len(rows(tmp_path / "out")) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"batch": 4}, "batch was 2, is 4"),
+        ({"steps": 5}, "steps was 2, is 5"),
+        ({"optim": Optim(warmup=3)}, "optim.warmup was 2, is 3"),
+        ({"sources": ()}, "other sources"),
+        ({"input_size": (96, 96)}, "input size that is not the recipe's"),
+    ],
+)
+def test_a_run_that_began_otherwise_goes_on_by_choice_alone(config, shards, tmp_path, change, told):
+    config = replace(config, steps=2)
+    loop.fit(config, tmp_path / "out")
+    if "sources" in change:
+        other = damage(shards, tmp_path / "other", [])
+        change = {"sources": (DataSource("shards", str(other)),)}
+    with pytest.raises(WholebodyError, match=told) as error:
+        loop.fit(replace(config, **change), tmp_path / "out")
+    assert "\n" not in str(error.value)
+    if "steps" in change:
+        loop.fit(replace(config, **change), tmp_path / "out", changes="record")
+        (noted,) = map(json.loads, (tmp_path / "out" / "changes.jsonl").read_text().splitlines())
+        assert noted == {"step": 2, "changed": {"steps": [2, 5]}}
+        assert json.loads((tmp_path / "out" / "recipe.json").read_text())["steps"] == 5
+
+
+def test_what_changes_no_step_may_change(config, tmp_path):
+    config = replace(config, steps=1)
+    loop.fit(config, tmp_path)
+    loop.fit(replace(config, workers=1, checkpoint_minutes=9, validate=3), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"optim": Optim(freeze=2)}, "optim.freeze is 2, and CSPNeXt has no numbered blocks"),
+        ({"optim": Optim(lr=float("nan"))}, "optim.lr is nan"),
+        ({"batch": 3, "accumulate": 1, "world": 2}, "cannot be shared by 2 parts"),
+    ],
+)
+def test_a_run_that_cannot_start_says_why_and_leaves_no_folder(config, tmp_path, change, told, monkeypatch):
+    if world := change.pop("world", 0):
+        monkeypatch.setattr(loop, "this_process", lambda: Process(0, world, torch.device("cpu")))
+    with pytest.raises(WholebodyError, match=told) as error:
+        loop.fit(replace(config, **change), tmp_path / "deep" / "out")
+    assert "\n" not in str(error.value) and not (tmp_path / "deep").exists()
+
+
+def test_a_batch_of_nobody_is_refused(config):
+    with pytest.raises(ValueError, match="batch must be at least 1, not 0"):
+        replace(config, batch=0)
+
+
+def test_a_backbone_that_stays_keeps_its_statistics(config, tmp_path):
+    before = build(config).state_dict()
+    after = loop.fit(replace(config, optim=Optim(warmup=1, backbone=0.0)), tmp_path).state_dict()
+    for name, value in before.items():
+        if name.startswith("backbone."):
+            assert torch.equal(value, after[name]), name
+    assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith("head."))
+
+
+def test_the_best_network_is_kept_beside_the_last(config, tmp_path, monkeypatch):
+    scores = iter([0.2, 0.5, 0.3, 0.4])
+    kept = []
+
+    def measure(network, process):
+        kept.append({name: value.clone() for name, value in network.state_dict().items()})
+        return Measured(score := next(scores), {"AP": score})
+
+    monkeypatch.setattr(loop, "validation", lambda config: measure)
+    loop.fit(replace(config, validate=1), tmp_path)
+    best, last = (load_file(tmp_path / f"{name}.safetensors") for name in ("best", "model"))
+    assert all(torch.equal(value, kept[1][name]) for name, value in best.items())
+    assert all(torch.equal(value, kept[3][name]) for name, value in last.items())
+    assert any(not torch.equal(best[name], last[name]) for name in best)
 
 
 def test_a_network_for_another_size_gives_its_backbone(config, tmp_path):
@@ -210,7 +311,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(config, tmp_pa
     before = (tmp_path / "state.pt").read_bytes()
     monkeypatch.setattr(labels, "label_loss", lambda x, *_: x.sum() * float("nan"))
     with pytest.raises(WholebodyError, match="not finite at step 2"):
-        loop.fit(config, tmp_path)
+        loop.fit(config, tmp_path, changes="record")
     assert (tmp_path / "state.pt").read_bytes() == before
 
 
@@ -218,15 +319,6 @@ def test_another_recipes_state_is_not_taken(config, tmp_path):
     loop.fit(replace(config, steps=1), tmp_path)
     with pytest.raises(WholebodyError, match="belongs to recipe debug"):
         loop.fit(replace(config, name="other"), tmp_path)
-
-
-def test_draws_depend_on_seed_and_number_alone(shards):
-    people = ShardedPeople(shards)
-    mixture = Mixture([(people, 1.0), (people, 3.0)], seed=4)
-    first, again = (mixture.draw(17) for _ in range(2))
-    assert first[0].source == again[0].source
-    assert first[1].random() == again[1].random()
-    assert len({mixture.draw(n)[0].source for n in range(40)}) == len(people)
 
 
 def test_learning_rate_rises_stays_and_falls():
@@ -290,7 +382,7 @@ def test_what_is_not_in_the_crop_gets_a_flat_label(config):
     for absent in (0.0, 0.25):
         crops = Crops(Mixture([(One(), 1.0)]), codec, np.full(133, 2, np.float32), absent, still, still, 10)
         batch = crops.draw(range(1))
-        weight, x, y = batch.weight[0], batch.x[0], batch.y[0]
+        weight, (x, y) = batch.weight[0], (each[0] for each in drawn(batch.keypoints, codec))
         assert weight[0] == 2 * absent and weight[1] == 0
         # The crop shows 125 pixels around the middle of the picture.
         inside = (points[:, 0] < 110) & (visible > 0)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from wholebody.choices import TrainPrecision
+from wholebody.choices import Changes, TrainPrecision
 from wholebody.commands.models import need
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
@@ -22,12 +22,27 @@ def train(words: Sequence[str]) -> int:
         need("torch", "train")
         return _detector(words[1:])
     recipe, rest = _recipe("train", words, RECIPES)
-    need("torch", "train")
     run = _configured("train", recipe, rest, RECIPES[recipe](), TRAIN_HELP)
+    if run.check:
+        return _check(run.recipe)
+    need("torch", "train")
     from wholebody.train.loop import fit
 
-    fit(run.recipe, run.out)
+    fit(run.recipe, run.out, changes=run.changes)
     return 0
+
+
+def _check(*recipes: Any) -> int:
+    """Say everything that the recipes need and that is not there; 1 if there is something."""
+    from wholebody.train.check import missing
+
+    found = list(dict.fromkeys(line for recipe in recipes for line in missing(recipe)))
+    for line in found:
+        print(line)
+    print(
+        f"{len(found)} things are missing: docs/training-data.md says where they come from." if found else "Complete."
+    )
+    return 1 if found else 0
 
 
 TRAIN_HELP = """Train a pose network by a recipe (needs the train extra).
@@ -75,12 +90,14 @@ def distill(words: Sequence[str]) -> int:
         status: int = tyro.cli(_adapt, prog="wholebody distill", args=words)
         return status
     recipe, rest = _recipe("distill", words, DISTILLATIONS)
-    need("torch", "train")
     run = _configured("distill", recipe, rest, DISTILLATIONS[recipe](), DISTILL_HELP)
+    if run.check:
+        return _check(run.recipe.first, run.recipe.second)
+    need("torch", "train")
     from wholebody.train.engine.parallel import is_first
     from wholebody.train.stages import distil
 
-    result = distil(run.recipe, run.out, run.stages)
+    result = distil(run.recipe, run.out, run.stages, run.changes)
     if is_first():
         print(f"{result}: {result.stat().st_size / 1e6:.1f} MB")
     return 0
@@ -92,7 +109,9 @@ DISTILL_HELP = """Distil a large network into a small one, in DWPose's two stage
 
     "wholebody distill student-t --out work/student-t --stages 2" runs stage 2 on the result of stage 1.
 
-    "wholebody distill dwpose-m --out work/dwpose-m --first.distill.beta 0.2" is a published pair with another weight.
+    "wholebody distill dwpose-m --check" says what a published pair needs and what of it is not there.
+
+    "wholebody distill dwpose-m --out work/dwpose-m --first.distill.beta 0.2" is that pair with another weight.
     """
 
 
@@ -154,7 +173,7 @@ def _recipe(command: str, words: Sequence[str], recipes: Mapping[str, object]) -
 
 
 # What people change. The rest is shown by --help-all.
-_RUN = ("out", "data", "validate_on")
+_RUN = ("out", "data", "validate_on", "changes", "check")
 _COMMON = {
     "train": (
         *("network", "init", "input_size", "epochs", "steps", "batch", "accumulate", "seed", "precision", "workers"),
@@ -179,7 +198,9 @@ def _common_help(command: str, name: str, recipe: Any, text: str) -> None:
     said = {
         "out": "Folder for weights, state and figures (required).",
         "data": "Data instead of the recipe's: KIND:PATH[:IMAGES][=SHARE], several for a mixture.",
-        "validate_on": "People to evaluate on, written in the same way.",
+        "validate_on": "People to evaluate on, written in the same way, or none; else a held-out part of --data.",
+        "changes": "Where a stopped run began with another recipe or other data: refuse, or record.",
+        "check": "Only say what is missing: data, networks, packages.",
         "stages": "Which stages to run.",
     }
     table = Table("option", "recipe", "", box=None, pad_edge=False)
@@ -213,7 +234,7 @@ def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text
     words = ["--help" if word == "--help-all" else word for word in words]
     from dataclasses import make_dataclass, replace
 
-    from wholebody.train.config import TwoStages, parse_source
+    from wholebody.train.config import HELD_OUT, TwoStages, parse_source
 
     fields: list[Any] = [
         ("out", Annotated[Path, tyro.conf.arg(help="Folder for weights, state and figures.")]),
@@ -227,10 +248,25 @@ def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text
         ),
         (
             "validate_on",
-            Annotated[tuple[str, ...], tyro.conf.arg(help="People to evaluate on, written in the same way.")],
+            Annotated[
+                tuple[str, ...],
+                tyro.conf.arg(help="People to evaluate on, written in the same way; or none."),
+            ],
             (),
         ),
+        (
+            "changes",
+            Annotated[
+                Changes,
+                tyro.conf.arg(help="Where a stopped run began with another recipe or other data: refuse, or record."),
+            ],
+            "refuse",
+        ),
+        ("check", Annotated[bool, tyro.conf.arg(help="Only say what is missing: data, networks, packages.")], False),
     ]
+    # What is only looked at needs no folder.
+    if "--check" in words and "--out" not in words:
+        words = [*words, "--out", "."]
     if isinstance(recipe, TwoStages):
         fields.append(("stages", Annotated[tuple[Literal[1, 2], ...], tyro.conf.arg(help="Which to run.")], (1, 2)))
     # The recipe's class is only known here, which a type checker does not follow.
@@ -243,11 +279,15 @@ def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text
         args=words,
         config=(tyro.conf.AvoidSubcommands,),
     )
-    changes: dict[str, Any] = {
-        field: tuple(map(parse_source, given))
-        for field, given in (("sources", run.data), ("validation", run.validate_on))
-        if given
-    }
+    changes: dict[str, Any] = {}
+    if run.data:
+        sources = tuple(map(parse_source, run.data))
+        if not run.validate_on:  # on a part of these data that is kept back
+            sources = tuple(replace(each, held_out=HELD_OUT) for each in sources)
+            changes["validation"] = tuple(each for each in sources if each.kind != "views")
+        changes["sources"] = sources
+    if run.validate_on:
+        changes["validation"] = () if run.validate_on == ("none",) else tuple(map(parse_source, run.validate_on))
     if isinstance(recipe, TwoStages):
         changed = TwoStages(replace(run.recipe.first, **changes), replace(run.recipe.second, **changes))
         return replace(run, recipe=changed)

@@ -62,7 +62,7 @@ def _on(backend: str, device: str) -> str:
 
 
 class YOLOX:
-    """A detector: BGR picture -> boxes (N, 4) float32 xyxy, best first.
+    """A detector: BGR picture -> boxes (N, 4) float32 xyxy, highest score first.
 
     Args:
         onnx_model: a name of `wholebody models`, a path, or the address of a released file.

@@ -172,7 +172,7 @@ class _Rows:
 
     def __init__(self) -> None:
         self.ids, self.image_ids, self.categories = array("q"), array("q"), array("q")
-        self.boxes, self.areas = array("d"), array("d")
+        self.boxes, self.areas, self.outlined = array("d"), array("d"), False
         self.iscrowd, self.valid = bytearray(), bytearray()
         # For each block and field: the numbers of all rows, and how many each row has.
         self.blocks: list[dict[str, tuple[array[float], array[int]]]] = []
@@ -192,6 +192,7 @@ class _Rows:
                 return
             box = _numbers(row.get("bbox", _MISSING), "bbox", 4)
             area = row.get("area")
+            outlined = area is not None
             area = box[2] * box[3] if area is None else _numbers([area], "area", 1)[0]
             points = [_numbers(row.get(name) or (), name) for name in POINT_FIELDS]
             category = row.get("category_id")
@@ -211,6 +212,7 @@ class _Rows:
         self.categories.append(category)
         self.boxes.extend(box)
         self.areas.append(area)
+        self.outlined |= outlined
         self.iscrowd.append(crowd)
         self.valid.extend(flags)
 
@@ -320,6 +322,7 @@ def _assemble(
         images=images.pictures,
         dropped=tuple(problems),
         schema=schema,
+        outlined=rows.outlined or not m,
     )
     return labels if good.all() else labels[good]
 
@@ -337,7 +340,7 @@ def _as_rows(labels: Labels) -> Iterator[dict[str, Any]]:
             "category_id": 1,
             "iscrowd": int(labels.iscrowd[m]),
             "bbox": [x0, y0, x1 - x0, y1 - y0],
-            "area": float(labels.areas[m]),
+            **({"area": float(labels.areas[m])} if labels.outlined else {}),
             "num_keypoints": int((labels.visible[m, fields["keypoints"]] > 0).sum()),
             **{name: points[m, rows].ravel().tolist() for name, rows in fields.items()},
             **dict(zip(VALID_FIELDS, labels.valid[m].tolist(), strict=True)),

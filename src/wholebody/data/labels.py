@@ -72,6 +72,8 @@ class Labels:
         images: image id -> picture, also those without people.
         dropped: the rows of the file that could not be read.
         schema: which K = 133 points they are, or another schema's.
+        outlined: whether the file says how large somebody's outline is. CrowdPose and others have boxes alone, and OKS
+            is measured with a part of those (`evaluate.report.COVERED`).
 
     Raises:
         ValueError: shapes do not agree.
@@ -88,6 +90,7 @@ class Labels:
     images: Mapping[int, PictureFile]
     dropped: tuple[Problem, ...] = field(default=())
     schema: Schema = COCO_WHOLEBODY
+    outlined: bool = True
 
     def __post_init__(self) -> None:
         m, k = len(self.ids), len(self.schema)
@@ -145,7 +148,8 @@ class Labels:
         arrays["ids"] = np.arange(1, len(arrays["ids"]) + 1)
         arrays["image_ids"] = np.concatenate(image_ids)
         dropped = sum((part.dropped for part in parts), ())
-        return Labels(**arrays, images=images, dropped=dropped, schema=schema)
+        outlined = any(part.outlined for part in parts if len(part)) or not len(arrays["ids"])
+        return Labels(**arrays, images=images, dropped=dropped, schema=schema, outlined=outlined)
 
 
 _ARRAYS = tuple(entry.name for entry in fields(Labels))[:8]

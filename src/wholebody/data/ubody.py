@@ -1,6 +1,6 @@
 """UBody: fifteen folders of annotations over frames of videos."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ UBODY_SCENES = (
     "Magic_show", "Entertainment", "ConductMusic", "Online_class", "TalkShow", "Speech", "Fitness", "Interview",
     "Olympic", "TVShow", "Singing", "SignLanguage", "Movie", "LiveVlog", "VideoConference",
 )  # fmt: skip
+
+# The videos that the authors keep for testing.
+TEST_LIST = "intra_scene_test_list.npy"
 
 
 def read_ubody(
@@ -43,10 +46,26 @@ def read_ubody(
     Raises:
         WholebodyError: a file is missing, or one of `read_labels`' reasons.
     """
+    return Labels.concatenate(
+        list(ubody_scenes(folder, scenes, split=split, every=every, suffix=suffix, file=file, strict=strict))
+    )
+
+
+def ubody_scenes(
+    folder: PathLike,
+    scenes: Sequence[str] = UBODY_SCENES,
+    *,
+    split: str = "all",
+    every: int = 1,
+    suffix: str = ".jpg",
+    file: str = "keypoint_annotation.json",
+    strict: bool = True,
+) -> Iterator[Labels]:
+    """As `read_ubody`, one scene at a time, each with the ids of its file."""
     folder = Path(folder)
     if split not in ("all", "train", "test"):
         raise WholebodyError(f"no split {split!r} of UBody; there are all, train, test.")
-    test = set() if split == "all" else _test_videos(folder / "splits" / "intra_scene_test_list.npy")
+    test = set() if split == "all" else _test_videos(folder / "splits" / TEST_LIST)
 
     def keep(image: Mapping[str, Any]) -> bool:
         name = Path(str(image.get("file_name")))
@@ -54,15 +73,20 @@ def read_ubody(
         wanted = split == "all" or (name.parent.name.split("_Trim")[0] in test) == (split == "test")
         return wanted and (number - 1) % every == 0
 
-    parts = []
-    for scene in scenes:
-        part = read_labels(folder / "annotations" / scene / file, strict=strict, keep=keep)
+    for path, scene in zip(ubody_files(folder, scenes, file), scenes, strict=True):
+        part = read_labels(path, strict=strict, keep=keep)
         pictures = {
             number: picture._replace(file_name=f"{scene}/{_with_suffix(picture.file_name.lstrip('/'), suffix)}")
             for number, picture in part.images.items()
         }
-        parts.append(replace(part, images=pictures))
-    return Labels.concatenate(parts)
+        yield replace(part, images=pictures)
+
+
+def ubody_files(
+    folder: PathLike, scenes: Sequence[str] = UBODY_SCENES, file: str = "keypoint_annotation.json"
+) -> list[Path]:
+    """The annotation file of each scene."""
+    return [Path(folder) / "annotations" / scene / file for scene in scenes]
 
 
 def _test_videos(path: Path) -> set[str]:

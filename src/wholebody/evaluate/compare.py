@@ -35,13 +35,13 @@ from wholebody.data.coco import write_labels
 from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.entrant import COMPARED_PARTS, CompareOptions, Entrant
-from wholebody.evaluate.metric import evaluate, match
+from wholebody.evaluate.metric import evaluate, match, settings_for
 from wholebody.evaluate.page import as_json, markdown, plot
 from wholebody.evaluate.report import Figure
 from wholebody.evaluate.rtmlib import Rtmlib
 from wholebody.evaluate.run import Boxes, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
 from wholebody.files import replacing
-from wholebody.formats.coco import read_coco
+from wholebody.formats.coco import is_ranked, read_coco
 from wholebody.images import read_image
 from wholebody.pose.load import onnx_file, open_estimator
 from wholebody.poses import Poses
@@ -58,23 +58,27 @@ def compare(options: CompareOptions, progress: ProgressBar) -> int:
     labels = read_set(options.annotations, options.images, options.mapping)
     boxes = labelled_boxes(labels) if options.boxes == "gt" else read_boxes(options.boxes)
     entrants = []
+    ours, rtmlib = _titles(options.models), _titles(options.rtmlib)
     for name, device, precision in product(options.models, options.devices, options.precisions):
         # Half precision is OpenVINO's on processors.
         where = "openvino" if precision == "bf16" and device == "cpu" else device
         network = open_estimator(name, where, options.threads, precision)
         if network.session.fallback:  # a row that says cuda and means the CPU would be a lie
             raise WholebodyError(f"{network.session.fallback}. Leave {device} out of --devices.")
-        told = [_title(name)]
+        told = [ours[name]]
         told += [where] if len(options.devices) > 1 else []
         told += [network.session.precision] if len(options.precisions) > 1 else []
         entrants.append(Entrant(", ".join(told), parts_of(network.schema), network))
     for name in options.rtmlib:
         theirs = Rtmlib.open(onnx_file(name, "pose"), options.threads)
         for other, title in ((theirs, "rtmlib"), (replace(theirs, rgb=True), "rtmlib given RGB")):
-            entrants.append(Entrant(f"{title} on {_title(name)}", parts_of(theirs.schema), other))
+            entrants.append(Entrant(f"{title} on {rtmlib[name]}", parts_of(theirs.schema), other))
     # Whatever can be wrong is found out before hours are spent.
     commands = [_pair(text) for text in options.runs]
-    made = [Entrant(name, predictions=_read(file, labels)) for name, file in map(_pair, options.results)]
+    made = [
+        Entrant(name, predictions=_read(file, labels), ranked=not is_ranked(file))
+        for name, file in map(_pair, options.results)
+    ]
     names = [*(entrant.name for entrant in entrants), *(name for name, _ in commands), *(each.name for each in made)]
     if not names:
         raise WholebodyError("nothing to compare: give --models, --rtmlib, --run or --results.")
@@ -93,8 +97,11 @@ def compare(options: CompareOptions, progress: ProgressBar) -> int:
     reports, similar = {}, {}
     for entrant in entrants:
         predictions = {n: as_wholebody(poses) for n, poses in entrant.predictions.items()}
-        reports[entrant.name] = evaluate(labels, predictions)
-        similar[entrant.name] = match(labels, predictions).oks
+        settings = settings_for(labels)
+        if entrant.ranked:  # a file's score has the keypoints' in it, as official tools take it
+            settings = replace(settings, score="box")
+        reports[entrant.name] = evaluate(labels, predictions, settings)
+        similar[entrant.name] = match(labels, predictions, settings).oks
     differences = {
         entrant.name: {
             part: difference(similar[entrant.name][part], similar[entrants[0].name][part], labels.image_ids)
@@ -217,8 +224,15 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _title(name: str) -> str:
-    return Path(name).stem if Path(name).suffix else name
+def _titles(names: Sequence[str]) -> dict[str, str]:
+    """What each network is called in the table: a file's name, with as many folders as tell it from others."""
+    titles: dict[str, str] = {}
+    for name in names:
+        parts = Path(name).with_suffix("").parts if Path(name).suffix else (name,)
+        others = [Path(other).with_suffix("").parts for other in names if other != name and Path(other).suffix]
+        depth = next((d for d in range(1, len(parts)) if all(parts[-d:] != other[-d:] for other in others)), len(parts))
+        titles[name] = "/".join(parts[-depth:])
+    return titles
 
 
 def difference(ours: Doubles, theirs: Doubles, image_ids: npt.NDArray[np.int64], resamples: int = 1000) -> Figure:

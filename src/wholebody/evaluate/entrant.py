@@ -24,6 +24,7 @@ class Entrant:
         seconds: of each picture, for `people`; or one number for all.
         processor: the same of the processor, all threads together, which other work on the machine disturbs less.
         loading: whether the seconds have the start of a program in them.
+        ranked: the box scores are what ranks predictions already, as in the results files of others.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Entrant:
     processor: list[float] = field(default_factory=list)
     people: int = 0
     loading: bool = False
+    ranked: bool = False
 
     @property
     def milliseconds(self) -> float | None:

@@ -46,6 +46,21 @@ th { border-bottom: 2px solid #9ca3af } td:first-child, th:first-child { text-al
 figure { margin: 0; max-width: 300px } figcaption { font-size: .8em; color: #4b5563; overflow-wrap: anywhere }
 figure img { max-width: 100%; border-radius: 4px }
 svg { max-width: 100%; height: auto }
+th button { font: inherit; border: 0; background: none; padding: 0; cursor: pointer }
+th[aria-sort=ascending] button::after { content: " \\25B2" }
+th[aria-sort=descending] button::after { content: " \\25BC" }
+"""
+
+# A click sorts by a column, a second one the other way round.
+_SORT = """
+document.querySelectorAll("table.sorted th").forEach((head, column, heads) => head.addEventListener("click", () => {
+  const up = head.getAttribute("aria-sort") !== "ascending", body = head.closest("table").tBodies[0];
+  heads.forEach(other => other.setAttribute("aria-sort", "none"));
+  head.setAttribute("aria-sort", up ? "ascending" : "descending");
+  const cell = row => row.cells[column].textContent;
+  const order = (a, b) => isNaN(cell(a)) ? cell(a).localeCompare(cell(b)) : cell(a) - cell(b);
+  body.append(...[...body.rows].sort((a, b) => up ? order(a, b) : order(b, a)));
+}));
 """
 
 
@@ -79,6 +94,7 @@ def write_report(
     there = np.flatnonzero(np.isfinite(similar))
     worst = there[np.argsort(similar[there], kind="stable")][:SHOWN]
     chosen = np.random.default_rng(seed).permutation(there)[:SHOWN]
+    errors = relative_errors(labels, people)
     title = f"{about.get('model', 'A model')} on {about.get('annotations', 'a set')}"
     sections = [
         f"<h1>{escape(title)}</h1>",
@@ -91,9 +107,10 @@ def write_report(
         _table(report, FIGURES[5:10], parts),
         _table(report, FIGURES[10:], parts),
         "<h2>Error of each keypoint</h2><p>Distance from the label as a share of the diagonal of the person's box, of "
-        "people who were found: the bar is the median, the line reaches from the first to the third quartile. The mouse"
-        " on a bar shows its keypoint's name.</p>",
-        error_bars(relative_errors(labels, people), rows),
+        "people who were found: the bar is the median, the line reaches from the first to the third quartile. A click "
+        "on a column of the table sorts by it.</p>",
+        error_bars(errors, rows),
+        keypoint_table(errors, rows),
         f"<h2>Person size</h2><p>OKS ({escape(judged)}) against the height of the person's box; the line is the mean "
         "of ten equal groups.</p>",
         size_plot(labels.boxes[there, 3] - labels.boxes[there, 1], similar[there]),
@@ -154,6 +171,28 @@ def error_bars(errors: npt.NDArray[np.float64], parts: Sequence[tuple[str, slice
         shapes.append(text(axes.across(start + count / 2), 252, name, "middle"))
         start += count
     return axes.picture(shapes)
+
+
+def keypoint_table(errors: npt.NDArray[np.float64], parts: Sequence[tuple[str, slice]]) -> str:
+    """A table with a row for each keypoint of the parts (name, rows) that somebody has: name, part, people, quartiles.
+
+    Args:
+        errors: (M, 133) with NaN for no label.
+    """
+    head = ("keypoint", "part", "people", "1st quartile, %", "median, %", "3rd quartile, %")
+    rows = []
+    for part, where in parts:
+        for row in range(where.start, where.stop):
+            column = errors[np.isfinite(errors[:, row]), row]
+            if len(column):
+                quartiles = (f"{100 * value:.2f}" for value in np.percentile(column, (25, 50, 75)))
+                cells = (COCO_WHOLEBODY.names[row], part, str(len(column)), *quartiles)
+                rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    titles = "".join(f'<th aria-sort="none"><button>{escape(title)}</button></th>' for title in head)
+    return (
+        f'<details><summary>All {len(rows)} keypoints</summary><table class="sorted"><thead><tr>{titles}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></details><script>{_SORT}</script>"
+    )
 
 
 def size_plot(sizes: npt.NDArray[np.float64], similar: npt.NDArray[np.float64]) -> str:

@@ -110,7 +110,7 @@ def evaluate(
         labels: the people of the set, and all its pictures: what is found in one without people is wrong. Their
             schema is that of the figures.
         predictions: image id -> what was found there; images may be missing.
-        settings: Settings() if None.
+        settings: `settings_for` these labels if None.
         resamples: for the intervals, which are NaN with 0.
         seed: of the resampling.
 
@@ -119,7 +119,7 @@ def evaluate(
             sigmas.
         ValueError: predictions are of another schema.
     """
-    settings = settings or Settings()
+    settings = settings or settings_for(labels)
     ranking = rank(predictions, settings, labels.schema)
     data = _Data.of(labels, ranking, settings)
     draws = drawn_people(len(data.images), resamples, seed)
@@ -153,6 +153,11 @@ def evaluate(
         predictions=len(ranking),
         settings=settings,
     )
+
+
+def settings_for(labels: Labels) -> Settings:
+    """COCO's way, but where no outlines are known that of CrowdPose: a part of the box stands for the area."""
+    return Settings(use_area=labels.outlined)
 
 
 def rank(
@@ -198,7 +203,7 @@ def match(labels: Labels, predictions: Mapping[int, Poses], settings: Settings |
     Raises:
         WholebodyError: as `evaluate`.
     """
-    settings = settings or Settings()
+    settings = settings or settings_for(labels)
     data = _Data.of(labels, rank(predictions, settings, labels.schema), settings)
     found, back = _people(data), np.argsort(data.order)
     return People(found.rows[back], {part: value[back] for part, value in found.oks.items()}, found.errors[back])

@@ -3,8 +3,8 @@
     wholebody evaluate wholebody-133 --annotations person_keypoints.json --images photos --output evaluation
 
 Predictions go into `predictions.jsonl`, a line for each picture, as they are made; a killed run reads them back and
-resumes. At the end stand `results.json` (every figure with its interval, what was measured and how), `predictions.json`
-(COCO-WholeBody results, rounded) and `report.html`.
+goes on. At the end stand `results.json` (every figure with its interval, what was measured and how), `predictions.json`
+(COCO-WholeBody results as they were ranked, unrounded: pycocotools prints the same figures) and `report.html`.
 """
 
 import json
@@ -23,6 +23,7 @@ from wholebody.console import ProgressBar
 from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.journal import fingerprint, journal_line, read_journal
+from wholebody.evaluate.report import COVERED
 from wholebody.files import replacing
 from wholebody.images import read_image
 from wholebody.pose.detect import PersonFinder
@@ -257,7 +258,9 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
     else:
         labels = read_labels(annotations, read_mapping(mapping) if mapping else None)
     if not len(labels):
-        raise WholebodyError(f"{annotations}: no person is labelled. Choose a set with keypoints of people.")
+        raise WholebodyError(f"{annotations}: nobody is labelled. Choose a set with keypoints of people.")
+    if not labelled_boxes(labels):
+        raise WholebodyError(f"{annotations}: nobody has a labelled point, boxes alone. Choose a set with keypoints.")
     w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T
     counts = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
     wrong = np.flatnonzero(counts & ((w <= 0) | (h <= 0) | (labels.areas <= 0)))
@@ -276,8 +279,8 @@ def evaluate_model(options: EvaluateOptions, progress: ProgressBar) -> int:
     """Run the evaluation, print the table, write the files; 1 if a picture could not be used."""
     from wholebody.console import stdout_console
     from wholebody.evaluate.html import write_report
-    from wholebody.evaluate.metric import evaluate, match
-    from wholebody.formats.coco import write_coco
+    from wholebody.evaluate.metric import evaluate, match, rank
+    from wholebody.formats.coco import write_ranked
 
     labels = read_set(options.annotations, options.images, options.mapping)
     model = onnx_file(options.model, "pose")
@@ -320,7 +323,11 @@ def evaluate_model(options: EvaluateOptions, progress: ProgressBar) -> int:
         results["milliseconds_per_person"] = round(1000 * measured.seconds / measured.people, 3)
     with replacing(options.output / "results.json") as path:
         path.write_text(json.dumps(results, indent=1) + "\n")
-    write_coco(options.output / "predictions.json", predictions)
+    judged: dict[int, dict[int, float]] = {}
+    ranking = rank(predictions, report.settings)
+    for number, row, score in zip(ranking.images, ranking.rows, ranking.scores, strict=True):
+        judged.setdefault(int(number), {})[int(row)] = float(score)
+    write_ranked(options.output / "predictions.json", predictions, judged)
     write_report(options.output / "report.html", about, labels, options.images, predictions, report, people, parts)
     console = stdout_console()
     for names in (("AP", "AP50", "AP75"), ("AR", "OKS", "PCK")):
@@ -329,6 +336,8 @@ def evaluate_model(options: EvaluateOptions, progress: ProgressBar) -> int:
         f"per cent, with 95 % intervals; {len(labels.images)} pictures, {report.predictions} predictions; "
         f"all figures, error bars and pictures: {options.output / 'report.html'}"
     )
+    if not labels.outlined:
+        console.print(f"{options.annotations.name} has no areas: OKS takes {COVERED} of each box, as CrowdPose does.")
     for line in measured.failed:
         console.print(line, style="red", markup=False)
     return 1 if measured.failed else 0

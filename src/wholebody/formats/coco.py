@@ -51,6 +51,47 @@ def write_coco(
     write_json_list(path, _coco(path, ((image_id, poses, {}) for image_id, poses in pairs)))
 
 
+def write_ranked(path: PathLike, images: Mapping[int, Poses], ranks: Mapping[int, Mapping[int, float]]) -> None:
+    """Write what an evaluation has judged as COCO-WholeBody results, unrounded: official tools print the same figures.
+
+    `score` is what ranks a person, and `box_score` what the box had: `read_coco` takes that, so that another evaluation
+    ranks as this one did. People who were left out of it are not in the file.
+
+    Args:
+        path: the file.
+        images: image id -> people, COCO_WHOLEBODY.
+        ranks: image id -> which of its people were judged, the best first, and the score of each.
+
+    Raises:
+        WholebodyError: the file cannot be written.
+    """
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number, scores in ranks.items():
+            poses = images[number]
+            triplets = np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2).astype(np.float64)
+            boxes = poses.boxes.astype(np.float64)
+            boxes[:, 2:] -= boxes[:, :2]
+            for n, score in scores.items():
+                yield {
+                    "image_id": int(number),
+                    "category_id": 1,
+                    **split(triplets[n], COCO_WHOLEBODY, _COCO_FIELDS),
+                    # As `bbox`, pycocotools would take its area for the person's, which is that of the keypoints.
+                    "box": boxes[n].tolist(),
+                    "score": float(score),
+                    "box_score": float(poses.box_scores[n]),
+                }
+
+    write_json_list(path, rows())
+
+
+def is_ranked(path: PathLike) -> bool:
+    """Whether `write_ranked` wrote a file: its first row says so."""
+    with Path(path).open("rb") as file:
+        return b'"box_score"' in file.read(1 << 16)
+
+
 def write_coco_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[int] = ()) -> None:
     """Write a video as COCO-WholeBody results. Ids of images count the frames that were looked at from 0; `time` and
     `source_frame` in each row tell where in the video that is.
@@ -122,7 +163,8 @@ def read_coco(path: PathLike) -> dict[int | str, Poses]:
     """Read COCO-WholeBody results, with the points in five fields or all 133 in `keypoints`: image_id -> people.
 
     Fields other than image_id and keypoints may be absent: a part becomes zeros, the box the extent of the points,
-    the box score 1.
+    the box score 1. Where a row has `box_score` and `box` (`write_ranked`), those are the box's instead of `score` and
+    `bbox`.
 
     Raises:
         WholebodyError: the file cannot be read, or is something else.
@@ -139,11 +181,13 @@ def read_coco(path: PathLike) -> dict[int | str, Poses]:
             triplets = file.numbers(flat, f"{where}keypoints", len(flat)).reshape(-1, 3)
         else:
             triplets = file.person(result, where, COCO_WHOLEBODY, _COCO_FIELDS)
-        box = result.get("bbox")
+        name = "box" if "box" in result else "bbox"
+        box = result.get(name)
         if box is not None:
-            box = file.numbers(box, f"{where}bbox", 4)
+            box = file.numbers(box, f"{where}{name}", 4)
             box[2:] += box[:2]
-        score = float(file.numbers([result.get("score", 1)], f"{where}score", 1)[0])
+        given = "box_score" if "box_score" in result else "score"
+        score = float(file.numbers([result.get(given, 1)], f"{where}{given}", 1)[0])
         track_id = file.integer(result.get("track_id", NO_ID), f"{where}track_id")
         rows.setdefault(image_id, []).append((triplets, box, score, track_id))
     images: dict[int | str, Poses] = {}

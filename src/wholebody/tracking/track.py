@@ -104,7 +104,7 @@ class Tracker:
         return named
 
     def match(self, poses: Poses, time: float) -> list[tuple[int, int]]:
-        """Pairs (row of `tracks`, row of `poses`) of the same person, the surest first."""
+        """Pairs (row of `tracks`, row of `poses`) of the same person, highest score first."""
         if not self.tracks or not len(poses):
             return []
         expected = Poses.concatenate([replace(track.at(time), ids=None) for track in self.tracks])

@@ -69,7 +69,7 @@ def _start_from_movenet(network: RTMPose, path: str) -> None:
 
 def weights_file(name: str) -> str:
     """The file of a name of `wholebody models`, bundled or downloaded; a path as it is."""
-    return str(find(name, kind="pose")) if name in MANIFEST else name
+    return str(find(name, kind=MANIFEST[name].kind)) if name in MANIFEST else name
 
 
 @torch.no_grad()
@@ -91,7 +91,7 @@ def build_lesson(config: TrainConfig, data: Crops | Views, teacher: Teacher | No
     if teacher and (distill is None or distill.stage != 1):
         raise WholebodyError(f"recipe {config.name}: a teacher is for stage 1. Give it distill=Distill(stage=1).")
     if distill is None:
-        return Supervised(build(config), config.heatmap)
+        return Supervised(build(config), config.heatmap, config.label)
     if distill.stage == 1:
         return _stage_one(config, distill, data, teacher, people or config.batch)
     if len(distill.teachers) != 1:
@@ -110,8 +110,10 @@ def _stage_one(
 ) -> StageOne:
     """A student beside what the recipe chooses: a teacher, r(t), the paper or the released code."""
     student = build(config)
-    if isinstance(data, Views) and teacher is None:
-        if "x" not in data.arrays and (distill.alpha or distill.beta):
+    if not distill.alpha and not distill.beta:
+        teacher, channels = None, 0  # nobody is asked
+    elif isinstance(data, Views) and teacher is None:
+        if "x" not in data.arrays:
             raise WholebodyError(f"{data.folder}: has no teacher's outputs. Write the views with a teacher.")
         channels = data.channels
     elif teacher is None and not distill.teachers:

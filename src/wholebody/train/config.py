@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 import tyro
 
 from wholebody.choices import TrainPrecision
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
+
+SourceKind = Literal["coco", "pseudo", "ubody", "pool", "shards", "views"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,9 @@ class Optim:
         lr_batch: the batch that `lr` and `lr_end` are for; both grow in proportion to the real one. 0: for any.
         warmup: steps of the linear rise.
         flat: share of the steps before the cosine starts; 1 never starts it.
-        backbone: factor on the backbone's learning rate; 0 keeps it as it is.
+        backbone: factor on the backbone's learning rate; 0 keeps it as it is, weights and statistics.
         freeze: how many of the backbone's first blocks stay as they are.
-        clip: greatest gradient norm.
+        clip: greatest gradient norm; 0 clips nothing.
         ema_momentum: of the averaged weights in the end: m = momentum + (1 - momentum) exp(-(step + 1) / gamma).
         ema_gamma: steps in which it gets there.
     """
@@ -54,6 +56,7 @@ class Augment:
         camera: chance of the crop as from another camera, in other light and other clothes. A teacher that was asked
             beforehand saw the plain one.
         late: share of the run after which the weaker late augmentation is used.
+        late_scale, late_rotation: of that.
     """
 
     close_up: float = 0.0
@@ -63,6 +66,8 @@ class Augment:
     shrink: float = 0.0
     camera: float = 0.0
     late: float = 240 / 270
+    late_scale: tuple[float, float] = (0.75, 1.25)
+    late_rotation: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -70,20 +75,36 @@ class DataSource:
     """A data set and its share of the draws.
 
     Attributes:
-        kind: "coco" reads annotations and images in COCO-WholeBody's layout; "ubody" the folder of UBody; "pool" a
-            folder of freely licensed photos with pseudo-labels (`wholebody.train.pool`); "shards" a folder of tar
-            shards; "views" crops that were cut beforehand, with what a teacher says of them (`wholebody.train.views`).
+        kind: "coco" reads annotations and images in COCO-WholeBody's layout, where a point whose third number is above
+            0 is labelled; "pseudo" the same layout with confidences there, which are weights of the labels; "ubody" the
+            folder of UBody; "pool" a folder of freely licensed photos with pseudo-labels (`wholebody.train.data.pool`);
+            "shards" a folder of tar shards; "views" crops that were cut beforehand, with what a teacher says of them
+            (`wholebody.train.data.views`).
         path: the annotation file or the folder.
-        images: folder of the pictures, for "coco" and "ubody".
+        images: folder of the pictures, for "coco", "pseudo" and "ubody"; beside the labels where none is named.
+        boxes: for an evaluation on "coco", a file of detected boxes (COCO's results); the labelled boxes if empty.
+        every: of "ubody", frames 1, 1 + every, 1 + 2 every ... of each video.
         share: of the draws; 0 draws each person equally often, whatever the set, as a concatenation of sets does.
         groups: share of each group of a pool; groups not named have 1.
+        held_out: per cent of the pictures, by a hash of their names, that are not trained on: a validation on the same
+            source uses them alone. Pools and UBody have a split of their own.
     """
 
-    kind: Literal["coco", "ubody", "pool", "shards", "views"]
+    kind: SourceKind
     path: str
     images: str = ""
+    boxes: str = ""
+    every: int = 1
     share: float = 0.0
     groups: Mapping[str, float] = field(default_factory=dict)
+    held_out: float = 0.0
+
+
+# Per cent of somebody's own data that a run keeps back to validate on.
+HELD_OUT = 5.0
+
+# alpha and beta were chosen beside a label loss that is the sum over this many people, the batch of one process.
+RELEASED_PEOPLE = 64
 
 
 @dataclass(frozen=True)
@@ -146,12 +167,18 @@ class TrainConfig:
         heatmap: factor on the training-only heat-map loss; 0 leaves it out. Needs a backbone with a pyramid.
         distill: what a teacher adds; None trains on labels alone.
         calm: start the attention with smaller values, so that a short warm-up will do; not so published.
-        precision: "bf16" only where the processor computes in it; elsewhere it is many times slower.
+        label: factor on the label loss of a training on labels alone, a mean over people. The released code sums over
+            the people of a process, 64, so that its gradient is that much larger before it is clipped.
+        precision: what is safe in half precision is computed in it: "auto" takes bf16 where it is native, on a graphics
+            card without it fp16 (with a scaled loss), else fp32.
+        compile: let torch.compile make kernels for the network.
+        tf32: on graphics cards, multiply float32 with 10 bits fewer, as PyTorch convolves by default.
         shared_norms: in several processes, batch norms see the batch of all, as published. Otherwise each its own,
             which on processors is twice as fast.
         workers: processes that prepare crops; 0: none but the training itself.
         checkpoint_minutes: from one saved state to the next.
-        validation: sets of people never trained on; `validate` steps lie between two evaluations.
+        validation: sets of people never trained on (`wholebody.train.validate`); `validate` steps lie between two
+            evaluations. The best network is kept as `best.safetensors`.
     """
 
     name: str
@@ -172,7 +199,10 @@ class TrainConfig:
     heatmap: float = 0.0
     distill: Distill | None = None
     calm: bool = True
+    label: float = 1.0
     precision: TrainPrecision = "fp32"
+    compile: bool = False
+    tf32: bool = True
     shared_norms: bool = True
     workers: int = 1
     checkpoint_minutes: float = 4.0
@@ -184,6 +214,8 @@ class TrainConfig:
             raise ValueError(f"recipe {self.name}: name at least one data source")
         if any(side % 32 for side in self.input_size):
             raise ValueError(f"recipe {self.name}: input_size must be multiples of 32, not {self.input_size}")
+        if self.batch < 1:
+            raise ValueError(f"recipe {self.name}: batch must be at least 1, not {self.batch}")
         if self.accumulate < 1 or self.batch % self.accumulate:
             raise ValueError(f"recipe {self.name}: a batch of {self.batch} cannot be cut into {self.accumulate} parts")
         views = [source.kind == "views" for source in self.sources]
@@ -204,23 +236,27 @@ class TrainConfig:
 
 
 def parse_source(text: str) -> DataSource:
-    """A set as it is named on the command line: `KIND:PATH[:IMAGES][=SHARE]`.
+    """A set as it is named on the command line: KIND:PATH[@EVERY][:IMAGES[:BOXES]][=SHARE].
 
-        pool:photos=0.5   shards:work/synth/train=0.5   coco:labels.json:pictures   ubody:UBody   views:work/views
+        pool:photos=0.5   shards:work/synth/train=0.5   coco:labels.json:pictures   ubody:UBody@10   views:work/views
 
     Raises:
-        WholebodyError: another kind, or a share that is no number.
+        WholebodyError: another kind, or a share or an interval that is no number.
     """
     named, _, share = text.rpartition("=") if "=" in text else (text, "", "0")
-    kind, _, where = named.partition(":")
-    path, _, images = where.partition(":")
+    kind, path, *more = [*named.split(":"), ""]
+    images, boxes = [*more[:-1], "", ""][:2]
+    every = "1"
+    if kind == "ubody" and "@" in path:
+        path, _, every = path.rpartition("@")
     try:
-        if kind not in ("coco", "ubody", "pool", "shards", "views") or not path or float(share) < 0:
+        if kind not in get_args(SourceKind) or not path or float(share) < 0 or int(every) < 1 or len(more) > 3:
             raise ValueError
-        return DataSource(kind, path, images, float(share))  # type: ignore[arg-type]
+        return DataSource(cast(SourceKind, kind), path, images, boxes, int(every), float(share))
     except ValueError:
         raise WholebodyError(
-            f"{text!r} is not a data set. Write KIND:PATH[:IMAGES][=SHARE], with coco, ubody, pool, shards or views."
+            f"{text!r} is not a data set. Write KIND:PATH[:IMAGES[:BOXES]][=SHARE], with "
+            f"{', '.join(get_args(SourceKind))}; ubody:PATH@10 takes every tenth frame."
         ) from None
 
 

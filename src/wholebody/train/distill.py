@@ -19,12 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
-from wholebody.train.config import Distill
+from wholebody.train.config import RELEASED_PEOPLE, Distill
 from wholebody.train.lesson import Batch
+from wholebody.train.targets import drawn
 from wholebody.train.teachers import Taught, Teacher, said
-
-# alpha and beta were chosen beside a label loss that is the sum over this many people, the batch of one process.
-RELEASED_PEOPLE = 64
 
 
 def divergence(label: Tensor, logits: Tensor, sharpness: float = 10.0) -> Tensor:
@@ -99,14 +97,21 @@ class StageOne(nn.Module):
 
     def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
         """The terms of equation 3 after the share `done` of the run."""
-        w, r, taught = self.weights, self.r(done), self.ask(batch)
+        w, r = self.weights, self.r(done)
+        taught = self.ask(batch) if w.alpha or w.beta else None
         feature, x, y = self.network.outputs(self.network.normalise(batch.images))
         x, y = x.float(), y.float()
         terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
-            "ori": (w.ori * RELEASED_PEOPLE, lambda: label_loss(x, y, batch.x, batch.y, batch.weight)),
-            "fea": (r * w.alpha, lambda: feature_loss(self.align(feature).float(), cast(Tensor, taught.feature))),
-            "logit": (r * w.beta, lambda: logit_loss(x, y, taught.x, taught.y, taught.weight, w.sharpness)),
+            "ori": (
+                w.ori * RELEASED_PEOPLE,
+                lambda: label_loss(x, y, *drawn(batch.keypoints, self.network.codec), batch.weight),
+            ),
         }
+        if taught is not None:
+            terms |= {
+                "fea": (r * w.alpha, lambda: feature_loss(self.align(feature).float(), cast(Tensor, taught.feature))),
+                "logit": (r * w.beta, lambda: logit_loss(x, y, taught.x, taught.y, taught.weight, w.sharpness)),
+            }
         return {name: factor * loss() for name, (factor, loss) in terms.items() if factor}
 
     def ask(self, batch: Batch) -> Taught:

@@ -10,6 +10,7 @@ from wholebody.networks.two_scale import TwoScale
 from wholebody.train.distill import label_loss
 from wholebody.train.heatmaps import HeatmapHead, axes_loss, heatmap_loss
 from wholebody.train.lesson import Batch
+from wholebody.train.targets import drawn
 
 
 class HasPyramid(Protocol):
@@ -19,11 +20,16 @@ class HasPyramid(Protocol):
 
 
 class Supervised(nn.Module):
-    """Labels alone: L_ori, and a heat-map loss where there are finer maps. Independent of the batch size."""
+    """Labels alone: L_ori, and a heat-map loss where there are finer maps. Independent of the batch size.
 
-    def __init__(self, network: RTMPose, heatmap: float = 0.0) -> None:
+    Args:
+        scale: factor on L_ori, which is a mean over people. The released code sums over those of a process's batch.
+    """
+
+    def __init__(self, network: RTMPose, heatmap: float = 0.0, scale: float = 1.0) -> None:
         super().__init__()
         self.network = network
+        self.scale = scale
         self.factor = heatmap
         own = isinstance(network, TwoScale)
         self.heatmap = HeatmapHead(24, cast(RTMPoseHead, network.head).keypoints) if heatmap and not own else None
@@ -40,7 +46,9 @@ class Supervised(nn.Module):
             maps = cast(HasPyramid, network.backbone).pyramid(images)
             x, y = network.head(maps.stride32)
             heat = heatmap_loss(self.heatmap(maps.stride8).float(), batch.keypoints, batch.weight, stride=8)
-        terms = {"ori": label_loss(x.float(), y.float(), batch.x, batch.y, batch.weight)}
+        terms = {
+            "ori": self.scale * label_loss(x.float(), y.float(), *drawn(batch.keypoints, network.codec), batch.weight)
+        }
         if heat is not None and self.factor:
             terms["heatmap"] = self.factor * heat
         return terms

@@ -1,6 +1,6 @@
 """`Lesson`: what a training step follows, whatever it is; and the batch it gets."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -11,22 +11,25 @@ from wholebody.networks.rtmpose import RTMPose
 class Batch(NamedTuple):
     """Crops and labels of N people; `images` are uint8 BGR (N, h, w, 3), each network normalises them itself.
 
-    The last three are what a teacher said of these crops beforehand, where it was run in advance; see `Taught`.
+    Labels are points until `train.targets` draws them on the device: drawn, they would be as large as the crops.
+    `teacher_x` to `teacher_feature` are what a teacher said of these crops beforehand, where somebody asked it; see
+    `Taught`.
     """
 
     images: Tensor
-    keypoints: Tensor  # (N, K, 2) input pixels
-    x: Tensor  # (N, K, X)
-    y: Tensor  # (N, K, Y)
-    weight: Tensor  # (N, K) visibility or confidence, times the factor of the point's part
+    keypoints: Tensor  # (N, K, 2) input pixels, `NOWHERE` where a point is known not to be in the crop
+    weight: Tensor  # (N, K) 1 or a confidence, times the factor of the point's part; 0 has no label
     teacher_x: Tensor | None = None
     teacher_y: Tensor | None = None
     teacher_feature: Tensor | None = None
+    unreadable: tuple[str, ...] = ()  # a line for each picture that somebody else's stands for
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
-        moved = {name: each.to(device, non_blocking=True) for name, each in self._asdict().items() if each is not None}
-        return Batch(**moved)
+        moved: dict[str, Any] = {
+            name: each.to(device, non_blocking=True) for name, each in self._asdict().items() if torch.is_tensor(each)
+        }
+        return self._replace(**moved)
 
 
 class Lesson(Protocol):

@@ -12,7 +12,7 @@ from wholebody.evaluate.oks import part_oks
 from wholebody.networks.checkpoints import load_pose
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data.people import LabelledPerson, PersonFile
-from wholebody.train.loop import predict
+from wholebody.train.validate import predict
 
 FIGURES = (*COCO_WHOLEBODY.parts, "all")
 
@@ -28,7 +28,7 @@ def measure(
     """
     network, figures = load_pose(weights), {}
     for kind, pairs in people.items():
-        found = predict(network, [_Read(*pair) for pair in pairs], batch=32)
+        found = predict(network, [_Read(*pair) for pair in pairs])
         figures[kind] = [_row(person, points) for (person, _), points in zip(pairs, found, strict=True)]
     return figures
 

@@ -8,13 +8,14 @@ weights. `RECIPES` are single runs (`wholebody train`), `DISTILLATIONS` are pair
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import get_args
 
 from wholebody.choices import NetworkSize
-from wholebody.train.config import Augment, DataSource, Distill, Optim, TrainConfig, TwoStages
+from wholebody.train.config import RELEASED_PEOPLE, Augment, DataSource, Distill, Optim, TrainConfig, TwoStages
 
 POOL = DataSource(
     "pool",
-    "../shared/real",
+    "data/pool",
     share=0.5,
     groups={"coco_train2017": 8.0, "davis": 3.0, "video_frames": 1.0, "hagrid": 0.6},
 )
@@ -26,11 +27,14 @@ PARTS = {"body": 3.0, "feet": 2.0, "face": 0.7, "left_hand": 1.0, "right_hand": 
 
 
 def teacher() -> TrainConfig:
-    """The bundled model and the students' teacher: Thunder as released under a two-scale head."""
+    """The bundled model and the students' teacher: Thunder as released under a two-scale head.
+
+    The pool and MoveNet's file are the user's (docs/training-data.md says from where).
+    """
     return TrainConfig(
         name="teacher",
         network="thunder-fine",
-        init="../shared/mediapipe/models/movenet_thunder_fp16.tflite",
+        init="data/movenet_thunder_fp16.tflite",
         sources=(POOL, SYNTHETIC),
         steps=3_600,
         batch=32,
@@ -40,7 +44,7 @@ def teacher() -> TrainConfig:
         parts={"body": 2.0, "feet": 2.0, "left_hand": 1.5, "right_hand": 1.5},
         absent=0.3,
         heatmap=1.0,
-        precision="bf16",
+        precision="auto",
         validation=(POOL,),
     )
 
@@ -61,7 +65,7 @@ def small_teacher() -> TrainConfig:
         augment=Augment(scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
         parts=PARTS,
         heatmap=1.0,
-        precision="bf16",
+        precision="auto",
     )
 
 
@@ -79,7 +83,7 @@ def warm_start(size: NetworkSize = "t") -> TrainConfig:
         optim=Optim(lr=2e-3, lr_end=1e-4, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
         augment=Augment(close_up=0.1, scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
         distill=Distill(stage="warm", teachers=("work/teacher/model.safetensors",)),
-        precision="bf16",
+        precision="auto",
     )
 
 
@@ -119,17 +123,48 @@ def second_stage(first: TrainConfig, part: float) -> TrainConfig:
 
 
 COCO = DataSource("coco", "data/coco/annotations/coco_wholebody_train_v1.0.json", "data/coco/train2017")
+COCO_VAL = DataSource(
+    "coco",
+    "data/coco/annotations/coco_wholebody_val_v1.0.json",
+    "data/coco/val2017",
+    boxes="data/coco/person_detection_results/COCO_val2017_detections_AP_H_56_person.json",
+)
+UBODY = DataSource("ubody", "data/UBody", "data/UBody/images", every=10)
 
 
-COCO_VAL = DataSource("coco", "data/coco/annotations/coco_wholebody_val_v1.0.json", "data/coco/val2017")
-UBODY = DataSource("ubody", "data/UBody", "data/UBody/images")
-# Released files, by size and input: the student's start and the teacher of a pair. Put them, or links, under work/.
-BACKBONES: Mapping[str, str] = {
-    "t": "cspnext-tiny_udp-aic-coco_210e-256x192.pth",
-    "s": "cspnext-s_udp-aic-coco_210e-256x192.pth",
-    "m": "cspnext-m_udp-aic-coco_210e-256x192.pth",
-    "l": "cspnext-l_udp-aic-coco_210e-256x192.pth",
-}
+def released(
+    size: NetworkSize, name: str, large: bool = False, sources: tuple[DataSource, ...] = (COCO, UBODY)
+) -> TrainConfig:
+    """What all published runs have in common: eight processes, 270 epochs, from a backbone that knows bodies."""
+    # The batch of a process was 64, or 32 at 384x288.
+    people = 32 if large else RELEASED_PEOPLE
+    return TrainConfig(
+        name=name,
+        network=size,
+        init=f"cspnext-{size}",
+        sources=sources,
+        input_size=(288, 384) if large else (192, 256),
+        epochs=270,
+        batch=8 * people,
+        optim=Optim(lr_batch=8 * people),
+        calm=False,
+        label=people,
+        precision="auto",
+        workers=8,
+        validation=(COCO_VAL,),
+        validate=5_000,
+    )
+
+
+def labelled(size: NetworkSize, large: bool = False) -> TrainConfig:
+    """RTMPose by labels alone, as released: on COCO-WholeBody, the x at 256x192 on UBody too; its gradient is not
+    clipped, but for the x, which also sees stronger augmentation."""
+    name = f"rtmpose-{size}" + ("-384" if large else "")
+    config = released(size, name, large, (COCO, UBODY) if size == "x" and not large else (COCO,))
+    if size == "x":
+        strong = Augment(scale=(0.5, 1.5), rotation=90, late_scale=(0.5, 1.5), late_rotation=90)
+        return replace(config, optim=replace(config.optim, clip=35.0), augment=strong)
+    return replace(config, optim=replace(config.optim, clip=0.0))
 
 
 def published(size: NetworkSize, taught_by: NetworkSize, large: bool = False) -> TwoStages:
@@ -137,23 +172,9 @@ def published(size: NetworkSize, taught_by: NetworkSize, large: bool = False) ->
 
     Deviates where the paper and its code disagree only if `distill.faithful` is set; see `Distill`.
     """
-    batch, per_process = (256, 32) if large else (512, 64)
-    name = f"dwpose-{size}" + ("-384" if large else "")
-    side = "384x288" if large else "256x192"
-    first = TrainConfig(
-        name=name,
-        network=size,
-        init=f"work/{BACKBONES[size]}",
-        sources=(COCO, UBODY),
-        input_size=(288, 384) if large else (192, 256),
-        epochs=270,
-        batch=batch,
-        optim=Optim(lr_batch=batch),
-        distill=Distill(teachers=(f"work/rtmpose-{taught_by}_coco-ubody-{side}.pth",)),
-        calm=False,
-        workers=per_process // 8,
-        validation=(COCO_VAL,),
-        validate=10_000,
+    suffix = "-384" if large else ""
+    first = replace(
+        released(size, f"dwpose-{size}{suffix}", large), distill=Distill(teachers=(f"rtmpose-{taught_by}{suffix}",))
     )
     # Stage 2 inherits the schedules of 270 epochs: its 60 see neither the cosine nor the late augmentation.
     second = replace(
@@ -182,6 +203,9 @@ RECIPES: Mapping[str, Callable[[], TrainConfig]] = {
     "warm-t": partial(warm_start, "t"),
     "warm-s": partial(warm_start, "s"),
     "debug": debug,
+    **{f"rtmpose-{size}": partial(labelled, size) for size in get_args(NetworkSize)},
+    "rtmpose-l-384": partial(labelled, "l", large=True),
+    "rtmpose-x-384": partial(labelled, "x", large=True),
 }
 
 

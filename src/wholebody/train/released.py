@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from torch import nn
 
-from wholebody.train.config import Distill
-from wholebody.train.distill import RELEASED_PEOPLE, StageOne, StageTwo
+from wholebody.train.config import RELEASED_PEOPLE, Distill
+from wholebody.train.distill import StageOne, StageTwo
 from wholebody.train.lesson import Batch
 from wholebody.train.teachers import Average, Checkpoint, Taught, Teacher
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from wholebody.choices import Changes
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.networks.checkpoints import load_pose
@@ -20,8 +21,8 @@ from wholebody.train.engine.parallel import is_first
 from wholebody.train.loop import fit
 
 
-def distil(recipe: TwoStages, out: Path, stages: Sequence[int] = (1, 2)) -> Path:
-    """Run the stages and export the result.
+def distil(recipe: TwoStages, out: Path, stages: Sequence[int] = (1, 2), changes: Changes = "refuse") -> Path:
+    """Run the stages and export the result; `changes` as for `loop.fit`.
 
     Returns:
         the exported ONNX file.
@@ -33,12 +34,12 @@ def distil(recipe: TwoStages, out: Path, stages: Sequence[int] = (1, 2)) -> Path
 
     result = out / "stage1" / "model.safetensors"
     if 1 in stages:
-        fit(recipe.first, out / "stage1")
+        fit(recipe.first, out / "stage1", changes=changes)
     elif not result.exists():
         raise WholebodyError(f"{result}: not there. Run stage 1 first, or name --out of a run that has it.")
     if 2 in stages and recipe.second.distill:
         second = replace(recipe.second, distill=replace(recipe.second.distill, teachers=(str(result),)))
-        fit(second, out / "stage2")
+        fit(second, out / "stage2", changes=changes)
         result = out / "stage2" / "model.safetensors"
     if is_first():
         with replacing(out / "model.safetensors") as path:

@@ -55,7 +55,7 @@ class Checkpoint:
     codec: SimCC
 
     def __post_init__(self) -> None:
-        self.network.requires_grad_(False).eval()
+        self.network.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Taught:

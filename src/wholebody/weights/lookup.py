@@ -36,7 +36,7 @@ def find(name_or_path: str | os.PathLike[str], *, kind: NetworkKind) -> Path:
         if not path.is_file():
             raise WholebodyError(_unknown(text, kind))
     elif weights.kind != kind:
-        article = {"pose": "a pose network", "detector": "a detector"}
+        article = {"pose": "a pose network", "detector": "a detector", "backbone": "a backbone to start from"}
         raise WholebodyError(f"{text!r} is {article[weights.kind]}, not {article[kind]}: use {_names(kind)}.")
     else:
         path = locate(weights)

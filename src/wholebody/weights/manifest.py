@@ -7,7 +7,7 @@ from typing import Literal
 
 from wholebody.preprocess import IMAGENET_RGB, PLAIN_BGR, Preprocessing
 
-NetworkKind = Literal["pose", "detector"]
+NetworkKind = Literal["pose", "detector", "backbone"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Weights:
 
     Attributes:
         name: what the user types.
-        kind: "pose" or "detector".
+        kind: "pose", "detector", or "backbone", from which a training starts.
         file: its name in the cache folder; of a bundled network in the package's `models` folder.
         input_size: (w, h) of the input in pixels.
         licence: of the weights, with what is known of the data behind them.
@@ -93,6 +93,21 @@ def _teacher(
     return Weights(name, "pose", f"{name}-{release}.pth", input_size, _COCO_UBODY, about, urls, sha256=prefix)
 
 
+def _backbone(letter: str, release: str, data: str = "aic-coco", side: str = "256x192") -> Weights:
+    """CSPNeXt as it was trained on bodies, where published trainings start."""
+    file = f"cspnext-{'tiny' if letter == 't' else letter}_udp-{data}_210e-{side}-{release}.pth"
+    return Weights(
+        name=f"cspnext-{letter}",
+        kind="backbone",
+        file=file,
+        input_size=(288, 384) if side == "384x288" else (192, 256),
+        licence="Apache-2.0; trained on AI Challenger, COCO and, the x, others: read their terms first",
+        about=f"CSPNeXt-{letter} after a training on bodies, the start of RTMPose-{letter}: --init cspnext-{letter}",
+        urls=(f"{_MMPOSE}/projects/rtmposev1/{file}",),
+        sha256=release.split("_")[0],
+    )
+
+
 def _humanart(letter: str, ap: float, release: str, sha256: str, side: int = 640, bytes: int | None = None) -> Weights:
     release = f"yolox_{letter}_8xb8-300e_humanart-{release}"
     return Weights(
@@ -154,7 +169,8 @@ def _cigpose(name: str, size: tuple[int, int], about: str, file: str) -> Weights
 # their own programs; most are found alike in several.
 _ALL = (
     _bundled("wholebody-133", "pose", "pose.onnx", (192, 256), "133 points, MoveNet Thunder under a two-scale head"),
-    _bundled("person", "detector", "detector.onnx", (416, 416), "people in photos, YOLOX on MoveNet Thunder's encoder"),
+    _bundled("person", "detector", "detector.onnx", (512, 384), "people in photos, YOLOX-nano trained further"),
+    _bundled("person-crowd", "detector", "detector-crowd.onnx", (736, 544), "the same on larger inputs: small people"),
     _bundled("fast", "pose", "fast.onnx", (96, 128), "wholebody-133's network on crops of half the side"),
     _bundled(
         "dwpose-t",
@@ -210,6 +226,11 @@ _ALL = (
             "wholebody_2d_keypoint/rtmpose/ubody/rtmpose-x_simcc-ucoco_pt-aic-coco_270e-384x288-f5b50679_20230822.pth",
         ],
     ),
+    _backbone("t", "cbed682d_20230130"),
+    _backbone("s", "92f5a029_20230130"),
+    _backbone("m", "f2f7d6f6_20230130"),
+    _backbone("l", "273b7631_20230130"),
+    _backbone("x", "d28b58e6_20230529", "body7", "384x288"),
     Weights(
         name="yolox-l",
         kind="detector",

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from wholebody.arrays import Doubles, Image
 from wholebody.geometry import Crop, center_scale, crop_matrix
 from wholebody.schema import COCO_WHOLEBODY, Schema
-from wholebody.train.data.people import LabelledPerson
+from wholebody.train.data.people import Encoded, LabelledPerson
 
 
 def close_up(
@@ -44,19 +44,17 @@ def cutout(image: Image, rng: np.random.Generator) -> Image:
     return image
 
 
+# From image pixels to those of the mirror image, x = 0 staying where it is: the crop's matrix takes it in, so that
+# no picture is turned round.
+MIRROR = np.diag([-1.0, 1.0])
+
+
 def flip(sample: LabelledPerson, schema: Schema = COCO_WHOLEBODY) -> LabelledPerson:
-    """The mirror image: pixel x becomes w - 1 - x, and left becomes right."""
-    width = sample.image.shape[1]
-    keypoints = sample.keypoints[schema.flip].copy()
-    keypoints[:, 0] = width - 1 - keypoints[:, 0]
+    """The labels of the mirror image: x becomes -x, and left becomes right. The picture stays as it is."""
     x0, y0, x1, y1 = sample.box
-    return LabelledPerson(
-        np.ascontiguousarray(sample.image[:, ::-1]),
-        keypoints,
-        sample.visible[schema.flip],
-        np.array([width - 1 - x1, y0, width - 1 - x0, y1]),
-        sample.source,
-    )
+    keypoints = sample.keypoints[schema.flip] @ MIRROR
+    box = np.array([-x1, y0, -x0, y1])
+    return LabelledPerson(sample.image, keypoints, sample.visible[schema.flip], box, sample.source)
 
 
 def half_body(
@@ -77,10 +75,10 @@ def half_body(
 
 def hsv(image: Image, change: tuple[int, int, int]) -> Image:
     """Add to hue (modulo 180), saturation and value (clipped) of a BGR picture."""
-    h, s, v = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(np.int16))
-    h = (h + change[0]) % 180
-    s, v = np.clip(s + change[1], 0, 255), np.clip(v + change[2], 0, 255)
-    return cv2.cvtColor(cv2.merge([h, s, v]).astype(np.uint8), cv2.COLOR_HSV2BGR).astype(np.uint8)
+    levels = np.arange(256)
+    table = np.stack([(levels + change[0]) % 180, *((levels + by).clip(0, 255) for by in change[1:])], axis=1)
+    changed = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_BGR2HSV), table[None].astype(np.uint8))
+    return cv2.cvtColor(changed, cv2.COLOR_HSV2BGR).astype(np.uint8, copy=False)
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,8 @@ def augment(
     Returns:
         crop (h, w, 3) BGR, keypoints (K, 2) in input pixels, visible (K,).
     """
-    if rng.random() < config.flip:
+    mirrored = rng.random() < config.flip
+    if mirrored:
         sample = flip(sample, schema)
     center, scale = center_scale(sample.box, size)
     whole = schema is COCO_WHOLEBODY
@@ -138,7 +137,8 @@ def augment(
     # Half body leaves any aspect; the warp needs the input's.
     center, scale = center_scale([*(center - scale / 2), *(center + scale / 2)], size, padding=1.0)
     crop = Crop(crop_matrix(center, scale, size, rotation), size)
-    image = shrunk_cut(sample.image, crop, rng) if rng.random() < config.shrink else crop.cut(sample.image)
+    factor = rng.uniform(0.25, 0.9) if rng.random() < config.shrink else 1.0
+    image = cut(sample.image, crop, mirrored, factor)
     image = random_hsv(image, config.hsv, rng)
     image = random_blur(image, config.blur, rng)
     if rng.random() < config.cutout:
@@ -187,12 +187,35 @@ def truncated_normal(rng: np.random.Generator, count: int) -> Doubles:
     return draws[:count] if len(draws) >= count else np.resize(np.append(draws, 0.0), count)
 
 
-def shrunk_cut(image: Image, crop: Crop, rng: np.random.Generator) -> Image:
-    """The crop as if the person were far away: cut at a third to all of the size, enlarged again."""
-    factor = rng.uniform(0.25, 0.9)
-    small = (max(16, round(crop.size[0] * factor)), max(16, round(crop.size[1] * factor)))
-    matrix = np.diag([small[0] / crop.size[0], small[1] / crop.size[1]]) @ crop.matrix
-    return cv2.resize(Crop(matrix, small).cut(image), crop.size, interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+def cut(picture: Image | Encoded, crop: Crop, mirrored: bool = False, factor: float = 1.0) -> Image:
+    """The pixels of a crop.
+
+    A picture that is not decoded yet is decoded at a half, a quarter or an eighth of its size where the crop has no
+    more pixels than that: its pixels are then means of the source's, instead of every second one.
+
+    Args:
+        mirrored: the crop is one of the mirror image (`flip`).
+        factor: below 1, the crop as if the person were far away: cut at so much of the size, enlarged again.
+    """
+    matrix, size = crop.matrix, crop.size
+    if factor < 1:
+        size = (max(16, round(size[0] * factor)), max(16, round(size[1] * factor)))
+        matrix = np.diag([size[0] / crop.size[0], size[1] / crop.size[1]]) @ matrix
+    if mirrored:
+        matrix = np.column_stack([matrix[:, :2] @ MIRROR, matrix[:, 2]])
+    if isinstance(picture, Encoded):
+        # Picture pixels for one of the crop.
+        step = 1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+        parts = next((each for each in (8, 4, 2) if each <= step), 1)
+        picture = picture.decode(parts)
+        # Pixel i of the smaller picture is the middle of `parts` pixels.
+        matrix = np.column_stack([matrix[:, :2] * parts, matrix[:, 2] + matrix[:, :2].sum(axis=1) * (parts - 1) / 2])
+    image = Crop(matrix, size).cut(picture)
+    return (
+        image
+        if size == crop.size
+        else cv2.resize(image, crop.size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    )
 
 
 def random_hsv(image: Image, strength: tuple[int, int, int], rng: np.random.Generator) -> Image:

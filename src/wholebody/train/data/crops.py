@@ -3,8 +3,11 @@
 import dataclasses
 import math
 import os
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +16,9 @@ from torch.utils.data import Dataset
 
 from wholebody.codec import SimCC
 from wholebody.data.check import mirrored_heads
-from wholebody.data.ubody import read_ubody
+from wholebody.data.coco import read_labels
+from wholebody.data.labels import Labels
+from wholebody.data.ubody import TEST_LIST, ubody_files, ubody_scenes
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY, Schema
 from wholebody.train.config import DataSource, TrainConfig
@@ -25,15 +30,18 @@ from wholebody.train.data.people import (
     PersonSource,
     Photographs,
     ShardedPeople,
-    people_of,
     read_coco_wholebody,
 )
 from wholebody.train.data.pool import read_pool
+from wholebody.train.data.table import Table, table
 from wholebody.train.data.views import Views
 from wholebody.train.lesson import Batch
 
 # A teacher's confidence below this says nothing about where the point is.
 LEAST_CONFIDENCE = 0.2
+
+# So many people are tried for one draw: more in a row that cannot be read are no accident.
+_ATTEMPTS = 8
 
 # Pixels beside the crop where a keypoint is surely not in it.
 _BESIDE = 6
@@ -44,9 +52,10 @@ HEAD = [*range(5), *range(23, 91)]
 
 @dataclass(frozen=True)
 class Crops(Dataset[Batch]):
-    """Fresh crops from people: draws of a mixture, augmented and encoded.
+    """Fresh crops from people: draws of a mixture, augmented.
 
-    Keypoints that are known not to be in the crop have the weight `absent` and a label of zeros.
+    Keypoints that are known not to be in the crop have the weight `absent` and are `NOWHERE`. For somebody whose
+    picture cannot be read somebody else of the same set is drawn, and the batch says so.
     """
 
     mixture: Mixture
@@ -59,49 +68,85 @@ class Crops(Dataset[Batch]):
     schema: Schema = COCO_WHOLEBODY
 
     def draw(self, numbers: range) -> Batch:
-        """The batch of some draws."""
-        images, keypoints, labels = [], [], []
+        """The batch of some draws.
+
+        Raises:
+            WholebodyError: several in a row cannot be read.
+        """
+        rows, unreadable = [], []
         for n in numbers:
-            sample, rng = self.mixture.draw(n)
-            config = self.early if n < self.late_from else self.late
-            crop, points, visible = aug.augment(sample, self.codec.input_size, config, rng, self.schema)
-            outside = (points < -_BESIDE) | (points > np.array(self.codec.input_size) - 1 + _BESIDE)
-            absent = (visible < 0) | ((visible > 0) & outside.any(axis=1))
-            x, y, weight = self.codec.encode(points, (visible > 0) & ~absent)
-            weight = np.where(absent, np.float32(self.absent), weight * visible)
-            images.append(crop)
-            keypoints.append(np.where(absent[:, None], NOWHERE, points).astype(np.float32))
-            labels.append((x, y, weight * self.part_weights))
-        columns = [images, keypoints, *zip(*labels, strict=True)]
-        return Batch(*(torch.from_numpy(np.stack(column)) for column in columns))
+            for attempt in range(_ATTEMPTS):
+                try:
+                    rows.append(self._crop(n, attempt))
+                    break
+                except WholebodyError as error:
+                    if attempt + 1 == _ATTEMPTS:
+                        raise
+                    unreadable.append(str(error))
+        images, keypoints, weight = (torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True))
+        return Batch(images, keypoints, weight, unreadable=tuple(unreadable))
+
+    def _crop(self, n: int, attempt: int) -> tuple[npt.NDArray[Any], ...]:
+        """Picture, keypoints and weights of a draw."""
+        sample, rng = self.mixture.draw(n, attempt)
+        config = self.early if n < self.late_from else self.late
+        crop, points, visible = aug.augment(sample, self.codec.input_size, config, rng, self.schema)
+        outside = (points < -_BESIDE) | (points > np.array(self.codec.input_size) - 1 + _BESIDE)
+        absent = (visible < 0) | ((visible > 0) & outside.any(axis=1))
+        weight = self.codec.weight(points, (visible > 0) & ~absent)
+        weight = np.where(absent, np.float32(self.absent), weight * visible)
+        return crop, np.where(absent[:, None], NOWHERE, points).astype(np.float32), weight * self.part_weights
 
 
 def load_mixture(config: TrainConfig) -> Mixture:
-    """The recipe's data sets with their shares."""
+    """The recipe's data sets with their shares.
+
+    Raises:
+        WholebodyError: one cannot be read, has nobody to train on, or lacks a share that others have.
+    """
     sets: list[tuple[PersonSource, float]] = []
     for source in config.sources:
         found = people(source, config.points)
+        if not any(map(len, found.values())):
+            raise WholebodyError(f"{source.path}: has nobody to train on. Choose labels with people.")
         weights = {group: len(each) * source.groups.get(group, 1.0) for group, each in found.items()}
         total = sum(weights.values())
-        for group, each in found.items():
-            sets.append((each, source.share * weights[group] / total if source.share else weights[group]))
-    if len({bool(source.share) for source in config.sources}) > 1:
+        share = source.share or (total if source.groups else 0.0)
+        sets += [(each, share * weights[group] / total) for group, each in found.items()]
+    if len({bool(share) for _, share in sets}) > 1:
         raise WholebodyError(f"recipe {config.name}: give all sources a share of the draws, or none.")
     return Mixture(sets, config.seed)
 
 
 def people(source: DataSource, schema: Schema = COCO_WHOLEBODY, held_out: bool = False) -> dict[str, PersonSource]:
-    """The people of a source, by group; of a pool those of one side of its split."""
-    if source.kind == "shards":
-        return {"": ShardedPeople(source.path, schema)}
+    """The people of a source, by group: those to train on, or those that are held out of it."""
     if source.kind in ("pool", "ubody") and schema is not COCO_WHOLEBODY:
         raise WholebodyError(f"{source.path}: has {COCO_WHOLEBODY.name}, not {schema.name}. Use coco or shards.")
     if source.kind == "pool":
         return {group: Photographs(each) for group, each in pool_people(source.path, held_out).items()}
+
+    def keep(name: str) -> bool:
+        return not source.held_out or is_held_out(name, source.held_out) == held_out
+
+    if source.kind == "shards":
+        return {"": ShardedPeople(source.path, schema, keep)}
+    path = Path(source.path)
+    about: dict[str, object] = {"kind": source.kind, "every": source.every, "schema": schema.name}
+    about |= {"side": [source.held_out, held_out] if source.held_out or source.kind == "ubody" else []}
     if source.kind == "ubody":
-        folder = source.images or Path(source.path) / "images"
-        return {"": Photographs(people_of(read_ubody(source.path, split="train"), folder))}
-    return {"": Photographs(read_coco_wholebody(source.path, source.images, schema=schema))}
+        files, images = [*ubody_files(path), path / "splits" / TEST_LIST], Path(source.images or path / "images")
+        split = "test" if held_out else "train"
+        return {"": table(about, files, lambda: ubody_scenes(path, split=split, every=source.every), images, True)}
+
+    def labels() -> list[Labels]:
+        return [read_labels(path, schema=schema, keep=lambda image: keep(str(image.get("file_name"))))]
+
+    return {"": table(about, [path], labels, Path(source.images or path.parent), source.kind == "coco")}
+
+
+def is_held_out(name: str, percent: float) -> bool:
+    """Whether a picture is among those that are not trained on: the same on every machine."""
+    return zlib.crc32(name.encode()) % 10_000 < 100 * percent
 
 
 def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, list[PersonFile]]:
@@ -127,10 +172,16 @@ def is_mirrored(person: PersonFile) -> bool:
     return any(bool(wrong[0]) for _, _, wrong in found)
 
 
-def validation_people(config: TrainConfig) -> list[PersonFile]:
-    """The labelled people that the recipe is evaluated on."""
-    groups = [each for source in config.validation for each in people(source, config.points, held_out=True).values()]
-    return [person for group in groups if isinstance(group, Photographs) for person in group.people]
+def validation_people(config: TrainConfig, sources: Sequence[DataSource]) -> list[PersonFile]:
+    """The labelled people of some of the recipe's sets, of pools those that are kept back."""
+    found: list[PersonFile] = []
+    for source in sources:
+        for group in people(source, config.points, held_out=True).values():
+            if isinstance(group, Photographs):
+                found += group.people
+            elif isinstance(group, (Table, ShardedPeople)):
+                found += map(group.person, range(len(group)))
+    return found
 
 
 def part_factors(config: TrainConfig) -> npt.NDArray[np.float32]:
@@ -161,6 +212,8 @@ def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
         shrink=strengths.shrink,
         camera=strengths.camera,
     )
-    late = dataclasses.replace(early, shift=0.0, scale=(0.75, 1.25), rotation=60.0, cutout=0.5)
+    late = dataclasses.replace(
+        early, shift=0.0, scale=strengths.late_scale, rotation=strengths.late_rotation, cutout=0.5
+    )
     late_from = math.ceil(strengths.late * steps) * config.batch
     return Crops(mixture, codec, part_factors(config), config.absent, early, late, late_from, config.points), steps

@@ -28,10 +28,10 @@ def held_out_people(pool: Path, synthetic: Path) -> dict[str, list[tuple[PersonF
     """The three kinds of people, each with its picture."""
     coco = held_out_coco(pool)
     teachers = [person for group in pool_people(pool, held_out=True).values() for person in group]
-    sets = {name: [(p, p.load().image) for p in people] for name, people in (("COCO", coco), ("teachers", teachers))}
+    sets = {name: [(p, p.load().pixels()) for p in people] for name, people in (("COCO", coco), ("teachers", teachers))}
     sets["synthetic"], shards = [], ShardedPeople(synthetic)
     for sample in map(shards.__getitem__, range(len(shards))):
         area = float(np.prod(sample.box[2:] - sample.box[:2]))
         person = PersonFile(Path(sample.source), sample.keypoints, sample.visible, sample.box, area)
-        sets["synthetic"].append((person, sample.image))
+        sets["synthetic"].append((person, sample.pixels()))
     return sets

@@ -6,6 +6,7 @@ import os
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wholebody.arrays import Image
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import Labels
 from wholebody.errors import WholebodyError
@@ -21,13 +23,52 @@ from wholebody.schema import COCO_WHOLEBODY, Schema
 # Where the label of a keypoint is put that is known not to be in the crop.
 NOWHERE = -1e4
 
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture that nobody has decoded yet: a file, or bytes of one.
+
+    Attributes:
+        file: where it is.
+        at, size: which bytes of the file; all of them if size is 0.
+    """
+
+    file: str
+    at: int = 0
+    size: int = 0
+
+    def decode(self, parts: int = 1) -> Image:
+        """(H, W, 3) uint8 BGR with 1 / parts of the width and height, 1, 2, 4 or 8 parts. A JPEG file takes less time
+        then, and its pixels are means of those that they replace.
+
+        Raises:
+            WholebodyError: it cannot be read.
+        """
+        try:
+            with io.FileIO(self.file) as file:
+                file.seek(self.at)
+                data = file.read(self.size or -1)
+        except OSError as error:
+            raise WholebodyError(f"{self.file}: cannot be read ({error.strerror}). Restore it.") from error
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[parts]) if data else None
+        if image is None:
+            raise WholebodyError(f"{self.file}: cannot be read as a picture. Restore it or drop it from the labels.")
+        return image.astype(np.uint8, copy=False)
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledPerson:
     """One person in one picture, before augmentation.
 
     Attributes:
-        image: (H, W, 3) uint8 BGR.
+        image: (H, W, 3) uint8 BGR, or what can be decoded to that.
         keypoints: (K, 2) image pixels.
         visible: (K,) 0 unlabelled, -1 known to be outside of the picture, else the weight of the label: 1, or a
             teacher's confidence below it.
@@ -35,11 +76,19 @@ class LabelledPerson:
         source: where it came from, for messages.
     """
 
-    image: npt.NDArray[np.uint8]
+    image: Image | Encoded
     keypoints: npt.NDArray[np.float64]
     visible: npt.NDArray[np.float32]
     box: npt.NDArray[np.float64]
     source: str
+
+    def pixels(self) -> Image:
+        """The whole picture.
+
+        Raises:
+            WholebodyError: it cannot be read.
+        """
+        return self.image.decode() if isinstance(self.image, Encoded) else self.image
 
 
 class PersonSource(Protocol):
@@ -59,18 +108,12 @@ class PersonFile:
     visible: npt.NDArray[np.float32]
     box: npt.NDArray[np.float64]
     area: float
+    part: tuple[int, int] = (0, 0)  # where in the file the picture begins, and its bytes; (0, 0): it is the file
 
     def load(self) -> LabelledPerson:
-        """Read the picture.
-
-        Raises:
-            WholebodyError: it cannot be read.
-        """
-        image = cv2.imread(str(self.file), cv2.IMREAD_COLOR)
-        if image is None:
-            raise WholebodyError(f"{self.file}: cannot be read as a picture. Restore it or drop it from the labels.")
+        """The person with the picture, which is decoded when it is asked for."""
         return LabelledPerson(
-            image.astype(np.uint8, copy=False), self.keypoints, self.visible, self.box, str(self.file)
+            Encoded(str(self.file), *self.part), self.keypoints, self.visible, self.box, str(self.file)
         )
 
 
@@ -99,9 +142,8 @@ def read_coco_wholebody(
 
 def people_of(labels: Labels, images: str | os.PathLike[str]) -> list[PersonFile]:
     """The labelled people that can be trained on; see `read_coco_wholebody` for those that are left out."""
-    sides = labels.boxes[:, 2:] - labels.boxes[:, :2]
     weights = np.minimum(labels.visible, 1)
-    good = ~labels.iscrowd & (sides > 1).all(axis=1) & (weights > 0).any(axis=1)
+    sides = labels.boxes[:, 2:] - labels.boxes[:, :2]
     files = {number: Path(images) / picture.file_name for number, picture in labels.images.items()}
     return [
         PersonFile(
@@ -111,8 +153,14 @@ def people_of(labels: Labels, images: str | os.PathLike[str]) -> list[PersonFile
             labels.boxes[m],
             float(labels.areas[m] or sides[m].prod()),
         )
-        for m in np.flatnonzero(good)
+        for m in trainable(labels)
     ]
+
+
+def trainable(labels: Labels) -> npt.NDArray[np.int64]:
+    """Rows of the people that can be trained on: not crowds, with a box and a labelled point."""
+    sides = labels.boxes[:, 2:] - labels.boxes[:, :2]
+    return np.flatnonzero(~labels.iscrowd & (sides > 1).all(axis=1) & (labels.visible > 0).any(axis=1))
 
 
 @dataclass(frozen=True)
@@ -134,7 +182,12 @@ class ShardedPeople:
     The archives are indexed once; a sample is then two reads.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], schema: Schema = COCO_WHOLEBODY) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        schema: Schema = COCO_WHOLEBODY,
+        keep: Callable[[str], bool] = lambda name: True,
+    ) -> None:
         self.schema = schema
         self.rows: list[tuple[Path, int, int, int, int]] = []
         # A hidden file is a shard that is still being written.
@@ -145,7 +198,7 @@ class ShardedPeople:
             except tarfile.TarError as error:
                 raise WholebodyError(f"{shard}: damaged ({error}). Remove it and make the shards again.") from error
             for name in sorted(members):
-                if name.endswith(".jpg") and (label := f"{name[:-4]}.json") in members:
+                if name.endswith(".jpg") and (label := f"{name[:-4]}.json") in members and keep(f"{shard.name}/{name}"):
                     self.rows.append((shard, *members[name], *members[label]))
         if not self.rows:
             raise WholebodyError(f"{folder}: no samples in tar shards. Make some with `wholebody synth`.")
@@ -153,39 +206,115 @@ class ShardedPeople:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def person(self, index: int) -> PersonFile:
+        """One of them."""
+        one, row = self[index], self.rows[index]
+        area = float(np.prod(one.box[2:] - one.box[:2]))
+        return PersonFile(row[0], one.keypoints, one.visible, one.box, area, row[1:3])
+
     def __getitem__(self, index: int) -> LabelledPerson:
         shard, at_image, image_bytes, at_label, label_bytes = self.rows[index]
-        with io.FileIO(shard) as file:
-            file.seek(at_image)
-            encoded = file.read(image_bytes)
-            file.seek(at_label)
-            label = json.loads(file.read(label_bytes))
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise WholebodyError(f"{shard}: sample {index} is damaged. Make the shard again.")
-        if "people" in label:
+        try:
+            with io.FileIO(shard) as file:
+                file.seek(at_label)
+                label = json.loads(file.read(label_bytes))
+        except (OSError, ValueError) as error:
+            raise WholebodyError(f"{shard}: sample {index} is damaged ({error}). Make the shard again.") from error
+        if isinstance(label, dict) and "people" in label:
             raise WholebodyError(f"{shard}: scenes of many people, for a detector. Name a folder of crops.")
-        points = np.asarray(label["keypoints"], dtype=np.float64)
+        try:
+            points = np.asarray(label["keypoints"], dtype=np.float64)
+            box = np.asarray(label["box"], dtype=np.float64)
+            if points.ndim != 2 or points.shape[1] != 3 or box.shape != (4,):
+                raise ValueError
+        except (KeyError, TypeError, ValueError) as error:
+            raise WholebodyError(
+                f"{shard}: the label of sample {index} has no keypoints of three numbers and box of four. "
+                "Make the shard again."
+            ) from error
         if len(points) != len(self.schema):
             raise WholebodyError(
                 f"{shard}: sample {index} has {len(points)} keypoints, {self.schema.name} has {len(self.schema)}. "
                 "Name other shards or another schema."
             )
+        if not (np.isfinite(points).all() and np.isfinite(box).all()):
+            raise WholebodyError(f"{shard}: the label of sample {index} holds NaN or an infinite number. Correct it.")
         visible = np.where(points[:, 2] > 0, 1, -1).astype(np.float32)
-        box = np.asarray(label["box"], dtype=np.float64)
-        return LabelledPerson(image.astype(np.uint8, copy=False), points[:, :2], visible, box, f"{shard}#{index}")
+        where = Encoded(str(shard), at_image, image_bytes)
+        return LabelledPerson(where, points[:, :2], visible, box, f"{shard}#{index}")
+
+
+# So many draws have every set's share of them exactly.
+_BLOCK = 10_000
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Draws from several data sets with given shares. Draw number n is a function of `seed` and n alone."""
+    """Draws from several data sets. Draw number n is a function of `seed` and n alone.
+
+    Every set is drawn without replacement: in each of its passes, everyone once and in another order.
+
+    Attributes:
+        sets: each with its share of the draws, or all with 0: then they are one set, as in a concatenation.
+    """
 
     sets: Sequence[tuple[PersonSource, float]]
     seed: int = 0
 
-    def draw(self, n: int) -> tuple[LabelledPerson, np.random.Generator]:
-        """The n-th sample and the generator with which to augment it."""
-        rng = np.random.default_rng((self.seed, n))
-        shares = np.array([share for _, share in self.sets])
-        people = self.sets[int(rng.choice(len(shares), p=shares / shares.sum()))][0]
-        return people[int(rng.integers(len(people)))], rng
+    def draw(self, n: int, attempt: int = 0) -> tuple[LabelledPerson, np.random.Generator]:
+        """The n-th sample and the generator with which to augment it.
+
+        Args:
+            attempt: above 0, somebody else of the same set, where a picture cannot be read.
+        """
+        which, index = self.row(n)
+        people = self.sets[which][0]
+        if attempt:
+            index = int(np.random.default_rng((self.seed, n, attempt)).integers(len(people)))
+        return people[index], np.random.default_rng((self.seed, n))
+
+    def row(self, n: int) -> tuple[int, int]:
+        """Which set the n-th draw is from, and which of its people it is."""
+        lengths = [len(people) for people, _ in self.sets]
+        if not any(share for _, share in self.sets):
+            which, at = 0, self._nth((0,), sum(lengths), n)
+            while at >= lengths[which]:
+                at -= lengths[which]
+                which += 1
+            return which, at
+        shares = tuple(share for _, share in self.sets)
+        block, place = divmod(n, _BLOCK)
+        sets, before = _block(self.seed, shares, block)
+        which = int(sets[place])
+        drawn = block * _allotted(shares)[which] + int(before[place])
+        return which, self._nth((1, which), lengths[which], drawn)
+
+    def _nth(self, key: tuple[int, ...], count: int, n: int) -> int:
+        """Who is drawn as the n-th of `count`, in passes."""
+        return int(_order((self.seed, *key, n // count), count)[n % count])
+
+
+# A batch may end one pass and begin another, of each of a pool's groups.
+@lru_cache(maxsize=64)
+def _order(seed: tuple[int, ...], count: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng((*seed, 0)).permutation(count)
+
+
+@lru_cache(maxsize=4)
+def _block(seed: int, shares: tuple[float, ...], block: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The set of each draw of a block, and how many of that set come before it in the block."""
+    counts = _allotted(shares)
+    sets = np.repeat(np.arange(len(counts)), counts)[_order((seed, 2, 0, block), _BLOCK)]
+    before = np.zeros(_BLOCK, np.int64)
+    for which, count in enumerate(counts):
+        before[sets == which] = np.arange(count)
+    return sets, before
+
+
+@lru_cache(maxsize=4)
+def _allotted(shares: tuple[float, ...]) -> tuple[int, ...]:
+    """How many draws of a block fall to each share: a next whole number, and in sum all of them."""
+    exact = np.array(shares) / sum(shares) * _BLOCK
+    counts = np.floor(exact).astype(np.int64)
+    counts[np.argsort(counts - exact, kind="stable")[: _BLOCK - int(counts.sum())]] += 1
+    return tuple(counts.tolist())

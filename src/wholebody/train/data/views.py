@@ -158,11 +158,12 @@ class Views(Dataset[Batch]):
             ]
         )
         # Weights carry the parts' factors: what has any was labelled.
-        x, y, inside = self.codec.encode(keypoints.astype(np.float64), weight.astype(np.float32) > 0)
+        inside = self.codec.weight(keypoints.astype(np.float64), weight.astype(np.float32) > 0)
         kept = np.maximum(inside, keypoints[..., 0] == NOWHERE)
-        columns = [images, keypoints, x, y, (kept * weight).astype(np.float32)]
-        said = {f"teacher_{name}": torch.from_numpy(found[name]) for name in _TAUGHT if name in found}
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(column)) for column in columns), **said)
+        columns = (images, keypoints, (kept * weight).astype(np.float32))
+        said: dict[str, Any] = {f"teacher_{name}": torch.from_numpy(found[name]) for name in _TAUGHT if name in found}
+        images, keypoints, weight = (torch.from_numpy(np.ascontiguousarray(column)) for column in columns)
+        return Batch(images, keypoints, weight, **said)
 
     def _order(self, turn: int) -> npt.NDArray[np.int64]:
         if turn not in self._orders:

@@ -40,6 +40,8 @@ class DetectorConfig:
     optim: Optim = _OPTIM
     longest: int = 640
     precision: TrainPrecision = "fp32"
+    compile: bool = False
+    tf32: bool = True
     shared_norms: bool = False
     workers: int = 0
     checkpoint_minutes: float = 4.0

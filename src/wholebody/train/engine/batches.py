@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -59,8 +59,18 @@ class Batches(Dataset[Any]):
         """
         return _checked(self[item])
 
-    def stream(self, first: int, steps: int, workers: int, pin_memory: bool) -> Iterator[Any]:
+    def stream(
+        self,
+        first: int,
+        steps: int,
+        workers: int,
+        pin_memory: bool,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> Iterator[Any]:
         """The items of steps `first` to `steps`, from so many processes beside this one.
+
+        Args:
+            tell: gets a line for each picture that could not be read, where an item has some.
 
         Raises:
             WholebodyError: an item cannot be read.
@@ -76,7 +86,10 @@ class Batches(Dataset[Any]):
             # A forked worker would inherit the locks of OpenCV's thread pool and wait for ever.
             multiprocessing_context="forkserver" if workers else None,
         )
-        return map(_checked, loader)
+        for item in map(_checked, loader):
+            for line in getattr(item, "unreadable", ()):
+                tell(line)
+            yield item
 
 
 def _checked(item: Any) -> Any:

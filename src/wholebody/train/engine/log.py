@@ -32,6 +32,7 @@ def figures(
         return
     from torch.utils.tensorboard import SummaryWriter
 
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "metrics.jsonl"
     if path.exists():
         # Steps that a killed run took after its last state are taken again.

@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from wholebody.errors import WholebodyError
 from wholebody.train.config import Optim
 
 
@@ -28,13 +29,8 @@ def parameter_groups(
         encoder: what has the rate `optim.backbone`, and `stem` and `blocks` where some of them stay as they are
             (`optim.freeze`); the lesson's network's backbone if None.
     """
-    backbone: Any = cast(Any, lesson.network).backbone if encoder is None else encoder
-    frozen: list[nn.Module] = list(backbone.blocks[: optim.freeze]) if optim.freeze else []
-    if frozen:
-        frozen.append(backbone.stem)
-    if optim.backbone == 0:
-        frozen = [backbone]
-    for module in frozen:
+    backbone: nn.Module = cast(Any, lesson.network).backbone if encoder is None else encoder
+    for module in frozen(backbone, optim):
         module.requires_grad_(False)
     of_backbone = {id(p) for p in backbone.parameters()}
     grown = batch / optim.lr_batch if batch and optim.lr_batch else 1.0
@@ -49,12 +45,33 @@ def parameter_groups(
     return groups
 
 
+def frozen(backbone: nn.Module, optim: Optim) -> list[nn.Module]:
+    """The parts of a backbone that stay as they are, weights and statistics.
+
+    Raises:
+        WholebodyError: some blocks are to stay, and it has none by that name.
+    """
+    if optim.backbone == 0:
+        return [backbone]
+    if not optim.freeze:
+        return []
+    blocks, stem = (cast(Any, getattr(backbone, name, None)) for name in ("blocks", "stem"))
+    if blocks is None or stem is None:
+        raise WholebodyError(
+            f"optim.freeze is {optim.freeze}, and {type(backbone).__name__} has no numbered blocks. "
+            "Set it to 0; optim.backbone 0 keeps the whole backbone."
+        )
+    return [*blocks[: optim.freeze], stem]
+
+
 @torch.no_grad()
 def average(ema: nn.Module, network: nn.Module, step: int, optim: Optim) -> None:
     """Move the averaged weights and buffers towards the network's; the first step copies them."""
     momentum = optim.ema_momentum + (1 - optim.ema_momentum) * math.exp(-(step + 1) / optim.ema_gamma)
-    for kept, now in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.dtype.is_floating_point and step:
-            kept.lerp_(now, momentum)
-        else:
+    pairs = list(zip(ema.state_dict().values(), network.state_dict().values(), strict=True))
+    moved = [pair for pair in pairs if pair[0].dtype.is_floating_point and step]
+    if moved:
+        torch._foreach_lerp_([kept for kept, _ in moved], [now for _, now in moved], momentum)
+    for kept, now in pairs:
+        if not (kept.dtype.is_floating_point and step):
             kept.copy_(now)

@@ -12,6 +12,7 @@ import ctypes
 import os
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, cast
 
 import torch
@@ -23,6 +24,10 @@ from wholebody.networks.thunder import Thunder
 
 # From malloc.h: blocks that are mapped one by one, free memory at the top to keep, memory to ask for at a time.
 _M_MMAP_MAX, _M_TRIM_THRESHOLD, _M_TOP_PAD = -4, -1, -2
+
+
+# One process may still save, or rank what all have found, while the others wait for it.
+_PATIENCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,8 @@ def this_process() -> Process:
     if "RANK" not in os.environ:
         return Process(0, 1, device)
     if not dist.is_initialized():
-        # Once: a group that is left and made again, as for a second stage, waits for ever.
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # Once: a group that is left and made anew, as for a second stage, waits for ever.
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
         atexit.register(dist.destroy_process_group)
     return Process(dist.get_rank(), dist.get_world_size(), device)
 
@@ -151,8 +156,6 @@ def _mean(x: Tensor) -> Tensor:
     return x / dist.get_world_size()
 
 
-def mean_of(value: float, process: Process) -> float:
-    """The mean of a number over all processes, for the log."""
-    if process.world == 1:
-        return value
-    return float(_mean(torch.tensor(value, dtype=torch.float64, device=process.device)))
+def mean_of(values: Tensor, process: Process) -> Tensor:
+    """The mean of some numbers over all processes, for the log."""
+    return values if process.world == 1 else _mean(values)

@@ -1,14 +1,17 @@
 """The loop, whatever is trained: steps, figures, states, from the last one on where a stopped run left some.
 
-Saved are `model.safetensors` (the averaged weights), `recipe.json`, `metrics.jsonl`, TensorBoard's events, the first
-batch as a picture, and `state.pt` (weights, average, optimizer, step) from which a run resumes; every file lands whole
-or not at all.
+Saved are `model.safetensors` (the averaged weights), `best.safetensors` (those of the best validation), `recipe.json`,
+`metrics.jsonl`, TensorBoard's events, the first batch as a picture, and `state.pt` (weights, average, optimizer, step)
+from which a run resumes; every file lands whole or not at all.
 """
 
 import dataclasses
 import json
+import math
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from wholebody.choices import TrainPrecision
+from wholebody.choices import Changes, TrainPrecision
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.train.config import Optim
@@ -24,6 +27,7 @@ from wholebody.train.engine import state
 from wholebody.train.engine.batches import Batches, Draws
 from wholebody.train.engine.log import figures
 from wholebody.train.engine.parallel import Process
+from wholebody.train.engine.precision import compute_type, quick_kernels
 from wholebody.train.engine.step import Training, start, step
 
 
@@ -47,9 +51,22 @@ class Recipe(Protocol):
     @property
     def workers(self) -> int: ...
     @property
+    def compile(self) -> bool: ...
+    @property
+    def tf32(self) -> bool: ...
+    @property
     def checkpoint_minutes(self) -> float: ...
     @property
     def validate(self) -> int: ...
+
+
+class Found(Protocol):
+    """What a validation found; `wholebody.train.validate.Measured` is one."""
+
+    @property
+    def score(self) -> float: ...
+    @property
+    def figures(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +80,7 @@ class TrainingJob:
         steps: how many.
         save: writes a network to a path.
         picture: writes a batch to a path, for a human to look at.
-        measure: figures of a network on people never trained on; None: nobody is kept back.
+        measure: figures of a network on people never trained on, by all processes together; None: nobody is kept back.
         encoder: the part with a learning rate of its own, as `parameter_groups` takes it.
     """
 
@@ -73,7 +90,7 @@ class TrainingJob:
     steps: int
     save: Callable[[Any, Path], None]
     picture: Callable[[Path, Any], None]
-    measure: Callable[[Any], Mapping[str, float]] | None = None
+    measure: Callable[[Any, Process], Found | None] | None = None
     encoder: nn.Module | None = None
 
 
@@ -84,33 +101,63 @@ def check_shares(recipe: Recipe, process: Process) -> int:
         WholebodyError: the batch cannot be shared so.
     """
     parts = process.world * recipe.accumulate
-    if recipe.batch % parts:
+    if recipe.batch < 1 or recipe.batch % parts:
         raise WholebodyError(f"a batch of {recipe.batch} cannot be shared by {parts} parts. Choose a multiple.")
     return recipe.batch // parts
 
 
-def run(job: TrainingJob, folder: Path, process: Process) -> nn.Module:
+def run(job: TrainingJob, folder: Path, process: Process, changes: Changes = "refuse") -> nn.Module:
     """Train to the end, from the last state in `folder` if there is one.
+
+    Args:
+        changes: what to do where that state is of a recipe or data that give other steps: "refuse" to go on, or go on
+            and "record" in `changes.jsonl` at which step what has changed.
 
     Returns:
         the network with the averaged weights.
 
     Raises:
         WholebodyError: the loss is not finite, data cannot be read, the disk is full, or the state in `folder` belongs
-            to another recipe. The last good state stays.
+            to another recipe. The last good state stays; a folder in which nothing was made does not.
     """
+    with _no_empty(folder):
+        return _run(job, folder, process, changes)
+
+
+def _run(job: TrainingJob, folder: Path, process: Process, changes: Changes) -> nn.Module:
     recipe, steps = job.recipe, job.steps
     check_shares(recipe, process)
-    folder.mkdir(parents=True, exist_ok=True)
-    bf16 = recipe.precision == "bf16"
-    training = start(job.lesson, recipe.optim, recipe.batch, bf16, process, recipe.shared_norms, job.encoder)
-    first = resume(folder / "state.pt", recipe, training)
+    if not math.isfinite(recipe.optim.lr):
+        raise WholebodyError(f"optim.lr is {recipe.optim.lr}. Give a number.")
+    if process.device.type == "cuda":
+        quick_kernels(recipe.tf32)
+    precision = compute_type(recipe.precision, process.device)
+    training = start(
+        job.lesson, recipe.optim, recipe.batch, precision, process, recipe.shared_norms, job.encoder, recipe.compile
+    )
+    known = _described(recipe, steps)
+    first, best, before = resume(folder / "state.pt", recipe, training)
+    if before and (differing := changed(before, known)):
+        if changes == "refuse":
+            told = "; ".join(
+                f"other {name}" if isinstance(old, list) else f"{name} was {old}, is {new}"
+                for name, (old, new) in differing.items()
+            )
+            raise WholebodyError(
+                f"{folder}: the run began otherwise: {told}. Go on as it began, go on with --changes record, "
+                "or choose another --out."
+            )
+        if process.first:
+            with (folder / "changes.jsonl").open("a") as file:
+                file.write(json.dumps({"step": first, "changed": differing}) + "\n")
+            _save_recipe(folder, recipe)
     batches = Batches(job.data, recipe.batch, recipe.accumulate, process.rank, process.world)
     if process.first and first == 0:
-        with replacing(folder / "recipe.json") as path:
-            path.write_text(json.dumps(dataclasses.asdict(recipe), indent=1))  # type: ignore[call-overload]
-        job.picture(folder / "first_batch.jpg", batches.read(0))
-    parts = batches.stream(first, steps, recipe.workers, process.device.type == "cuda")
+        shown = batches.read(0)
+        folder.mkdir(parents=True, exist_ok=True)
+        _save_recipe(folder, recipe)
+        job.picture(folder / "first_batch.jpg", shown)
+    parts = batches.stream(first, steps, recipe.workers, process.device.type == "cuda", _Unreadable())
     saved = started = time.monotonic()
     with figures(folder, recipe.name, first, steps, process) as note:
         for number in range(first, steps):
@@ -118,12 +165,15 @@ def run(job: TrainingJob, folder: Path, process: Process) -> nn.Module:
             speed = round((number - first + 1) * recipe.batch / (time.monotonic() - started), 2)
             note({"step": number, **row, "images_per_second": speed})
             last = number + 1 == steps
-            if not process.first:
-                continue
             if job.measure and (last or (number + 1) % recipe.validate == 0):
-                note({"step": number, "validation": job.measure(training.ema)})
-            if last or time.monotonic() - saved > recipe.checkpoint_minutes * 60:
-                save_state(folder / "state.pt", recipe, number + 1, training)
+                found = job.measure(training.ema, process)
+                if found:
+                    note({"step": number, "validation": dict(found.figures)})
+                    if found.score > best:
+                        best = found.score
+                        job.save(training.ema, folder / "best.safetensors")
+            if process.first and (last or time.monotonic() - saved > recipe.checkpoint_minutes * 60):
+                save_state(folder / "state.pt", recipe, number + 1, training, steps, best)
                 job.save(training.ema, folder / "model.safetensors")
                 saved = time.monotonic()
     # Whoever resumes from here may read what the first has written.
@@ -131,32 +181,96 @@ def run(job: TrainingJob, folder: Path, process: Process) -> nn.Module:
     return training.ema.eval()
 
 
-def save_state(path: Path, recipe: Recipe, step: int, training: Training) -> None:
-    """Everything a run needs to continue."""
+class _Unreadable:
+    """Says once of each picture that it could not be read, and that another one stands for it."""
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+
+    def __call__(self, line: str) -> None:
+        if line not in self.told:
+            self.told.add(line)
+            print(f"{line} Somebody else was taken.", file=sys.stderr)
+
+
+@contextmanager
+def _no_empty(folder: Path) -> Iterator[None]:
+    """Remove folders that were made for nothing."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield
+    except BaseException:
+        for each in made:
+            with suppress(OSError):
+                each.rmdir()
+        raise
+
+
+def _save_recipe(folder: Path, recipe: Recipe) -> None:
+    with replacing(folder / "recipe.json") as path:
+        path.write_text(json.dumps(dataclasses.asdict(recipe), indent=1))  # type: ignore[call-overload]
+
+
+# What of a recipe does not change the steps, or no more than rounding.
+_HARMLESS = {"accumulate", "workers", "checkpoint_minutes", "validation", "validate", "compile", "tf32", "precision"}
+
+
+def _described(recipe: Recipe, steps: int) -> dict[str, Any]:
+    """The recipe as JSON has it, with the number of steps that the data gives it."""
+    known: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))  # type: ignore[call-overload]
+    return {**known, "steps": steps}
+
+
+def changed(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Fields of a recipe that both versions have and that give other steps: name -> before and now."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in [name for name in before if name in now and name not in _HARMLESS]:
+        old, new = before[name], now[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            found |= changed(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found[prefix + name] = (old, new)
+    return found
+
+
+def save_state(path: Path, recipe: Recipe, step: int, training: Training, steps: int, best: float) -> None:
+    """Everything a run needs to go on."""
     state.save(
         path,
         {
-            "recipe": json.dumps(dataclasses.asdict(recipe)),  # type: ignore[call-overload]
+            "recipe": json.dumps(_described(recipe, steps)),
             "step": step,
+            "best": best,
             "trained": training.lesson.state_dict(),
             "ema": training.ema.state_dict(),
             "optimizer": training.optimizer.state_dict(),
+            "scaler": training.scaler.state_dict(),
         },
     )
 
 
-def resume(path: Path, recipe: Recipe, training: Training) -> int:
-    """Load a state if there is one; the step to continue with."""
+def resume(path: Path, recipe: Recipe, training: Training) -> tuple[int, float, dict[str, Any]]:
+    """Load a state if there is one.
+
+    Returns:
+        the step to go on with, the best validation so far, and the recipe of before, empty if there is no state.
+    """
     found = state.load(path)
     if found is None:
-        return 0
-    before = json.loads(found["recipe"])
+        return 0, -math.inf, {}
+    before: dict[str, Any] = json.loads(found["recipe"])
     if (before["name"], before["network"]) != (recipe.name, recipe.network):
         raise WholebodyError(
             f"{path}: belongs to recipe {before['name']} and network {before['network']}. "
             "Choose another --out or remove the folder."
         )
-    training.lesson.load_state_dict(found["trained"])
-    training.ema.load_state_dict(found["ema"])
-    training.optimizer.load_state_dict(found["optimizer"])
-    return int(found["step"])
+    try:
+        training.lesson.load_state_dict(found["trained"])
+        training.ema.load_state_dict(found["ema"])
+        training.optimizer.load_state_dict(found["optimizer"])
+    except (RuntimeError, ValueError) as error:
+        raise WholebodyError(
+            f"{path}: of a network or an input size that is not the recipe's. Choose another --out."
+        ) from error
+    training.scaler.load_state_dict(found.get("scaler", {}))
+    return int(found["step"]), float(found.get("best", -math.inf)), before

@@ -6,9 +6,10 @@ figures = step(training, 0, steps=100, parts=[batch])
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from torch import nn
 from wholebody.errors import WholebodyError
 from wholebody.train.config import Optim
 from wholebody.train.engine.batches import Drawn
-from wholebody.train.engine.optim import average, learning_rate, parameter_groups
+from wholebody.train.engine.optim import average, frozen, learning_rate, parameter_groups
 from wholebody.train.engine.parallel import Process, distributed, mean_of
 
 ALONE = Process(0, 1, torch.device("cpu"))
@@ -32,8 +33,10 @@ class Training:
         optimizer: of all that learns.
         together: the lesson with gradients averaged over all processes; alone, the lesson itself.
         optim: rates, clipping and averaging.
-        bf16: compute in bfloat16 where it is safe.
+        precision: what to compute in where it is safe; None: float32 throughout.
         process: which of several this is.
+        scaler: of the loss, so that small gradients are not lost in float16; does nothing otherwise.
+        frozen: parts that stay as they are, statistics too.
     """
 
     lesson: nn.Module
@@ -41,31 +44,45 @@ class Training:
     optimizer: torch.optim.Optimizer
     together: nn.Module
     optim: Optim
-    bf16: bool
+    precision: torch.dtype | None
     process: Process
+    scaler: torch.amp.GradScaler
+    frozen: Sequence[nn.Module] = ()
 
 
 def start(
     lesson: nn.Module,
     optim: Optim,
     batch: int,
-    bf16: bool = False,
+    precision: torch.dtype | None = None,
     process: Process = ALONE,
     shared_norms: bool = True,
     encoder: nn.Module | None = None,
+    compiled: bool = False,
 ) -> Training:
     """A training before its first step.
 
     Args:
         batch: over all processes, for `optim.lr_batch`.
+        precision: bfloat16 or float16 where it is safe (`engine.precision`); None: float32 throughout.
         shared_norms: batch norms see the batches of all processes.
         encoder: the part with a learning rate of its own, as `parameter_groups` takes it.
+        compiled: let torch.compile make kernels of the lesson.
+
+    Raises:
+        WholebodyError: what is to stay as it is cannot be found.
     """
     lesson = lesson.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = copy.deepcopy(lesson.network)
-    optimizer = torch.optim.AdamW(parameter_groups(lesson, optim, batch, encoder), lr=optim.lr)
+    groups = parameter_groups(lesson, optim, batch, encoder)
+    optimizer = torch.optim.AdamW(groups, lr=optim.lr, fused=True)
     together = distributed(lesson, process, shared_norms)
-    return Training(lesson, ema, optimizer, together, optim, bf16, process)  # type: ignore[arg-type]
+    if compiled:
+        together = cast(nn.Module, torch.compile(together))
+    scaler = torch.amp.GradScaler(process.device.type, enabled=precision == torch.float16)
+    backbone: nn.Module = cast(Any, lesson.network).backbone if encoder is None else encoder
+    kept = frozen(backbone, optim)
+    return Training(lesson, ema, optimizer, together, optim, precision, process, scaler, kept)  # type: ignore[arg-type]
 
 
 def step(training: Training, number: int, steps: int, parts: Iterable[Drawn], accumulate: int = 1) -> dict[str, float]:
@@ -82,29 +99,36 @@ def step(training: Training, number: int, steps: int, parts: Iterable[Drawn], ac
         WholebodyError: the loss is not finite; nothing was changed.
     """
     together, optimizer, process = training.together, training.optimizer, training.process
-    device = process.device
+    device, scaler = process.device, training.scaler
     together.train()
+    for module in training.frozen:
+        module.eval()
     rate = learning_rate(number, steps, training.optim)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     optimizer.zero_grad(set_to_none=True)
-    terms: dict[str, float] = {}
+    names: list[str] = []
+    total = torch.zeros(0)
     for part, batch in zip(range(accumulate), parts, strict=False):
         # Gradients are exchanged once a step, with the last part.
         wait = process.world > 1 and part + 1 < accumulate
         with together.no_sync() if wait else nullcontext():  # type: ignore[operator]
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=training.bf16):
+            with torch.autocast(device.type, training.precision, enabled=training.precision is not None):
                 losses = together(batch.to(device), number / steps)
-            loss = torch.stack(list(losses.values())).sum() / accumulate
-            loss.backward()  # type: ignore[no-untyped-call]
-        for name, term in losses.items():
-            terms[name] = terms.get(name, 0.0) + mean_of(float(term.detach()), process) / accumulate
+            terms = torch.stack([term.float() for term in losses.values()]) / accumulate
+            scaler.scale(terms.sum()).backward()  # type: ignore[no-untyped-call]
+        names, total = list(losses), total + terms.detach() if part else terms.detach()
+    scaler.unscale_(optimizer)
     learnt = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = nn.utils.clip_grad_norm_(learnt, training.optim.clip)
-    if not math.isfinite(sum(terms.values())) or not torch.isfinite(norm):
+    norm = nn.utils.clip_grad_norm_(learnt, training.optim.clip or math.inf)
+    # All figures leave the device at once: each by itself would wait for it.
+    *values, length = torch.cat([mean_of(total, process), norm[None].to(total.device)]).tolist()
+    # In float16 a gradient may overflow: the scaler then leaves the step out and scales less.
+    if not all(map(math.isfinite, values)) or not (math.isfinite(length) or scaler.is_enabled()):
         raise WholebodyError(
             f"the loss is not finite at step {number}. The last good state is kept; lower optim.lr and run again."
         )
-    optimizer.step()
+    scaler.step(optimizer)
+    scaler.update()
     average(training.ema, training.lesson.network, number, training.optim)  # type: ignore[arg-type]
-    return {"lr": rate, "norm": float(norm), **terms}
+    return {"lr": rate, "norm": length, **dict(zip(names, values, strict=True))}

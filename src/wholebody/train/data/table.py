@@ -1,0 +1,231 @@
+"""Labelled people of photos as flat arrays, in files that every process of a machine maps into its memory.
+
+    people = table({"annotations": "train.json", ...}, lambda: parts, folder="data/coco/train2017")
+
+Parsing a gigabyte of JSON takes minutes, and a million people as Python objects take a process gigabytes; eight
+processes with eight workers each would do so 72 times. So the first process that wants a set parses it and writes
+arrays below the cache folder (WHOLEBODY_CACHE), while the others wait; all then map the same files, which the system
+holds in memory once. A person takes 1.2 KB: 133 points as float32, exact to a hundred-thousandth of a pixel.
+
+Pictures that are not there are left out and counted. Whether they are there is asked of their folders, one listing
+each, and asked again when a folder has changed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from wholebody.data.labels import Labels
+from wholebody.errors import WholebodyError
+from wholebody.files import cache_folder
+from wholebody.train.data.people import LabelledPerson, PersonFile, trainable
+
+# Of the files: another one is not read.
+_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """People in memory-mapped arrays; row m of each is the same person.
+
+    Attributes:
+        folder: of the arrays.
+        images: the folder that the pictures' names are relative to.
+        missing: how many pictures were not there; their people were left out.
+    """
+
+    folder: Path
+    images: Path
+    missing: int = field(init=False)
+    _columns: dict[str, npt.NDArray[Any]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        about = json.loads((self.folder / "table.json").read_text())
+        count, k = about["people"], about["keypoints"]
+        shapes = {"keypoints": (count, k, 2), "weights": (count, k), "boxes": (count, 4), "areas": (count,)}
+        shapes |= {"pictures": (count,), "ends": (about["pictures"] + 1,), "names": (about["bytes"],)}
+        columns = {
+            name: np.memmap(self.folder / f"{name}.bin", about["types"][name], mode="r", shape=shape)
+            for name, shape in shapes.items()
+        }
+        object.__setattr__(self, "missing", about["missing"])
+        object.__setattr__(self, "_columns", columns)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A process that prepares crops maps the files itself.
+        return Table, (self.folder, self.images)
+
+    def __len__(self) -> int:
+        return len(self._columns["boxes"])
+
+    def __getitem__(self, index: int) -> LabelledPerson:
+        return self.person(index).load()
+
+    def person(self, index: int) -> PersonFile:
+        """One of them."""
+        columns = self._columns
+        start, end = columns["ends"][columns["pictures"][index] :][:2]
+        name = columns["names"][int(start) : int(end)].tobytes().decode()
+        return PersonFile(
+            self.images / name,
+            columns["keypoints"][index].astype(np.float64),
+            columns["weights"][index].astype(np.float32),
+            columns["boxes"][index].astype(np.float64),
+            float(columns["areas"][index]),
+        )
+
+
+def table(
+    about: Mapping[str, Any],
+    files: Iterable[Path],
+    parts: Callable[[], Iterable[Labels]],
+    images: Path,
+    flags: bool,
+) -> Table:
+    """The people of labels, from the cache folder if they were read before.
+
+    Args:
+        about: what else the result depends on, beside the contents of `files`.
+        files: those that `parts` reads.
+        parts: the labels, a part at a time, so that no more than one is in memory.
+        images: the folder of the pictures; .jpg stands for .png and the other way round.
+        flags: the third number of a point says whether it is labelled; otherwise it is the label's weight.
+
+    Raises:
+        WholebodyError: one of the reasons of `parts`; nobody is labelled, or all pictures are missing; or the cache
+            folder cannot be written.
+    """
+    images = images.absolute()
+    stamps = [[str(file.absolute()), *_stamp(file)] for file in files]
+    key = json.dumps([_VERSION, dict(about), stamps, str(images), flags], sort_keys=True)
+    folder = cache_folder() / "people" / hashlib.sha256(key.encode()).hexdigest()[:24]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not _is_current(folder, images):
+                shutil.rmtree(folder, ignore_errors=True)
+                partial = folder.with_suffix(".partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                try:
+                    _write(partial, parts(), images, flags)
+                    partial.replace(folder)
+                finally:
+                    shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise WholebodyError(
+            f"{folder}: cannot write ({error.strerror or error}). Free some space, or set WHOLEBODY_CACHE."
+        ) from error
+    return Table(folder, images)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Size and time of a file, which tell whether it is another one; zeros where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def _is_current(folder: Path, images: Path) -> bool:
+    """Whether the arrays are whole, and no folder of pictures has changed since."""
+    try:
+        about = json.loads((folder / "table.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return all(_stamp(images / name)[1] == when for name, when in about["folders"].items())
+
+
+def _write(folder: Path, parts: Iterable[Labels], images: Path, flags: bool) -> None:
+    """The arrays of labels, a part at a time."""
+    types = {"keypoints": "<f4", "weights": "|u1" if flags else "<f4", "boxes": "<f4", "areas": "<f4"}
+    types |= {"pictures": "<i4", "ends": "<i8", "names": "|u1"}
+    files = {name: (folder / f"{name}.bin").open("wb") for name in types}
+    there = _Listings(images)
+    people = pictures = size = missing = keypoints = labelled = 0
+    example = ""
+    try:
+        files["ends"].write(np.zeros(1, "<i8").tobytes())
+        for labels in parts:
+            keypoints = len(labels.schema)
+            rows = trainable(labels)
+            labelled += len(rows)
+            wanted, of_row = np.unique(labels.image_ids[rows], return_inverse=True)
+            found = [there.name(labels.images[int(number)].file_name) for number in wanted]
+            missing += found.count(None)
+            example = example or next(
+                (labels.images[int(n)].file_name for n, name in zip(wanted, found, strict=True) if name is None), ""
+            )
+            present = np.array([name is not None for name in found], dtype=bool)
+            place = np.cumsum(present) - 1 + pictures
+            encoded = [name.encode() for name in found if name is not None]
+            ends = size + np.cumsum([len(name) for name in encoded], dtype=np.int64)
+            kept = rows[present[of_row]] if len(rows) else rows
+            sides = labels.boxes[kept, 2:] - labels.boxes[kept, :2]
+            weights = labels.visible[kept] > 0 if flags else np.minimum(labels.visible[kept], 1)
+            columns = {
+                "keypoints": labels.keypoints[kept],
+                "weights": weights,
+                "boxes": labels.boxes[kept],
+                "areas": np.where(labels.areas[kept] > 0, labels.areas[kept], sides.prod(axis=1)),
+                "pictures": place[of_row[present[of_row]]] if len(rows) else rows,
+                "ends": ends,
+            }
+            for name, column in columns.items():
+                files[name].write(np.ascontiguousarray(column, dtype=types[name]).tobytes())
+            files["names"].write(b"".join(encoded))
+            people, pictures, size = people + len(kept), pictures + len(encoded), size + sum(map(len, encoded))
+    finally:
+        for file in files.values():
+            file.close()
+    if not labelled:
+        raise WholebodyError("nobody is labelled there. Choose labels with people who have a box and keypoints.")
+    if not people:
+        raise WholebodyError(
+            f"{images}: none of {missing} pictures is there, {example} for one. Name the folder they are in."
+        )
+    about: dict[str, Any] = {
+        "people": people,
+        "keypoints": keypoints,
+        "pictures": pictures,
+        "bytes": size,
+        "missing": missing,
+    }
+    about |= {"types": types, "folders": there.folders}
+    (folder / "table.json").write_text(json.dumps(about))
+
+
+class _Listings:
+    """Which pictures there are below a folder, by one listing of each folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.names: dict[str, set[str]] = {}
+        self.folders: dict[str, int] = {}
+
+    def name(self, wanted: str) -> str | None:
+        """A picture's name as it is there, maybe as .jpg for .png; None if it is not."""
+        wanted = wanted.lstrip("/")
+        folder, _, file = wanted.rpartition("/")
+        if folder not in self.names:
+            path = self.root / folder
+            self.folders[folder] = _stamp(path)[1]
+            try:
+                self.names[folder] = set(os.listdir(path))  # noqa: PTH208, entries are not wanted
+            except OSError:
+                self.names[folder] = set()
+        stem = file.rpartition(".")[0]
+        for name in (file, f"{stem}.jpg", f"{stem}.png"):
+            if name in self.names[folder]:
+                return f"{folder}/{name}" if folder else name
+        return None
