@@ -48,7 +48,9 @@ def test_manifest_holds_together():
     for name, each in MANIFEST.items():
         assert each.name == name and each.licence and each.about and "\n" not in each.licence + each.about
         assert all(side % 32 == 0 for side in each.input_size)
-        assert each.bundled or len({url for url in each.urls if url.startswith("https://")}) >= 2 - name.startswith(("cigpose", "cspnext"))
+        assert each.bundled or len({url for url in each.urls if url.startswith("https://")}) >= 2 - name.startswith(
+            ("cigpose", "cspnext")
+        )
         assert Path(each.file).suffix in (".onnx", ".pth") and Path(each.file).name == each.file
         assert each.sha256 is None or re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", each.sha256)
         # What a .pth is exported to has its preprocessing in the graph.

@@ -4,7 +4,7 @@
 
 writes labels.json (COCO-WholeBody's layout, confidences where it has flags), which `wholebody train --data
 pseudo:labels.json:photos` and `wholebody data view` read, and least_certain.png, a sheet of the people whom the
-networks agree on least. people.jsonl holds a line for each picture that is done: a run that was stopped goes on after
+networks agree on least. people.jsonl holds a line for each picture that is done: a run that was stopped resumes after
 it.
 """
 
