@@ -175,12 +175,12 @@ def _recipe(command: str, words: Sequence[str], recipes: Mapping[str, object]) -
 _RUN = ("out", "data", "validate_on", "changes", "check")
 _COMMON = {
     "train": (
-        *("network", "init", "input_size", "epochs", "steps", "batch", "accumulate", "seed", "precision", "workers"),
+        *("network", "init", "input_size", "epochs", "steps", "batch", "seed", "precision", "workers"),
         *("optim.lr", "optim.warmup", "optim.backbone", "augment.close_up", "augment.rotation"),
         *("distill.teachers", "checkpoint_minutes"),
     ),
     "distill": (
-        *("stages", "first.init", "first.batch", "first.epochs", "first.steps", "first.precision", "first.workers"),
+        *("stages", "first.init", "first.batch", "first.epochs", "first.steps", "first.precision"),
         *("first.optim.lr", "first.distill.teachers", "first.distill.alpha", "first.distill.beta"),
         *("second.batch", "second.epochs", "second.steps", "second.optim.lr", "second.distill.gamma"),
     ),
