@@ -86,10 +86,10 @@ def make(options: argparse.Namespace) -> None:
 
 
 def memory(pid: int) -> tuple[float, float]:
-    """MB of a process that are its own, and MB of files that it shares with others."""
+    """MB that are a process's own, and MB of files that the system holds once for all who map them."""
     lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
     kilobytes = {words[0].rstrip(":"): int(words[1]) for words in lines}
-    own = kilobytes["Private_Clean"] + kilobytes["Private_Dirty"]
+    own = kilobytes["Private_Dirty"]
     return own / 1024, (kilobytes["Rss"] - own) / 1024
 
 
