@@ -41,13 +41,16 @@ def test_manifest_holds_together():
     names += [f"cigpose-{size}" for size in ("l", "l-384", "x-384")]
     names += [f"rtmpose-body-{size}" for size in ("t", "s", "m", "l", "l-384", "x-384")]
     names += [f"rtmpose-body26-{size}" for size in ("t", "s", "m", "l", "x-384")]
+    names += [f"cspnext-{size}" for size in ("t", "s", "m", "l", "x")]
     names += ["rtmpose-hand", *(f"rtmpose-face-{size}" for size in ("t", "s", "m"))]
     assert sorted(MANIFEST) == sorted(names)
     assert len({weights.file for weights in MANIFEST.values()}) == len(MANIFEST)
     for name, each in MANIFEST.items():
         assert each.name == name and each.licence and each.about and "\n" not in each.licence + each.about
         assert all(side % 32 == 0 for side in each.input_size)
-        assert each.bundled or len({url for url in each.urls if url.startswith("https://")}) >= 2 - ("cigpose" in name)
+        assert each.bundled or len({url for url in each.urls if url.startswith("https://")}) >= 2 - name.startswith(
+            ("cigpose", "cspnext")
+        )
         assert Path(each.file).suffix in (".onnx", ".pth") and Path(each.file).name == each.file
         assert each.sha256 is None or re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", each.sha256)
         # What a .pth is exported to has its preprocessing in the graph.

@@ -34,7 +34,7 @@ def crops(pool: Path, size: tuple[int, int], count: int) -> Iterator[Image]:
     people = [person for group in pool_people(pool, held_out=False).values() for person in group]
     for row in np.random.default_rng(0).permutation(len(people))[:count]:
         sample = people[row].load()
-        yield Crop.from_box(sample.box, size).cut(sample.image)
+        yield Crop.from_box(sample.box, size).cut(sample.pixels())
 
 
 def canvases(pool: Path, size: tuple[int, int], count: int) -> Iterator[Image]:

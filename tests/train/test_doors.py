@@ -182,7 +182,7 @@ def test_a_schema_is_trained_evaluated_exported_and_drawn(config, snakes, tmp_pa
     network = fit(own, tmp_path / "out")
     assert network.schema is SNAKE and len(network.head.final_layer.bias) == 21
     (validation,) = [row["validation"] for row in rows(tmp_path / "out") if "validation" in row]
-    assert {"front", "middle", "back", "all"} < validation.keys() and validation["all_people"] == 6
+    assert {"AP", "AR", "AP_front", "AP_middle", "AP_back"} == validation.keys()
     from wholebody.export.convert import export_pose
 
     loaded = load_pose(tmp_path / "out" / "model.safetensors")

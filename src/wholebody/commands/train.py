@@ -39,9 +39,8 @@ def _check(*recipes: Any) -> int:
     found = list(dict.fromkeys(line for recipe in recipes for line in missing(recipe)))
     for line in found:
         print(line)
-    print(
-        f"{len(found)} things are missing: docs/training-data.md says where they come from." if found else "Complete."
-    )
+    many = f"{len(found)} things are missing: docs/training-data.md says where they come from."
+    print(many if found else "Nothing is missing.")
     return 1 if found else 0
 
 
@@ -176,12 +175,12 @@ def _recipe(command: str, words: Sequence[str], recipes: Mapping[str, object]) -
 _RUN = ("out", "data", "validate_on", "changes", "check")
 _COMMON = {
     "train": (
-        *("network", "init", "input_size", "epochs", "steps", "batch", "accumulate", "seed", "precision", "workers"),
+        *("network", "init", "input_size", "epochs", "steps", "batch", "seed", "precision", "workers"),
         *("optim.lr", "optim.warmup", "optim.backbone", "augment.close_up", "augment.rotation"),
         *("distill.teachers", "checkpoint_minutes"),
     ),
     "distill": (
-        *("stages", "first.init", "first.batch", "first.epochs", "first.steps", "first.precision", "first.workers"),
+        *("stages", "first.init", "first.batch", "first.epochs", "first.steps", "first.precision"),
         *("first.optim.lr", "first.distill.teachers", "first.distill.alpha", "first.distill.beta"),
         *("second.batch", "second.epochs", "second.steps", "second.optim.lr", "second.distill.gamma"),
     ),

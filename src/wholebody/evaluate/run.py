@@ -3,7 +3,7 @@
     wholebody evaluate wholebody-133 --annotations person_keypoints.json --images photos --output evaluation
 
 Predictions go into `predictions.jsonl`, a line for each picture, as they are made; a killed run reads them back and
-goes on. At the end stand `results.json` (every figure with its interval, what was measured and how), `predictions.json`
+resumes. At the end stand `results.json` (every figure with its interval, what was measured and how), `predictions.json`
 (COCO-WholeBody results as they were ranked, unrounded: pycocotools prints the same figures) and `report.html`.
 """
 
@@ -258,7 +258,7 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
     else:
         labels = read_labels(annotations, read_mapping(mapping) if mapping else None)
     if not len(labels):
-        raise WholebodyError(f"{annotations}: nobody is labelled. Choose a set with keypoints of people.")
+        raise WholebodyError(f"{annotations}: no person is labelled. Choose a set with keypoints of people.")
     if not labelled_boxes(labels):
         raise WholebodyError(f"{annotations}: nobody has a labelled point, boxes alone. Choose a set with keypoints.")
     w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T

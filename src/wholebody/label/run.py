@@ -3,8 +3,9 @@
     label(find_images(["photos"]), "labels", Labeller.of(("person", "yolox_nano.onnx"), ("wholebody-133",)))
 
 writes labels.json (COCO-WholeBody's layout, confidences where it has flags), which `wholebody train --data
-coco:labels.json:photos` and `wholebody data view` read, and least_certain.png, a sheet of the people whom the networks
-agree on least. people.jsonl holds a line for each picture that is done: a run that was stopped resumes after it.
+pseudo:labels.json:photos` and `wholebody data view` read, and least_certain.png, a sheet of the people whom the
+networks agree on least. people.jsonl holds a line for each picture that is done: a run that was stopped resumes after
+it.
 """
 
 import json

@@ -21,6 +21,7 @@ from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.kinds import NETWORKS, kind_of
 from wholebody.pose.load import open_detector
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.build import weights_file
 from wholebody.train.config import Augment, DataSource, Distill, Optim, TrainConfig, TwoStages
 from wholebody.train.loop import fit
 from wholebody.train.recipes import second_stage
@@ -79,7 +80,7 @@ def adapt(
     people = out / "people"
     if not (people / "labels.json").exists():
         find_people(footage, people, progress)
-    start = None if student in NETWORKS else load_pose(student)
+    start = None if student in NETWORKS else load_pose(weights_file(student))
     config = TrainConfig(
         name="adapt",
         network=student if start is None else kind_of(start),

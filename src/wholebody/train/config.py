@@ -10,7 +10,7 @@ from wholebody.choices import TrainPrecision
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
 
-SourceKind = Literal["coco", "pseudo", "ubody", "pool", "shards", "views"]
+DataKind = Literal["coco", "pseudo", "ubody", "pool", "shards", "views"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class DataSource:
             source uses them alone. Pools and UBody have a split of their own.
     """
 
-    kind: SourceKind
+    kind: DataKind
     path: str
     images: str = ""
     boxes: str = ""
@@ -250,13 +250,13 @@ def parse_source(text: str) -> DataSource:
     if kind == "ubody" and "@" in path:
         path, _, every = path.rpartition("@")
     try:
-        if kind not in get_args(SourceKind) or not path or float(share) < 0 or int(every) < 1 or len(more) > 3:
+        if kind not in get_args(DataKind) or not path or float(share) < 0 or int(every) < 1 or len(more) > 3:
             raise ValueError
-        return DataSource(cast(SourceKind, kind), path, images, boxes, int(every), float(share))
+        return DataSource(cast(DataKind, kind), path, images, boxes, int(every), float(share))
     except ValueError:
         raise WholebodyError(
             f"{text!r} is not a data set. Write KIND:PATH[:IMAGES[:BOXES]][=SHARE], with "
-            f"{', '.join(get_args(SourceKind))}; ubody:PATH@10 takes every tenth frame."
+            f"{', '.join(get_args(DataKind))}; ubody:PATH@10 takes every tenth frame."
         ) from None
 
 

@@ -11,7 +11,16 @@ from functools import partial
 from typing import get_args
 
 from wholebody.choices import NetworkSize
-from wholebody.train.config import RELEASED_PEOPLE, Augment, DataSource, Distill, Optim, TrainConfig, TwoStages
+from wholebody.train.config import (
+    HELD_OUT,
+    RELEASED_PEOPLE,
+    Augment,
+    DataSource,
+    Distill,
+    Optim,
+    TrainConfig,
+    TwoStages,
+)
 
 POOL = DataSource(
     "pool",
@@ -197,12 +206,33 @@ def debug() -> TrainConfig:
     )
 
 
+def example() -> TwoStages:
+    """Both stages in minutes on two cores, on synthetic people: to see how it goes, not to get a good network."""
+    people = DataSource("shards", "work/synth", held_out=HELD_OUT)
+    first = TrainConfig(
+        name="example",
+        network="t",
+        init="dwpose-t",
+        sources=(people,),
+        input_size=(96, 128),
+        steps=40,
+        batch=16,
+        optim=Optim(lr=1e-3, lr_end=1e-4, warmup=10, ema_momentum=0.1, ema_gamma=10),
+        distill=Distill(teachers=("wholebody-133",)),
+        precision="auto",
+        workers=0,
+        validation=(people,),
+    )
+    return TwoStages(first, second_stage(first, 0.25))
+
+
 RECIPES: Mapping[str, Callable[[], TrainConfig]] = {
     "teacher": teacher,
     "small-teacher": small_teacher,
     "warm-t": partial(warm_start, "t"),
     "warm-s": partial(warm_start, "s"),
     "debug": debug,
+    "example": lambda: replace(example().first, distill=None),
     **{f"rtmpose-{size}": partial(labelled, size) for size in get_args(NetworkSize)},
     "rtmpose-l-384": partial(labelled, "l", large=True),
     "rtmpose-x-384": partial(labelled, "x", large=True),
@@ -210,6 +240,7 @@ RECIPES: Mapping[str, Callable[[], TrainConfig]] = {
 
 
 DISTILLATIONS: Mapping[str, Callable[[], TwoStages]] = {
+    "example": example,
     "student-fast": partial(student, "t", "student-fast", (96, 128)),
     "student-t": partial(student, "t", "student-t"),
     "student-s": partial(student, "s", "student-s"),

@@ -66,7 +66,8 @@ def this_process() -> Process:
         return Process(0, 1, device)
     if not dist.is_initialized():
         # Once: a group that is left and made anew, as for a second stage, waits for ever.
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        backend = os.environ.get("WHOLEBODY_BACKEND") or ("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group(backend, timeout=_PATIENCE)
         atexit.register(dist.destroy_process_group)
     return Process(dist.get_rank(), dist.get_world_size(), device)
 
