@@ -78,8 +78,9 @@ def openpose(
 
     On a black canvas the result is the official one pixel for pixel, quirks included: a body point needs a score
     above the threshold, a hand or face point one not below it, and hand and face points in column 0 or row 0 are
-    left out. A stick leads to a joint that is outside the canvas, as there (`skeleton` leaves such points out). Where the official code darkens the whole canvas to 0.6 between sticks and dots, the sticks are drawn
-    that much darker here: the same on black, and a photo underneath keeps its light.
+    left out. A stick leads to a joint that is outside the canvas, as there (`skeleton` leaves such points out). Where
+    the official code darkens the whole canvas to 0.6 between sticks and dots, the sticks are drawn that much darker
+    here: the same on black, and a photo underneath keeps its light.
 
     Args:
         canvas: (H, W, 3) uint8 BGR; black for ControlNet: `np.zeros((height, width, 3), np.uint8)`.

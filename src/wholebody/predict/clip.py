@@ -33,6 +33,7 @@ from wholebody.tracking.ahead import ahead, depth_for
 from wholebody.tracking.pipeline import Follower, follow
 from wholebody.tracking.smooth import STRENGTHS, Smoother
 from wholebody.tracking.track import Tracker
+from wholebody.video.display import parsed_color
 from wholebody.video.frame import Frame, Notice, silent
 from wholebody.wholebody import WholeBody
 
@@ -116,7 +117,10 @@ class Clip:
 
     def _read(self, start: float, size: tuple[int, int] | None, notice: Notice) -> Generator[Frame]:
         pace = self.job.pace
-        yield from video.read(self.file, start=start, end=pace.end, fps=pace.fps, size=size, notice=notice)
+        behind = parsed_color(pace.background)
+        yield from video.read(
+            self.file, start=start, end=pace.end, fps=pace.fps, size=size, background=behind, notice=notice
+        )
 
     def _finished(self) -> Done | None:
         """What an earlier run has done with the same options, if it came to its end."""
