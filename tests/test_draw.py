@@ -231,6 +231,21 @@ def test_skeleton_leaves_out_what_is_below_the_threshold(schema):
     assert len(rows) and np.ptp(rows) < 12 and np.ptp(columns) < 12  # the knee's dot, no bone
 
 
+def test_skeleton_leaves_out_what_is_outside_the_picture():
+    """And what is inside looks as it does in a larger picture, where everything is drawn."""
+    poses = person(2.0, at=(-100.0, 0.0))  # the right half of the body is left of the picture
+    drawn = skeleton(black(400, 200), poses)
+    x = poses.keypoints[0, :, 0]
+    seen = replace(poses, scores=np.where(x >= -0.5, poses.scores, 0).astype(np.float32))
+    np.testing.assert_array_equal(drawn[:, 30:], skeleton(black(400, 200), seen)[:, 30:])
+    edge = only(person(at=(-20.0, 0.0)), "right_wrist", "right_elbow")  # at (0, 84) and (6, 60)
+    assert drawn_pixels(skeleton(black(), edge)).any()
+    for away in (-1.0, -300.0):
+        assert not drawn_pixels(skeleton(black(), only(person(at=(away - 20, 0.0)), "right_wrist"))).any()
+    low = only(person(), "left_ankle", "left_knee")  # at (62, 170) and (61, 130)
+    assert skeleton(black(171, 160), low)[140:].any() and not skeleton(black(170, 160), low)[140:].any()
+
+
 def test_skeleton_draws_the_larger_person_last():
     near, far = person(1.4), person(0.7)
     near.keypoints[:] += np.array(BODY["left_hip"]) * (0.7 - 1.4)  # hips on the same spot

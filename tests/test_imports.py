@@ -20,7 +20,7 @@ SOURCE = Path(wholebody.__file__).parent
 # functions too; on one floor there is no circle.
 FLOORS = (
     "errors choices arrays schema poses geometry codec preprocess",
-    "console files images draw weights runtime networks formats",
+    "console files signals images draw weights runtime networks formats",
     "export video data align",
     "pose synth",
     "wholebody tracking evaluate",

@@ -90,6 +90,23 @@ def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
     assert third.people == 0 and len(third.predictions[1]) == 2
 
 
+@pytest.mark.parametrize("old, new", [(b"5", b"6"), (b'"scores"', b'"scored"'), (b",", b"\xff"), (b"[", b"\n")])
+def test_a_line_that_was_damaged_anywhere_costs_its_picture(tmp_path, monkeypatch, old, new):
+    monkeypatch.setattr("wholebody.evaluate.run.GROUP", 1)
+    labels, journal = photos(tmp_path), tmp_path / "predictions.jsonl"
+    whole = run(labels, tmp_path, journal)
+    head, first, *others = journal.read_bytes().splitlines(keepends=True)
+    place = first.index(old, 20)
+    journal.write_bytes(b"".join([head, first[:place] + new + first[place + len(old) :], *others]))
+    again = run(labels, tmp_path, journal)
+    assert again.people == len(whole.predictions[1]) > 0
+    for number, poses in whole.predictions.items():
+        np.testing.assert_array_equal(again.predictions[number].keypoints, poses.keypoints)
+    assert run(labels, tmp_path, journal).people == 0
+    journal.write_bytes(b"\0" * 50 + journal.read_bytes()[50:])
+    assert run(labels, tmp_path, journal).people == whole.people
+
+
 def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("wholebody.evaluate.run.GROUP", 1)
     labels, journal = photos(tmp_path), tmp_path / "predictions.jsonl"

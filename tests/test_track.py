@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from wholebody.poses import Poses
 from wholebody.schema import FACE_106, HALPE_26, HAND_21
 from wholebody.synth.walkers import person, seen
-from wholebody.tracking.track import Tracker, distinct, extents, pairs, similarity, whole_body_oks
+from wholebody.tracking.track import Tracker, distinct, extents, pairs, similarity, torsos, whole_body_oks
 
 FPS = 25
 
@@ -174,3 +175,53 @@ def test_hands_and_faces_alone_are_followed_too(schema):
         lefts.append(int(named.ids[named.boxes[:, 0].argmin()]))
     # The one on the left, whichever row it is in, is always the same.
     assert len(set(lefts)) == 1
+
+
+def dressed(people, colors, size=(640, 360)):
+    """A picture in which the torso of each person (133, 2) has a colour; later ones are in front."""
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    for points, color in zip(people, colors, strict=True):
+        cv2.fillConvexPoly(image, cv2.convexHull(points[[5, 6, 12, 11]].astype(np.int32)), color)
+    return image
+
+
+def test_two_who_meet_and_turn_back_are_told_apart_by_their_clothes():
+    """Where they were going says that they have crossed; nothing but colours says that they have not."""
+    red, blue = (30, 30, 200), (200, 60, 40)
+
+    def ids(with_looks):
+        tracker, last = Tracker(), []
+        for frame in range(50):
+            t = frame / 25
+            if 23 <= frame <= 27:  # both are hidden
+                continue
+            away = 8 * abs(25 - frame)
+            people = [person(320 - away), person(320 + away)]
+            poses = seen(people)
+            looks = torsos(dressed(people, [red, blue]), poses) if with_looks else None
+            last = tracker.update(poses, t, None, looks).ids.tolist()
+        return last
+
+    assert ids(True) == [1, 2]
+    assert ids(False) == [2, 1]
+
+
+def test_a_torso_has_the_colour_of_its_cloth_and_none_where_it_is_not_seen():
+    people = [person(100), person(300), person(-60)]
+    poses = seen(people, [0.9, 0.1, 0.9])
+    image = dressed(people, [(30, 30, 200)] * 3)
+    looks = torsos(image, poses)
+    assert np.isfinite(looks[0]).all() and looks[0].argmax() == 2 and np.isnan(looks[1:]).all()
+    darker = torsos((image * 0.7).astype(np.uint8), poses)
+    other = torsos(dressed(people, [(200, 60, 40)] * 3), poses)
+    assert np.linalg.norm(darker[0] - looks[0]) < 0.25 * np.linalg.norm(other[0] - looks[0])
+    assert torsos(image, poses[:0]).shape == (0, 3)
+
+
+def test_new_light_alone_does_not_end_a_track():
+    tracker = Tracker()
+    for frame in range(20):
+        people = [person(100 + frame)]
+        color = (200, 60, 40) if frame < 10 else (20, 20, 200)
+        poses = seen(people)
+        assert tracker.update(poses, frame / 25, None, torsos(dressed(people, [color]), poses)).ids.tolist() == [1]

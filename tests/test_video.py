@@ -248,7 +248,7 @@ def test_unknown_side_data_does_not_hide_the_turn(turn):
         def to_ndarray(self, format):
             return picture(18)
 
-    assert np.array_equal(video.turner()(Strange()), np.rot90(picture(18), turn // 90))
+    assert np.array_equal(video.display()(Strange()), np.rot90(picture(18), turn // 90))
 
 
 @pytest.mark.parametrize(("count", "suffix", "moves"), [(1, ".gif", False), (2, ".gif", True), (1, ".MTS", True)])

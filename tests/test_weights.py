@@ -156,6 +156,18 @@ def test_wrong_content_never_lands(cache, known, reason):
     assert left(cache) == [] and "\n" not in str(error.value)
 
 
+def test_a_mirror_that_trickles_is_given_up_and_the_next_one_goes_on(cache, monkeypatch):
+    with Mirror({"/z.onnx": CONTENT}) as slow, Mirror({"/z.onnx": CONTENT}) as mirror:
+        each = entry(f"{slow.base}/z.onnx", f"{mirror.base}/z.onnx")
+        with monkeypatch.context() as patch:
+            patch.setattr(download, "_PATIENCE", -1.0)
+            patch.setattr(download, "_SLOWEST", 10**12)
+            with pytest.raises(WholebodyError, match=r"bytes a second.*bytes a second"):
+                locate(each)
+        assert locate(each).read_bytes() == CONTENT
+    assert slow.requests[-1][1].startswith("bytes=")  # what came is kept
+
+
 @pytest.mark.parametrize("cuts", [1, 2, 3])
 def test_cut_connection_is_continued(cache, cuts):
     with Mirror({"/z.onnx": CONTENT}, cuts=cuts) as mirror:

@@ -19,6 +19,7 @@ from wholebody.commands.serve import serve
 from wholebody.commands.train import distill, train
 from wholebody.console import PlainFormatter, say
 from wholebody.errors import REFUSALS, WholebodyError, refusal
+from wholebody.signals import ended_by_signals
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "predict": predict,
@@ -67,10 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         command = COMMANDS[name]
-        if command in (train, distill):  # a recipe decides which options there are
-            status = command(rest)
-        else:
-            status = tyro.cli(command, prog=f"wholebody {name}", args=rest, config=(tyro.conf.OmitArgPrefixes,))
+        with ended_by_signals():
+            if command in (train, distill):  # a recipe decides which options there are
+                status = command(rest)
+            else:
+                status = tyro.cli(command, prog=f"wholebody {name}", args=rest, config=(tyro.conf.OmitArgPrefixes,))
     except WholebodyError as error:
         say(f"wholebody: {error}")
         status = 1

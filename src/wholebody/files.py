@@ -1,13 +1,22 @@
 """Writing files so that a reader never meets half of one, and knowing what was written again."""
 
 import errno
+import hashlib
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from wholebody.errors import WholebodyError
 
@@ -15,6 +24,15 @@ T = TypeVar("T")
 
 # A temporary file has so much of its final name: systems allow 255 bytes, and a letter may take four.
 _STEM = 40
+
+# Between a temporary file's name and its suffix: only files of ours have it.
+_MARK = ".unfinished"
+_TEMPORARY = re.compile(rf"\..*\.[a-z0-9_]{{8}}\{_MARK}(\.[^.]*)?")
+# Where a system cannot say whether somebody still writes a temporary file, a day is taken for long enough.
+_LEFT_SECONDS = 86400
+
+# How much of each end of a large file `identity` reads.
+_ENDS = 2**20
 
 # The results of a file are named after it and this.
 RESULT = "_pose"
@@ -58,10 +76,14 @@ def is_link(path: Path) -> bool:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on any error it is removed.
 
-    The rename is atomic, so a crash or a full disk leaves either the old file or the new one, never a part.
+    The rename is atomic, so a crash or a full disk leaves either the old file or the new one, never a part. What a
+    killed process has left half-written in the folder is removed by the next one that writes there.
+
+    Args:
+        durable: return when the disk has the file and its name, so that neither is lost if the power is.
 
     Raises:
         WholebodyError: the folder cannot be created or written, or the disk is full.
@@ -70,12 +92,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     partial: Path | None = None
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.stem[:_STEM]}.", suffix=final.suffix)
-        os.close(handle)
-        partial = Path(name)
-        partial.chmod(0o666 & ~_umask())
-        yield partial
-        partial.replace(final)
+        _sweep(final.parent)
+        with _temporary(final) as partial:
+            partial.chmod(0o666 & ~_umask())
+            yield partial
+            if durable:
+                sync(partial)
+            partial.replace(final)
+            if durable:
+                sync(final.parent)
     except BaseException as error:
         if partial is not None:
             with suppress(OSError):
@@ -87,6 +112,103 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
                 hint = "Use a shorter name"
             raise WholebodyError(f"{final}: cannot write ({reason}). {hint}.") from error
         raise
+
+
+@contextmanager
+def _temporary(final: Path) -> Iterator[Path]:
+    """An empty file beside `final`, locked for as long as this process lives and is within."""
+    while True:
+        handle, name = tempfile.mkstemp(
+            dir=final.parent, prefix=f".{final.stem[:_STEM]}.", suffix=f"{_MARK}{final.suffix}"
+        )
+        try:
+            _lock(handle)
+            # Another process may have swept it away before it was locked.
+            if not Path(name).exists():
+                continue
+            if fcntl is None:  # Windows does not replace a file that is open
+                os.close(handle)
+                handle = -1
+            yield Path(name)
+            return
+        finally:
+            if handle >= 0:
+                os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file; False where somebody has, or where nobody can. The lock goes when the process does."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+@cache
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed; once in each process, as a look takes its time."""
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if _TEMPORARY.fullmatch(entry.name):
+                with suppress(OSError):
+                    _remove_left(Path(entry.path))
+
+
+def _remove_left(path: Path) -> None:
+    with path.open("rb+") as file:
+        left = _lock(file.fileno()) if fcntl is not None else time.time() - path.stat().st_mtime > _LEFT_SECONDS
+    if left:
+        path.unlink()
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder, where the system can say so."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+    finally:
+        os.close(handle)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity(path: Path) -> str:
+    """What tells a file from another without reading all of it: length, and SHA-256 of its first and last MiB.
+
+    Of a folder, the names and lengths of its files.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = hashlib.sha256()
+    if path.is_dir():
+        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+            if entry.name[0] != "." and entry.is_file():
+                found.update(f"{entry.name}\0{entry.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+        return found.hexdigest()
+    with path.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        for start in (0, max(length - _ENDS, 0)):
+            file.seek(start)
+            found.update(file.read(_ENDS))
+    return f"{length} {found.hexdigest()}"
 
 
 def to_bytes(write: Callable[..., object], *args: Any, **options: Any) -> bytes:
@@ -154,20 +276,23 @@ def replace_folder(final: Path, fresh: Path) -> None:
 def replacing_folder(final: Path) -> Iterator[Path]:
     """Yield an empty folder beside `final`; on success it becomes `final`, whole, on any error it is removed.
 
+    What a killed run has left of it is removed first.
+
     Raises:
         WholebodyError: it cannot be made, or the older one cannot be removed.
     """
+    fresh = final.with_name(f".{final.name[:_STEM]}{_MARK}")
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        room = tempfile.TemporaryDirectory(prefix=f".{final.name[:_STEM]}.", dir=final.parent)
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise WholebodyError(f"{final}: cannot write ({reason}). Choose another folder.") from error
-    with room as name:
-        fresh = Path(name) / final.name
-        fresh.mkdir()
+    try:
         yield fresh
         replace_folder(final, fresh)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _umask() -> int:

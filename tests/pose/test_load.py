@@ -54,12 +54,20 @@ def test_checkpoint_of_the_other_kind_is_no_match_in_the_cache(tmp_path, exports
     assert onnx_file(path, "pose") == pose and len(exports) == 1
 
 
+@pytest.mark.parametrize("data", [b"", b"onnx of firsT"])
+def test_a_damaged_export_is_made_again(tmp_path, exports, data):
+    path = tmp_path / "student.safetensors"
+    path.write_bytes(b"first")
+    onnx_file(path, "pose").write_bytes(data)
+    assert onnx_file(path, "pose").read_bytes() == b"onnx of first" and len(exports) == 2
+
+
 def test_released_checkpoint_is_downloaded_and_exported(monkeypatch, cache, exports):
     with Mirror({"/z.pth": CONTENT}) as mirror:
         each = entry(f"{mirror.base}/z.pth", file="z.pth", bytes=None, sha256=SHA256[:8])
         monkeypatch.setattr(lookup, "MANIFEST", MappingProxyType({each.name: each}))
         path = onnx_file(each.name, "pose")
-    assert path.read_bytes() == b"onnx of " + CONTENT and left(cache) == [path.name, "z.pth"]
+    assert path.read_bytes() == b"onnx of " + CONTENT and left(cache) == [path.name, f"{path.stem}.sha256", "z.pth"]
 
 
 def test_checkpoint_without_the_extra(tmp_path, monkeypatch):

@@ -65,12 +65,20 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_shards(broken, count=10, seed=1, people=Plain(dies=6), per_shard=4)
     assert len(read_shards(broken)) == 4
-    # A kill that leaves no time to clean up also leaves its unfinished file.
-    (broken / ".00001.abc.tar").write_bytes(b"half")
     first = (broken / "00000.tar").stat().st_mtime_ns
     write_shards(broken, count=10, seed=1, people=Plain(), per_shard=4)
     assert contents(broken) == contents(whole)
     assert (broken / "00000.tar").stat().st_mtime_ns == first
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+def test_a_shard_that_was_emptied_or_deleted_is_made_again(tmp_path, damage):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        write_shards(folder, count=10, seed=1, people=Plain(), per_shard=4)
+    damage(broken / "00001.tar")
+    write_shards(broken, count=10, seed=1, people=Plain(), per_shard=4)
+    assert contents(broken) == contents(whole)
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -169,3 +170,14 @@ def test_another_camera_changes_the_picture_and_nothing_else(folder):
     first = other.draw(range(10)).images[np.argsort(other._order(0))]
     second = again.draw(range(10, 20)).images[np.argsort(again._order(1))]
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "x.npy"])
+@pytest.mark.parametrize("length", [0, 100, -1])
+def test_views_that_were_cut_are_refused(folder, tmp_path, name, length):
+    broken = tmp_path / "views"
+    shutil.copytree(folder, broken)
+    data = (broken / name).read_bytes()
+    (broken / name).write_bytes(data[:length])
+    with pytest.raises(WholebodyError, match="not as it was written"):
+        Views(broken, CODEC)

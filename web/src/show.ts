@@ -38,7 +38,7 @@ export function draw(canvas: HTMLCanvasElement, picture: HTMLCanvasElement, peop
   if (now.boxes || people.some(({ id }) => id !== null)) {
     drawBoxes(context, now.boxes ? people : people.map((person) => ({ ...person, box: labelBox(person) })), longer, now.boxes);
   }
-  drawSkeletons(context, people.map((person) => withParts(person, now)), now.threshold, longer, now.view === "skeleton");
+  drawSkeletons(context, people.map((person) => withParts(person, now)), now.threshold, [width, height], now.view === "skeleton");
 }
 
 /** Where the number of somebody goes whose box is not drawn: above the head. */

@@ -50,19 +50,25 @@ function extent(person: Person, seen: boolean[], start: number, end: number): nu
   return x1 < x0 ? 0 : Math.hypot(x1 - x0, y1 - y0);
 }
 
-/** What to draw of one person in a picture whose longer side is given; points below the threshold are left out. */
-export function strokes(person: Person, threshold: number, longerSide: number): { size: number; bones: Bone[]; dots: Dot[] } {
+/** What to draw of one person in a picture of (width, height); points below the threshold or outside are left out. */
+export function strokes(
+  person: Person,
+  threshold: number,
+  picture: [number, number],
+): { size: number; bones: Bone[]; dots: Dot[] } {
   const k = WHOLEBODY.names.length;
   const at = (row: number): [number, number] => [person.keypoints[2 * row], person.keypoints[2 * row + 1]];
-  const seen = Array.from(person.scores, (score, row) => score >= threshold && at(row).every((v) => Math.abs(v) < FAR));
-  const whole = extent(person, seen, 0, k);
+  const sure = Array.from(person.scores, (score, row) => score >= threshold && at(row).every((v) => Math.abs(v) < FAR));
+  const seen = sure.map((there, row) => there && at(row).every((v, axis) => v >= -0.5 && v < picture[axis] - 0.5));
+  // Widths follow the whole person, what is outside the picture as well.
+  const whole = extent(person, sure, 0, k);
   const details = DETAILS.map(([part, share]) => {
     const rows = partRows(WHOLEBODY, part);
-    return { rows, share, extent: extent(person, seen, ...rows) };
+    return { rows, share, extent: extent(person, sure, ...rows) };
   });
   // A close-up shows little but a face or a hand: the person is larger than what is seen.
   const size = Math.max(whole, 3 * Math.max(...details.map((detail) => detail.extent)));
-  const base = Math.min(Math.max(size / 85, 1.2), Math.max(longerSide / 130, 1.2));
+  const base = Math.min(Math.max(size / 85, 1.2), Math.max(Math.max(...picture) / 130, 1.2));
   const width = new Array<number>(k).fill(base);
   for (const { rows, share, extent } of details) width.fill(Math.min(Math.max(extent * share, 0.5), 0.6 * base), ...rows);
 
@@ -100,10 +106,10 @@ export function drawSkeletons(
   context: CanvasRenderingContext2D,
   people: Person[],
   threshold: number,
-  longerSide: number,
+  picture: [number, number],
   bones: boolean,
 ): void {
-  const drawn = people.map((person) => strokes(person, threshold, longerSide)).sort((a, b) => a.size - b.size);
+  const drawn = people.map((person) => strokes(person, threshold, picture)).sort((a, b) => a.size - b.size);
   context.lineCap = "round";
   for (const person of drawn) {
     for (const rim of [true, false]) {

@@ -7,12 +7,10 @@ machines without Ray, each takes its share of the files: `shard=(3, 16)` is the 
 """
 
 import os
-import signal
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -23,6 +21,7 @@ from wholebody.batch.rows import Result, layout, to_table
 from wholebody.batch.sources import Columns, Item, Source, check_columns, find, items
 from wholebody.batch.store import Store
 from wholebody.errors import WholebodyError
+from wholebody.signals import ended_by_signals
 from wholebody.tracking.ahead import ahead
 
 # A part is put in place when it has so many pictures, or after so many seconds: more is not lost to a kill.
@@ -156,7 +155,7 @@ def run(
         watch(tally)
         return tally
 
-    with _terminable():
+    with ended_by_signals():
         results: list[Result] = []
         last = started
         processes = _readers() if readers is None else readers
@@ -219,16 +218,3 @@ def _chained(first: list[Item] | None, groups: Iterator[list[Item]]) -> Iterator
 def _readers() -> int:
     # On a processor decoding takes a tenth of the time; beside a graphics card more of them are needed, and there.
     return min(max((os.cpu_count() or 1) // 4, 1), 8)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, which machines that are taken back send first, stops as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

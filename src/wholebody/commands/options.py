@@ -133,6 +133,7 @@ class Video:
         latency: high looks at a few frames together, which is faster; low takes one after the other.
         smooth: How much keypoints are smoothed.
         two_pass: Smooth in both directions, without lag, and drop people who appear only for a moment.
+        background: What is behind the transparent parts of a video: white, black or #rrggbb.
     """
 
     fps: float | None = None
@@ -142,6 +143,7 @@ class Video:
     latency: Latency = "high"
     smooth: Smoothing = "light"
     two_pass: bool = False
+    background: str = "white"
 
 
 def check_port(port: int) -> None:

@@ -40,7 +40,9 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
         if not isinstance(found.get("shards"), dict) or not isinstance(found.get("count"), int):
             raise ValueError("it has no count or no shards")
     except (OSError, ValueError, AttributeError) as error:
-        raise WholebodyError(f"{path}: not the manifest of a set ({error}). Choose another folder.") from error
+        raise WholebodyError(
+            f"{path}: not the manifest of a set ({error}). Remove it to make the set again, or choose another folder."
+        ) from error
     return dict(found)
 
 

@@ -78,8 +78,9 @@ def openpose(
 
     On a black canvas the result is the official one pixel for pixel, quirks included: a body point needs a score
     above the threshold, a hand or face point one not below it, and hand and face points in column 0 or row 0 are
-    left out. Where the official code darkens the whole canvas to 0.6 between sticks and dots, the sticks are drawn
-    that much darker here: the same on black, and a photo underneath keeps its light.
+    left out. A stick leads to a joint that is outside the canvas, as there (`skeleton` leaves such points out). Where
+    the official code darkens the whole canvas to 0.6 between sticks and dots, the sticks are drawn that much darker
+    here: the same on black, and a photo underneath keeps its light.
 
     Args:
         canvas: (H, W, 3) uint8 BGR; black for ControlNet: `np.zeros((height, width, 3), np.uint8)`.
@@ -232,17 +233,18 @@ def skeleton(image: Image, poses: Poses, threshold: float = 0.3, *, boxes: bool 
     Args:
         image: (H, W, 3) uint8 BGR.
         poses: people in pixels of the image, any schema.
-        threshold: points with a lower score are left out, and so are their bones.
+        threshold: points with a lower score are left out, and so are their bones; so are points outside the picture,
+            whatever their score: nobody can see whether they are right.
         boxes: draw the boxes too, with the track id where there is one.
 
     Returns:
         (H, W, 3) uint8 BGR, a new array.
     """
     drawn = np.array(image, order="C")
-    seen = drawable(poses.keypoints) & (poses.scores >= threshold)
-    points = np.where(seen[..., None], poses.keypoints, 0).astype(np.float64)
-    extents = _extents(points, seen)
-    people = _strokes(points, seen, extents, _plan(poses.schema), max(drawn.shape[:2]))
+    sure = drawable(poses.keypoints) & (poses.scores >= threshold)
+    points = np.where(sure[..., None], poses.keypoints, 0).astype(np.float64)
+    extents = _extents(points, sure)
+    people = _strokes(points, sure, extents, _plan(poses.schema), (drawn.shape[1], drawn.shape[0]))
     for n in np.argsort(extents, kind="stable"):
         if boxes:
             _box(drawn, poses.boxes[n], None if poses.ids is None else int(poses.ids[n]))
@@ -287,20 +289,27 @@ class _Strokes:
 
 def _strokes(
     points: npt.NDArray[np.float64],
-    seen: npt.NDArray[np.bool_],
+    sure: npt.NDArray[np.bool_],
     extents: npt.NDArray[np.float64],
     plan: _Plan,
-    longer_side: int,
+    picture: tuple[int, int],
 ) -> list[_Strokes]:
-    """What to draw of each of N people; computed for all at once, as numpy's cost is mostly one for each operation."""
+    """What to draw of each of N people on a picture of (width, height).
+
+    Computed for all at once, as numpy's cost is mostly one for each operation.
+    """
+    # Widths follow the whole person, what is outside the picture as well.
     # A close-up shows little but a face or a hand: the person is larger than what is seen.
-    details = [_extents(points[:, part], seen[:, part]) for part in plan.details]
+    details = [_extents(points[:, part], sure[:, part]) for part in plan.details]
     size = np.maximum(extents, 3 * np.max(details, axis=0))
-    base = np.minimum(np.maximum(size / 85, 1.2), max(longer_side / 130, 1.2))
+    base = np.minimum(np.maximum(size / 85, 1.2), max(max(picture) / 130, 1.2))
     width = np.repeat(base[:, None], points.shape[1], axis=1)
     for part, extent, share in zip(plan.details, details, (1 / 55, 1 / 26, 1 / 26), strict=True):
         width[:, part] = np.minimum(np.maximum(extent * share, 0.5), 0.6 * base)[:, None]
 
+    # The first pixel is from -0.5 to 0.5.
+    inside = np.logical_and(points >= -0.5, points < np.array(picture) - 0.5)
+    seen = sure & inside[..., 0] & inside[..., 1]
     a, b = plan.bones.T
     drawn = seen[:, a] & seen[:, b]
     bone_width = np.minimum(width[:, a], width[:, b])

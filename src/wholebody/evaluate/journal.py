@@ -1,9 +1,14 @@
-"""Predictions on disk while a set is worked through, a line a picture, so that a kill costs one line."""
+"""Predictions on disk while a set is worked through, a line a picture, so that a kill costs one line.
+
+Each line has a checksum: one that was cut off or changed anywhere costs its picture, which is done again.
+"""
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +20,21 @@ from wholebody.schema import schema_named
 
 def journal_line(number: int, poses: Poses) -> str:
     row = {name: getattr(poses, name).astype(float).tolist() for name in ("keypoints", "scores", "boxes", "box_scores")}
-    return json.dumps({"image_id": number, "schema": poses.schema.name, **row}, separators=(",", ":")) + "\n"
+    text = json.dumps({"image_id": number, "schema": poses.schema.name, **row}, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x} {text}\n"
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """What `journal_line` wrote; None where it is not as it was written."""
+    checksum, _, text = line.partition(b" ")
+    if checksum != f"{zlib.crc32(text):08x}".encode():
+        return None
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> dict[int, Poses]:
-    """What an earlier run has finished; starts the file if there is none. A line that was cut off is dropped.
+    """What an earlier run has finished; starts the file if there is none. Damaged lines are dropped from it.
 
     Raises:
         WholebodyError: the file is of another model, set or setting, or cannot be read or written.
@@ -30,25 +45,30 @@ def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> d
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(head, encoding="utf-8")
             return {}
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise WholebodyError(f"{path}: cannot be used ({error}). Choose another --output.") from error
-    whole = text[: text.rfind("\n") + 1]
-    first, *lines = whole.splitlines() or [""]
-    if first + "\n" != head:
+    first, *lines = data.split(b"\n")
+    if not first.startswith(b'{"about"') or not first.endswith(b"}"):
+        first, lines = head.strip().encode(), []  # whose predictions these are, nobody knows any more
+    if first + b"\n" != head.encode():
         raise WholebodyError(f"{path}: predictions of another model, set or setting. Choose another --output.")
-    found = {}
+    found, kept = {}, [first]
     for line in lines:
-        row = json.loads(line)
+        row = _row(line)
+        if row is None:
+            continue
+        kept.append(line)
         if row["image_id"] in images:
             schema = schema_named(row["schema"])
             count, k = len(row["boxes"]), len(schema)
             shapes = {"keypoints": (count, k, 2), "scores": (count, k), "boxes": (count, 4), "box_scores": (count,)}
             keypoints, scores, boxes, box_scores = (np.array(row[n], np.float32).reshape(s) for n, s in shapes.items())
             found[row["image_id"]] = Poses(keypoints, scores, boxes, box_scores, schema)
-    if whole != text:
-        with replacing(path) as partial:
-            partial.write_text(whole, encoding="utf-8")
+    whole = b"\n".join([*kept, b""])
+    if whole != data:
+        with replacing(path, durable=True) as partial:
+            partial.write_bytes(whole)
     return found
 
 

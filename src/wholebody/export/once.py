@@ -5,17 +5,18 @@ import logging
 from pathlib import Path
 
 from wholebody.errors import WholebodyError
-from wholebody.files import cache_folder
+from wholebody.files import cache_folder, replacing
 from wholebody.weights.download import sha256
 from wholebody.weights.manifest import NetworkKind
 
 
 def exported(path: Path, kind: NetworkKind) -> Path:
-    """A checkpoint as ONNX, made on first use."""
+    """A checkpoint as ONNX, made on first use; made again where the kept file is not as it was written."""
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise WholebodyError(f"{path}: a checkpoint needs an extra: pip install 'wholebody[train]', or give an .onnx.")
     target = cache_folder() / f"{path.stem}-{kind}-{sha256(path)[:16]}.onnx"
-    if target.is_file():
+    note = target.with_suffix(".sha256")
+    if target.is_file() and note.is_file() and note.read_text(errors="replace") == sha256(target):
         return target
     logging.getLogger("wholebody").warning("exporting %s to ONNX, once", path.name)
     # Imported here, as torch takes seconds.
@@ -32,4 +33,6 @@ def exported(path: Path, kind: NetworkKind) -> Path:
         # The weights do not tell the size of the input: nano and tiny were released for 416 pixels, the rest for 640.
         side = 416 if sum(weights.numel() for weights in model.parameters()) < 7e6 else 640
         export_detector(model, target, input_size=(side, side))
+    with replacing(note) as partial:
+        partial.write_text(sha256(target))
     return target

@@ -2,9 +2,7 @@
 
 import json
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -19,7 +17,7 @@ from wholebody import formats, video
 from wholebody.arrays import Image
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
-from wholebody.files import about, replace_folder, replacing
+from wholebody.files import about, identity, replace_folder, replacing
 from wholebody.formats.common import row_ids
 from wholebody.formats.kinds import KINDS, USUAL_VIDEO, Origin, place_of
 from wholebody.images import write_image
@@ -28,13 +26,15 @@ from wholebody.poses import Poses
 from wholebody.predict.arrange import Arranged, Character, surest_turn, turned_frames
 from wholebody.predict.job import Done, Job
 from wholebody.predict.names import result_name
-from wholebody.predict.resume import PART_FRAMES, Stored, begin, note_size, parts_in, same_times, size_in
+from wholebody.predict.resume import PART_FRAMES, Parts, Stored, same_times
 from wholebody.predict.turn import TURNS, Turn, turned, turned_back
+from wholebody.signals import undivided
 from wholebody.tracking.ahead import ahead, depth_for
 from wholebody.tracking.pipeline import Follower, follow
 from wholebody.tracking.smooth import STRENGTHS, Smoother
 from wholebody.tracking.track import Tracker
-from wholebody.video.frame import Frame
+from wholebody.video.display import parsed_color
+from wholebody.video.frame import Frame, Notice, silent
 from wholebody.wholebody import WholeBody
 
 
@@ -55,8 +55,9 @@ class Clip:
         return self.job.kinds or USUAL_VIDEO
 
     @property
-    def folder(self) -> Path:
-        return self.place.with_name(f"{self.place.name}.parts")
+    def parts(self) -> Parts:
+        drawings = [*([".mp4"] if self.drawn else []), *([".png"] if "png" in self.job.kinds else [])]
+        return Parts(self.place.with_name(f"{self.place.name}.parts"), drawings, self.afterwards)
 
     @property
     def drawn(self) -> bool:
@@ -78,31 +79,48 @@ class Clip:
         pace = self.job.pace
         source = video.info(self.file)
         fps = pace.fps or source.fps
-        if pace.resume and not self.folder.exists() and (finished := self._finished()):
+        parts = self.parts
+        if pace.resume and not parts.folder.exists() and (finished := self._finished()):
             return finished
-        begin(self.folder, self._settings(), pace.resume)
+        if lost := parts.begin(self._settings(), pace.resume):
+            self.notes.append(lost)
         length = None if source.duration is None else min(source.duration, pace.end or np.inf) - pace.start
         total = None if length is None else max(round(length * fps), 1)
-        before = sum(len(formats.read_npz_video(part)) for part in parts_in(self.folder))
+        size = self._size(source.size)
+        before = sum(len(formats.read_npz_video(part)) for part in parts.in_order())
         with progress(f"{self.file.name}: people", total, "frames", before) as advance:
-            self._find_people(fps, self.afterwards, advance)
-        size = size_in(self.folder) or source.size
-        stored = Stored(self.folder, STRENGTHS[pace.smooth], pace.two_pass)
+            self._find_people(fps, size, self.afterwards, advance)
+        stored = Stored(parts.in_order(), STRENGTHS[pace.smooth], pace.two_pass)
         if not stored.times:
             raise WholebodyError(f"{self.file}: no frame from {pace.start:g} s on. Choose an earlier start.")
         try:
             people = Arranged.of(stored, self.job.choice if self.afterwards else Choice(), self.character, size)
         except WholebodyError as error:
             raise WholebodyError(f"{self.file}: {error}") from error
-        if self.afterwards and (self.drawn or "png" in self.job.kinds):
+        if self.afterwards and parts.drawings:
             with progress(f"{self.file.name}: drawing", len(stored.times), "frames") as advance:
                 self._draw(people, size, fps, advance)
         written = self._finish(people, size if self.character is None else self.character.size, fps)
         seconds = time.perf_counter() - started
         done = Done(self.file, len(people.ids), written, seconds, len(stored.times))
         self._keep(done)
-        shutil.rmtree(self.folder)
+        shutil.rmtree(parts.folder)
         return done
+
+    def _size(self, first: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) that all frames are fitted into: a video may change its size, and the piece begin later."""
+        if not self.job.pace.start:
+            return first
+        with closing(self._read(self.job.pace.start, None, silent)) as frames:
+            head = next(frames, None)
+        return first if head is None else (head.image.shape[1], head.image.shape[0])
+
+    def _read(self, start: float, size: tuple[int, int] | None, notice: Notice) -> Generator[Frame]:
+        pace = self.job.pace
+        behind = parsed_color(pace.background)
+        yield from video.read(
+            self.file, start=start, end=pace.end, fps=pace.fps, size=size, background=behind, notice=notice
+        )
 
     def _finished(self) -> Done | None:
         """What an earlier run has done with the same options, if it came to its end."""
@@ -110,18 +128,21 @@ class Clip:
             kept = json.loads(about(self.place).read_text())
             same = kept["options"] == self._options()
             written = [self.place.parent / name for name in kept["written"]]
+            whole = all(identity(self.place.parent / name) == found for name, found in kept["written"].items())
             done = Done(self.file, kept["people"], written, 0.0, kept["frames"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         if not same:
             self.notes.append(f"{self.file}: was done with other options, or was another file; done again.")
-        return done if same and all(path.exists() for path in written) else None
+        elif not whole:
+            self.notes.append(f"{self.file}: its results have changed since; done again.")
+        return done if same and whole else None
 
     def _keep(self, done: Done) -> None:
         """Note what is done, for `_finished`."""
-        names = [path.relative_to(self.place.parent).as_posix() for path in done.written]
-        kept = {"options": self._options(), "people": done.people, "frames": done.frames, "written": names}
-        with replacing(about(self.place)) as partial:
+        written = {path.relative_to(self.place.parent).as_posix(): identity(path) for path in done.written}
+        kept = {"options": self._options(), "people": done.people, "frames": done.frames, "written": written}
+        with replacing(about(self.place), durable=True) as partial:
             partial.write_text(json.dumps(kept))
 
     def _mp4(self) -> Path:
@@ -140,7 +161,8 @@ class Clip:
             "align_to": None if self.job.align_to is None else [*map(str, self.job.align_to)],
             "networks": list(self.job.networks),
             "pictures": "png" in self.job.kinds,
-            "bytes": None if self.file.is_dir() else self.file.stat().st_size,
+            "file": [identity(self.file), self.file.stat().st_mtime_ns],
+            "reference": None if self.job.align_to is None else identity(self.job.align_to[0]),
         }
         plain: dict[str, Any] = json.loads(json.dumps(settings))
         return plain
@@ -150,12 +172,13 @@ class Clip:
         files = {"formats": sorted(set(self.kinds)), "true_scores": self.job.true_scores, "axes": asdict(self.job.axes)}
         return {**self._settings(), **files}
 
-    def _find_people(self, fps: float, hidden: bool, advance: Callable[[], None]) -> None:
+    def _find_people(self, fps: float, size: tuple[int, int], hidden: bool, advance: Callable[[], None]) -> None:
         """The people of all frames that are not yet there; drawn at once unless that is for a second pass."""
-        pace, done = self.job.pace, parts_in(self.folder)
+        pace, done = self.job.pace, self.parts.in_order()
         tracker, smoother = Tracker(), Smoother(STRENGTHS[pace.smooth])
         turn = self._turn()
         back = TURNS[-(turn // 90) % 4]
+        lying = (size[1], size[0]) if turn % 180 else size
         start, number = pace.start, 0
         for part in done:
             frames = formats.read_npz_video(part)
@@ -164,16 +187,14 @@ class Clip:
             tracker.next_id = max(tracker.next_id, *(int(key) + 1 for _, poses in frames for key in row_ids(poses)), 1)
             if part in done[-3:]:
                 for at, poses in frames:
-                    tracker.follow(turned_back(poses, back, self._turned_size(turn)), at)
+                    tracker.follow(turned_back(poses, back, lying), at)
                     smoother(poses, at)
         if pace.end is not None and start >= pace.end:
             return
         # Who is chosen by place or id is chosen from all.
         people = None if self._chosen else self.job.choice.people
         follower = Follower(self.model, pace.every, people, pace.latency, tracker)
-        # A video may change its size: all frames are fitted into that of the first, whichever run read it.
-        size = size_in(self.folder)
-        frames_in = video.read(self.file, start=start, end=pace.end, fps=pace.fps, size=size, notice=self.notes.append)
+        frames_in: Iterator[Frame] = self._read(start, size, self.notes.append)
         if number:
             frames_in = _nothing_left(frames_in)
 
@@ -188,8 +209,6 @@ class Clip:
         first = next(frames_in, None)
         if first is None:
             return
-        if size is None:
-            note_size(self.folder, (first.image.shape[1], first.image.shape[0]))
         frames_in = chain([first], frames_in)
         with closing(ahead(drawn(), depth_for(first.image))) as found:
             while self._part(found, number, fps, hidden, advance):
@@ -209,7 +228,7 @@ class Clip:
             write = opened.enter_context(self._writer(number, head[0].image, fps, hidden))
             try:
                 for frame, poses in chain([head], islice(found, PART_FRAMES - 1)):
-                    with _undivided():
+                    with undivided():
                         write(frame)
                         people.append((frame.time, poses))
                         numbers.append(frame.number)
@@ -218,11 +237,12 @@ class Clip:
                 if not people:
                     raise
                 failure = error
-            with _undivided():
+            with undivided():
                 opened.close()
                 known = [one for one in numbers if one is not None]
                 known = known if len(known) == len(numbers) else []
-                formats.write_npz_video(self.folder / f"{number:08d}.npz", people, known)
+                formats.write_npz_video(self.parts.folder / f"{number:08d}.npz", people, known)
+                self.parts.seal(number, len(people), (".npz", *(() if hidden else self.parts.drawings)))
         if failure is not None:
             raise failure
         return True
@@ -234,13 +254,13 @@ class Clip:
         with ExitStack() as stack:
             append = None
             if self.drawn and not hidden:
-                path, size = self.folder / f"{number:08d}.mp4", (image.shape[1], image.shape[0])
+                path, size = self.parts.folder / f"{number:08d}.mp4", (image.shape[1], image.shape[0])
                 append = stack.enter_context(video.encoder(path, size, fps))
 
             def write(frame: Frame) -> None:
                 # The picture first: one too many is written over, one too many in the film stays.
                 if "png" in self.job.kinds and not hidden:
-                    write_image(self.folder / "png" / f"{next(counted):06d}.png", frame.image)
+                    write_image(self.parts.pictures / f"{next(counted):06d}.png", frame.image)
                 if append is not None:
                     append(frame)
 
@@ -253,25 +273,19 @@ class Clip:
         pace = self.job.pace
         return surest_turn(self.model, self.file, pace.start, pace.end, pace.fps)
 
-    def _turned_size(self, turn: Turn) -> tuple[int, int]:
-        """(width, height) of the frames that people are looked for in."""
-        width, height = size_in(self.folder) or video.info(self.file).size
-        return (height, width) if turn % 180 else (width, height)
-
     def _draw(self, people: Arranged, size: tuple[int, int], fps: float, advance: Callable[[], None]) -> None:
         """The second pass: decode again and draw the arranged people, from the first part that has no drawing."""
         stored = people.stored
-        parts = [part for part in stored.parts if self.drawn and not part.with_suffix(".mp4").exists()]
-        if not parts and self.drawn:
+        parts = self.parts
+        first = next((n for n, part in enumerate(stored.parts) if not parts.is_drawn(part)), None)
+        if first is None:
             return
-        first = stored.parts.index(parts[0]) if parts else 0
         counts = [len(formats.read_npz_video(part)) for part in stored.parts]
         for _ in range(sum(counts[:first])):
             advance()
         found = people.frames(first)
         head = next(found)
-        pace = self.job.pace
-        frames = video.read(self.file, start=max(head[0] - 2e-4, 0), end=pace.end, fps=pace.fps, size=size)
+        frames = self._read(max(head[0] - 2e-4, 0), size, silent)
 
         def drawn() -> Generator[tuple[Frame, Poses]]:
             for frame, poses in same_times(frames, chain([head], found)):
@@ -287,6 +301,7 @@ class Clip:
                     for frame, _ in chain([some], islice(shown, counts[n] - 1)):
                         write(frame)
                         advance()
+                parts.seal(sum(counts[:n]), counts[n], parts.drawings)
 
     def _finish(self, people: Arranged, size: tuple[int, int], fps: float) -> list[Path]:
         """Write the files of poses and join the drawings; the paths written."""
@@ -301,8 +316,9 @@ class Clip:
                 written += kind.video(path, people, source) or [path]
             elif kind.drawn:
                 # None where an earlier run, stopped since, has put them there.
-                if (self.folder / name).exists():
-                    replace_folder(path, self.folder / name)
+                if self.parts.pictures.exists():
+                    self.parts.seal_moved()
+                    replace_folder(path, self.parts.pictures)
                 written.append(path)
         # Last: sound that cannot be joined costs no poses.
         if self.drawn:
@@ -312,23 +328,6 @@ class Clip:
             video.join(self._mp4(), parts, audio=self.file, end=end, notice=self.notes.append)
             written.insert(0, self._mp4())
         return written
-
-
-@contextmanager
-def _undivided() -> Iterator[None]:
-    """Ctrl-C waits for the end of this: what belongs together is written together or not at all."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is None or threading.current_thread() is not threading.main_thread():
-        yield  # no key press comes here
-        return
-    pressed: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _nothing_left(frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -15,6 +15,7 @@ from wholebody.formats.opensim import Axes
 from wholebody.pose.choose import Choice
 from wholebody.poses import Poses
 from wholebody.predict.turn import Turn
+from wholebody.video.display import parsed_color
 from wholebody.video.frame import LONGEST
 
 
@@ -57,6 +58,7 @@ class Pace:
         latency: as for `pipeline.Follower`.
         smooth: how much keypoints are smoothed.
         two_pass: smooth with a look both ways, after everybody is found, and leave out who flashes up.
+        background: what is behind the transparent parts, in a word of `parsed_color`.
         resume: continue with a run that was stopped.
 
     Raises:
@@ -70,9 +72,11 @@ class Pace:
     latency: Latency = "high"
     smooth: Smoothing = "light"
     two_pass: bool = False
+    background: str = "white"
     resume: bool = False
 
     def __post_init__(self) -> None:
+        parsed_color(self.background)
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise WholebodyError(f"fps is {self.fps:g}: give 1 to 1000, or leave it out.")
         if not 0 <= self.start <= LONGEST:

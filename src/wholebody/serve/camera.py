@@ -4,13 +4,11 @@ The page is served to this machine only (http://127.0.0.1:8000). Always the newe
 come while the networks are busy are passed over, so that what is shown is never old.
 """
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import FrameType
 from typing import Any
 
 import cv2
@@ -19,6 +17,7 @@ import numpy as np
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
 from wholebody.poses import Poses
+from wholebody.signals import ended_by_signals
 from wholebody.tracking.pipeline import Follower
 from wholebody.tracking.smooth import Smoother
 from wholebody.video.encode import encoder
@@ -153,34 +152,6 @@ def served(board: Board, port: int) -> Iterator[str]:
         server.server_close()
 
 
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does, once: a file that is being closed has its time for that.
-
-    Only the main thread may change this; what is ignored (nohup) or handled elsewhere stays so.
-    """
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []
-    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
-
-    ended = False
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal ended
-        if not ended:
-            ended = True
-            raise KeyboardInterrupt
-
-    for number in numbers:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
-
-
 def watch(
     source: str,
     follower: Follower,
@@ -218,7 +189,7 @@ def watch(
                 drawn = look(frame.image, smoother(poses, frame.time) if smoother else poses)
                 board.show(drawn)
                 if output and record is None:
-                    stack.enter_context(_ended_by_signals())
+                    stack.enter_context(ended_by_signals())
                     size = (drawn.shape[1], drawn.shape[0])
                     record = stack.enter_context(encoder(output, size, 15))
                 if record is not None:

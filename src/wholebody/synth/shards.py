@@ -146,8 +146,6 @@ def write_shards(
         f"{shard:05d}.tar": range(start, min(start + per_shard, count))
         for shard, start in enumerate(range(0, count, per_shard))
     }
-    for stale in (*folder.glob(".[0-9]*.tar"), *folder.glob(".manifest.*.json")):
-        stale.unlink()  # what a killed run had not finished
     missing = {
         name: indices
         for name, indices in ranges.items()
@@ -158,7 +156,7 @@ def write_shards(
     tell(there)
     with closing(_made(people, workers, seed, [i for indices in missing.values() for i in indices])) as made:
         for name, indices in missing.items():
-            with replacing(folder / name) as partial:
+            with replacing(folder / name, durable=True) as partial:
                 with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
                     for index in indices:
                         for suffix, data in zip(("jpg", "json"), next(made), strict=True):
@@ -206,7 +204,7 @@ def _claim(folder: Path, count: int, settings: dict[str, Any]) -> dict[str, Any]
 
 def _note(folder: Path, manifest: dict[str, Any]) -> None:
     manifest["shards"] = dict(sorted(manifest["shards"].items()))
-    with replacing(folder / "manifest.json") as partial:
+    with replacing(folder / "manifest.json", durable=True) as partial:
         partial.write_text(json.dumps(manifest, indent=1) + "\n")
 
 

@@ -9,7 +9,7 @@ front of whoever takes them: memory stays flat however long the video is.
 
 The detector runs on every k-th frame only. In between, each person's box comes from their last keypoints, carried on
 by their speed. It runs sooner when a person is lost, when scores drop, when the picture changes where nobody is
-known, and at once after a cut. Where frames are more than 0.3 s apart, it runs on each.
+known, while people meet, and at once after a cut. Where frames are more than 0.3 s apart, it runs on each.
 
 Where a delay is allowed, frames go in short chunks. The last frame of a chunk is estimated first; boxes of the frames
 before it lie between the people there and the people before the chunk, so that all of them share one batch.
@@ -23,20 +23,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.arrays import Floats, Image
+from wholebody.arrays import Doubles, Floats, Image
 from wholebody.choices import Latency
 from wholebody.errors import WholebodyError
 from wholebody.geometry import box_areas, iou
 from wholebody.pose.detect import Detections
 from wholebody.poses import Poses
 from wholebody.tracking.ahead import ahead, depth_for
-from wholebody.tracking.track import RECENT, Track, Tracker, distinct
+from wholebody.tracking.track import RECENT, Track, Tracker, distinct, overlapping, torsos
 from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 
 # A chunk spans at most this many seconds, in which people move almost in a straight line, and this many frames.
 CHUNK_SECONDS, CHUNK_FRAMES = 0.14, 6
 
+# IoU of two people's boxes from which on they may be taken for one another.
+_MEET = 0.1
 _THUMB = (64, 36)
 
 _CHANGED = 25  # levels by which a changed place differs in a colour
@@ -162,16 +164,18 @@ class Follower:
         else:
             self._since, self._worried, self._thumb = 0, False, chunk.thumb
         people, sure = self._estimate(last, found)
-        inner = self._between(between, last.time, people)
+        looks = torsos(last.image, people)
+        inner = self._between(between, last.time, people, looks)
         tracks = self.tracker.tracks
         for frame, poses in zip(between, inner, strict=True):
             # Whoever is believed in was found by a detector not long ago: only a search can take that back.
-            yield frame, self.tracker.update(poses, frame.time, np.zeros(len(poses), bool))
+            nobody = np.zeros(len(poses), bool)
+            yield frame, self.tracker.update(poses, frame.time, nobody, torsos(frame.image, poses))
         tracks = (*tracks, *self.tracker.tracks)
         known = {track.id: track.typical for track in tracks if track.seen >= (self._before or 0)}
         if found is not None:
             self.tracker.searched = last.time
-        named = self.tracker.update(people, last.time, sure)
+        named = self.tracker.update(people, last.time, sure, looks)
         assert named.ids is not None
         rows = people.schema.body
         scores = dict(zip(named.ids.tolist(), named.scores[:, rows].mean(axis=1).tolist(), strict=True))
@@ -203,7 +207,7 @@ class Follower:
             return True
         if self._since + len(chunk.frames) < max(self.every // 3, 1):
             return False
-        if self._worried:
+        if self._worried or overlapping(self.tracker.boxes(time, self._recent(time)), _MEET).any():
             return True
         changed = np.abs(chunk.thumb - self._thumb).max(axis=2) > _CHANGED
         height, width = chunk.frames[-1].image.shape[:2]
@@ -246,11 +250,11 @@ class Follower:
             areas = np.where(iou(boxes, known).max(axis=1) > 0.4, 1.3 * areas, areas)
         return np.sort(areas.argsort(kind="stable")[::-1][: self.people])
 
-    def _between(self, frames: Sequence[Frame], until: float, people: Poses) -> list[Poses]:
+    def _between(self, frames: Sequence[Frame], until: float, people: Poses, looks: Doubles) -> list[Poses]:
         """People of the frames before `until`, in boxes between where they were and `people`."""
         if not frames:
             return []
-        matched = dict(self.tracker.match(people, until))
+        matched = dict(self.tracker.match(people, until, looks))
         tracks = self.tracker.tracks
         both = [(tracks[row], column) for row, column in matched.items() if until - tracks[row].seen < 1.0]
         # Who is gone at the end may have been there for a part of the way.

@@ -5,8 +5,9 @@
         poses = tracker.update(model(frame.image), frame.time)      # poses.ids: (N,), a number for each person
 
 A person is looked for where a constant speed takes them, so that two who cross keep their ids and one who is hidden
-for a moment is known again. Nothing is learned from looks: two people who meet, turn and part behind something may be
-exchanged. A detector is not needed on every frame: `boxes` tells where the people known so far are now.
+for a moment is known again. Where two meet, the colours of their torsos (`torsos`) help to tell who is who, if whoever
+feeds the tracker gives them; two people in the same clothes who meet, turn and part may be exchanged. A detector is not
+needed on every frame: `boxes` tells where the people known so far are now.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.arrays import Doubles, Floats
+from wholebody.arrays import Doubles, Floats, Image
 from wholebody.geometry import iou
 from wholebody.poses import Poses
 from wholebody.schema import Schema
@@ -42,6 +43,7 @@ class Track:
         seen: time of `pose`, seconds.
         confirmed: when a detector found this person last.
         typical: mean score of the keypoints of the body so far.
+        look: (3,) mean colour of the torso so far, NaN where it was never seen.
     """
 
     id: int
@@ -50,6 +52,7 @@ class Track:
     seen: float
     confirmed: float
     typical: float
+    look: Doubles
 
     def at(self, time: float) -> Poses:
         """Where the person would be by now. Trust in a speed fades: it carries on for a second in all."""
@@ -62,6 +65,12 @@ FADE = 1.0  # seconds
 
 
 _STEADY = 0.15  # seconds over which a speed is averaged
+
+# Levels by which the colours of a torso differ from one time to another, and how much of a similarity the wrong colour
+# costs. Light changes, and so it alone never ends a track.
+_COLORS, _WRONG = 30.0, 0.7
+# A torso's mean colour follows what is seen by this share, and not at all while somebody is in front or behind.
+_LEARNING, _COVERED = 0.2, 0.05
 
 
 @dataclass(eq=False)
@@ -85,25 +94,32 @@ class Tracker:
     tracks: tuple[Track, ...] = ()
     next_id: int = 1
 
-    def update(self, poses: Poses, time: float, confirmed: npt.NDArray[np.bool_] | None = None) -> Poses:
+    def update(
+        self,
+        poses: Poses,
+        time: float,
+        confirmed: npt.NDArray[np.bool_] | None = None,
+        looks: Doubles | None = None,
+    ) -> Poses:
         """The people of the next frame, with ids.
 
         Args:
             poses: N people. time: seconds, later than the last one.
             confirmed: (N,) whether a detector found each; without it, all are. Who is neither known nor confirmed is
                 left out of the result, and so is a stranger in whom neither network believes (`_plain`).
+            looks: (N, 3) colours of the torsos, as `torsos` gives them.
         """
         sure = np.ones(len(poses), bool) if confirmed is None else confirmed
         ids = np.full(len(poses), -1, np.int64)
-        for row, column in self.match(poses, time):
+        for row, column in self.match(poses, time, looks):
             ids[column] = self.tracks[row].id
         new = (ids < 0) & sure & _plain(poses)
         ids[new] = np.arange(self.next_id, self.next_id + new.sum())
         named = replace(poses, ids=ids)[ids >= 0]
-        self.follow(named, time, sure[ids >= 0])
+        self.follow(named, time, sure[ids >= 0], None if looks is None else looks[ids >= 0])
         return named
 
-    def match(self, poses: Poses, time: float) -> list[tuple[int, int]]:
+    def match(self, poses: Poses, time: float, looks: Doubles | None = None) -> list[tuple[int, int]]:
         """Pairs (row of `tracks`, row of `poses`) of the same person, highest score first."""
         if not self.tracks or not len(poses):
             return []
@@ -113,17 +129,31 @@ class Tracker:
         hidden = ages > ages.min() + 1e-6
         alike = similarity(expected, poses, ages)
         alike[alike < self.least] = 0
+        if looks is not None:
+            colors = np.array([track.look for track in self.tracks])
+            apart = np.nan_to_num(np.linalg.norm(colors[:, None] - looks[None], axis=2))
+            alike *= 1 - _WRONG * (1 - np.exp(-((apart / _COLORS) ** 2)))
         return pairs(alike - 0.15 * hidden[:, None], 1e-6)
 
-    def follow(self, poses: Poses, time: float, confirmed: npt.NDArray[np.bool_] | None = None) -> None:
+    def follow(
+        self,
+        poses: Poses,
+        time: float,
+        confirmed: npt.NDArray[np.bool_] | None = None,
+        looks: Doubles | None = None,
+    ) -> None:
         """Take note of people whose ids are known: `update` does, and whoever continues with an earlier run."""
         assert poses.ids is not None
         known = {track.id: track for track in self.tracks}
         sure = np.ones(len(poses), bool) if confirmed is None else confirmed
         boxes = extents(poses)
+        if looks is None:
+            looks = np.full((len(poses), 3), np.nan)
+        else:
+            looks = np.where(overlapping(boxes, _COVERED)[:, None], np.nan, looks)
         for n, track_id in enumerate(poses.ids.tolist()):
             pose = replace(poses[n], boxes=boxes[n : n + 1])
-            known[track_id] = _moved(known.get(track_id), track_id, pose, time, bool(sure[n]))
+            known[track_id] = _moved(known.get(track_id), track_id, pose, time, bool(sure[n]), looks[n])
         self.next_id = max(self.next_id, *(track_id + 1 for track_id in known), 1)
         self.tracks = tuple(
             track
@@ -146,11 +176,11 @@ class Tracker:
         self.tracks = ()
 
 
-def _moved(track: Track | None, track_id: int, pose: Poses, time: float, confirmed: bool) -> Track:
+def _moved(track: Track | None, track_id: int, pose: Poses, time: float, confirmed: bool, look: Doubles) -> Track:
     body = pose.scores[0, pose.schema.body]
     score = float(body.mean())
     if track is None:
-        return Track(track_id, pose, np.zeros(2), time, time, score)
+        return Track(track_id, pose, np.zeros(2), time, time, score, look)
     step = max(time - track.seen, 1e-3)
     # The median of the body's points: neither a waving arm nor a point that jumps is a person's motion.
     rows = pose.schema.body
@@ -164,9 +194,49 @@ def _moved(track: Track | None, track_id: int, pose: Poses, time: float, confirm
     # Half of the box is the one expected: boxes that tremble would make the next keypoints tremble.
     expected = track.at(time).boxes
     pose = replace(pose, boxes=((expected + pose.boxes) / 2).astype(np.float32))
-    return Track(
-        track_id, pose, velocity, time, time if confirmed else track.confirmed, 0.9 * track.typical + 0.1 * score
-    )
+    if np.isnan(look).any():
+        look = track.look
+    elif not np.isnan(track.look).any():
+        look = track.look + _LEARNING * (look - track.look)
+    confirmed_at = time if confirmed else track.confirmed
+    return Track(track_id, pose, velocity, time, confirmed_at, 0.9 * track.typical + 0.1 * score, look)
+
+
+def torsos(image: Image, poses: Poses) -> Doubles:
+    """(N, 3) mean colour of the cloth between shoulders and hips in an image (H, W, 3); NaN where they are not seen.
+
+    Of blue, green and red, each a fourth of its light and its share of the three: shadows change less of that.
+    """
+    names = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    if not len(poses) or not set(names) <= set(poses.schema.names):
+        return np.full((len(poses), 3), np.nan)
+    rows = [poses.schema.names.index(name) for name in names]
+    corners = poses.keypoints[:, rows].astype(np.float64)
+    # A grid in the middle of the four: its edges are arms and background.
+    down, across = (grid.ravel()[:, None] for grid in np.meshgrid(_GRID, _GRID))
+    left = corners[:, None, 0] + down * (corners[:, None, 2] - corners[:, None, 0])
+    right = corners[:, None, 1] + down * (corners[:, None, 3] - corners[:, None, 1])
+    x, y = np.moveaxis(np.nan_to_num(left + across * (right - left)), -1, 0)
+    height, width = image.shape[:2]
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    x, y = np.clip(x, 0, width - 1).astype(int), np.clip(y, 0, height - 1).astype(int)
+    colors = image[y, x].astype(np.float64)
+    count = inside.sum(axis=1)
+    mean = (colors * inside[..., None]).sum(axis=1) / np.maximum(count, 1)[:, None]
+    found: Doubles = mean / 4 + 255 * mean / np.maximum(mean.sum(axis=1, keepdims=True), 30)
+    found[(poses.scores[:, rows] < SEEN).any(axis=1) | (count < inside.shape[1] / 2)] = np.nan
+    return found
+
+
+_GRID = np.linspace(0.2, 0.8, 6)
+
+
+def overlapping(boxes: Floats, least: float) -> npt.NDArray[np.bool_]:
+    """(N,) whose box has more than this IoU with that of anybody else."""
+    overlap = iou(boxes, boxes)
+    np.fill_diagonal(overlap, 0)
+    found: npt.NDArray[np.bool_] = overlap.max(axis=1, initial=0) > least
+    return found
 
 
 def _plain(poses: Poses) -> npt.NDArray[np.bool_]:

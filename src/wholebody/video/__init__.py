@@ -1,6 +1,7 @@
 """Videos: frames in with their time stamps, frames out as H.264 that browsers play."""
 
-from wholebody.video.decode import SEQUENCE_FPS, info, is_video, read, turner
+from wholebody.video.decode import SEQUENCE_FPS, info, is_video, read
+from wholebody.video.display import display
 from wholebody.video.encode import encoder
 from wholebody.video.frame import CLOCK, VIDEO_SUFFIXES, Frame, Info, Notice
 from wholebody.video.mux import join, write
@@ -12,11 +13,11 @@ __all__ = [
     "Frame",
     "Info",
     "Notice",
+    "display",
     "encoder",
     "info",
     "is_video",
     "join",
     "read",
-    "turner",
     "write",
 ]

@@ -10,13 +10,13 @@ counts the frames of the whole file, wherever reading began.
 
 What is wrong with a file is said through `notice`, one line for each fault, and frames continue as far as they go:
 a damaged packet costs its frames, a file that is cut off ends early. Frames that change size are fitted into the size
-of the first. Pixels are taken as square.
+of the first. `display` says how a frame is shown.
 """
 
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
@@ -32,14 +32,17 @@ from wholebody.errors import WholebodyError
 from wholebody.files import is_result
 from wholebody.images import MAX_PIXELS, find_images, read_image
 from wholebody.video.container import open_container, read_file
+from wholebody.video.display import WHITE, Color, aspect_of, display
 from wholebody.video.frame import LONGEST, VIDEO_SUFFIXES, Frame, Info, Notice, reason, silent
 
 SEQUENCE_FPS = 25.0
 
 
 def is_video(path: PathLike) -> bool:
-    """Whether a file's name says that it is a video, or it is a GIF of more than one frame."""
+    """Whether a file's name says that it is a video, or it is a GIF, PNG or WebP of more than one frame."""
     suffix = Path(path).suffix.lower()
+    if suffix in (".png", ".apng", ".webp"):
+        return _moves(path)
     if suffix != ".gif":
         return suffix in VIDEO_SUFFIXES
     try:
@@ -47,6 +50,23 @@ def is_video(path: PathLike) -> bool:
             return bool(sum(packet.size > 0 for packet in islice(container.demux(video=0), 2)) == 2)
     except (av.error.FFmpegError, OSError, ValueError, IndexError):
         return False  # whoever reads it as a picture says what is wrong
+
+
+def _moves(path: PathLike) -> bool:
+    """Whether a PNG or WebP says in its head that it has several frames."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(21)
+            if head[:4] == b"RIFF":
+                return head[12:16] == b"VP8X" and bool(head[20] & 2)
+            file.seek(8)
+            while len(chunk := file.read(8)) == 8 and chunk[4:] != b"IDAT":
+                if chunk[4:] == b"acTL":
+                    return int.from_bytes(file.read(4)) > 1
+                file.seek(int.from_bytes(chunk[:4]) + 4, 1)
+    except (OSError, IndexError):
+        pass  # whoever reads it as a picture says what is wrong
+    return False
 
 
 def info(source: PathLike) -> Info:
@@ -62,7 +82,7 @@ def info(source: PathLike) -> Info:
     with open_container(source) as container:
         stream = _pictures(container, source)
         _, _, first = next(_decoded(container, stream, source, silent))
-        height, width = turner()(first).shape[:2]
+        height, width = display(aspect_of(stream))(first).shape[:2]
         return Info((width, height), _fps(stream), _duration(container, stream), bool(container.streams.audio))
 
 
@@ -73,6 +93,7 @@ def read(
     end: float | None = None,
     fps: float | None = None,
     size: tuple[int, int] | None = None,
+    background: Color = WHITE,
     notice: Notice = silent,
 ) -> Iterator[Frame]:
     """The frames of a video in order.
@@ -83,6 +104,7 @@ def read(
         fps: None gives every frame at its own time. A number gives a steady rate: at each tick the frame that is
             shown then, so that frames are left out or come twice. For a folder, its own rate (25 unless given).
         size: (width, height) that frames are fitted into; that of the first one unless given.
+        background: BGR of what is behind the transparent parts of a video.
         notice: gets a line for each fault that frames survived.
 
     Raises:
@@ -95,39 +117,45 @@ def read(
     if Path(source).is_dir():
         frames = _read_pictures(source, fps or SEQUENCE_FPS, start, end, notice)
     else:
-        frames = _read_file(source, start, end, fps, notice)
+        frames = _read_file(source, start, end, fps, background, notice)
     return _one_size(frames, size, source, notice)
 
 
-def _read_file(source: PathLike, start: float, end: float | None, fps: float | None, notice: Notice) -> Iterator[Frame]:
+def _read_file(
+    source: PathLike, start: float, end: float | None, fps: float | None, background: Color, notice: Notice
+) -> Iterator[Frame]:
     with open_container(source) as container:
         stream = _pictures(container, source)
         timed = _decoded(container, stream, source, notice, start)
         if fps is not None:
             timed = _ticks(timed, start, fps, 1 / _fps(stream))
-        last, upright = 0.0, turner()
+        if stream.metadata.get("alpha_mode") == "1" and stream.codec_context.name in ("vp8", "vp9"):
+            notice(f"{source}: its transparency is in a second picture, which is not read.")
+        last, shown = 0.0, display(aspect_of(stream), background)
         for last, number, frame in timed:
             # Half a millisecond: containers round times.
             if end is not None and last >= end - 5e-4:
                 return
             if last >= start - 5e-4:
-                yield Frame(last, upright(frame), number)
+                yield Frame(last, shown(frame), number)
         length = _duration(container, stream)
-        shown = 1 / min(_fps(stream), fps or 1000)
+        lasts = 1 / min(_fps(stream), fps or 1000)
         if last < start - 5e-4:
             raise WholebodyError(f"{source}: ends before {start:g} s. Choose an earlier start.")
-        if length is not None and last + shown < length - max(0.25, 2 * shown):
-            notice(f"{source}: breaks off at {last + shown:.1f} s of {length:.1f} s; what was there is kept.")
+        if length is not None and last + lasts < length - max(0.25, 2 * lasts):
+            notice(f"{source}: breaks off at {last + lasts:.1f} s of {length:.1f} s; what was there is kept.")
 
 
 def _pictures(container: Any, source: PathLike) -> Any:
     """The stream of pictures; the cover of a song is none."""
     covers = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & covers]
+    if Path(source).suffix.lower() == ".webp":
+        raise WholebodyError(f"{source}: moving WebP pictures cannot be read. Convert it to a moving PNG or an MP4.")
     if not streams:
         raise WholebodyError(f"{source}: has no pictures, only sound. Use another file.")
     stream = streams[0]
-    if stream.width * stream.height > MAX_PIXELS:
+    if stream.width * stream.height * max(aspect_of(stream), 1) > MAX_PIXELS:
         raise WholebodyError(f"{source}: {stream.width} x {stream.height} is more than can be read. Scale it down.")
     stream.thread_type = "AUTO"
     return stream
@@ -255,41 +283,6 @@ def _ticks(
     while shown is not None and start + tick / fps < time + length - 1e-3:
         yield start + tick / fps, *shown
         tick += 1
-
-
-def turner() -> Callable[[Any], Image]:
-    """Makes (H, W, 3) BGR of the frames of PyAV of one file, turned and mirrored as the file tells players to."""
-    turn: float | None = None
-    matrix: tuple[float, float, float, float] = (1, 0, 0, 1)
-
-    def upright(frame: Any) -> Image:
-        nonlocal turn, matrix
-        # A frame whose side data was looked at is in a ring of references, and stays until the garbage is collected.
-        now = float(getattr(frame, "rotation", 0))
-        if now != turn:
-            turn, matrix = now, _display(frame)
-        image: Any = frame.to_ndarray(format="bgr24")
-        a, b, c, d = matrix
-        if abs(b) > abs(a):
-            image, a, d = cv2.transpose(image), c, b
-        if a < 0 or d < 0:
-            image = cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0)
-        return np.asarray(image, np.uint8)
-
-    return upright
-
-
-def _display(frame: Any) -> tuple[float, float, float, float]:
-    """a, b, c, d: a pixel (x, y) is shown at (a x + c y, b x + d y), but for a shift."""
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV stumbles over kinds of side data that it does not know, but tells the turn
-        turn = math.radians(getattr(frame, "rotation", 0))
-        return math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
-    if matrix is None:
-        return 1, 0, 0, 1
-    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
-    return a, b, c, d
 
 
 def _one_size(

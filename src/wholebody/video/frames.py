@@ -19,7 +19,7 @@ from wholebody.errors import WholebodyError
 from wholebody.files import is_hidden, replacing
 from wholebody.images import write_image
 from wholebody.video.container import open_container
-from wholebody.video.decode import turner
+from wholebody.video.display import aspect_of, display
 from wholebody.video.frame import VIDEO_SUFFIXES
 
 _DONE = "frames.json"
@@ -98,14 +98,14 @@ def steady(video: PathLike, fps: float) -> Iterator[tuple[int, Callable[[], Imag
                 raise WholebodyError(f"{video}: has no pictures, only sound. Use another file.")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            start, number, last, upright = None, 1, None, turner()
+            start, number, last, shown = None, 1, None, display(aspect_of(stream))
             for frame in container.decode(stream):
                 start = frame.time if start is None else start
                 due = 1 + round((frame.time - start) * fps)
                 while last is not None and number < due:
                     yield number, last
                     number += 1
-                last = partial(upright, frame)
+                last = partial(shown, frame)
             if last is None:
                 raise WholebodyError(f"{video}: has no frame that can be decoded. Copy or download it again.")
             yield number, last

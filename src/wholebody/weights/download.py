@@ -25,6 +25,8 @@ from wholebody.weights.manifest import Weights
 
 _TIMEOUT = 30.0  # seconds without a byte
 _TRIES = 4  # of one mirror, each continuing where the last was cut
+# After so many seconds a request has to have brought so many bytes in each of them: one that trickles has an end, too.
+_PATIENCE, _SLOWEST = 60.0, 2**13
 
 
 def is_here(path: Path, weights: Weights) -> bool:
@@ -178,10 +180,14 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
             raise _MirrorFailed("sends a web page instead of the file")
         if expected is not None and total is not None and total != expected:
             raise _MirrorFailed(f"has a file of {total} bytes, not {expected}")
+        started, before = time.monotonic(), have
         with part.open("ab" if have else "wb") as stream:
             while (total is None or have < total) and (chunk := _receive(response)):
                 stream.write(chunk)
                 have += len(chunk)
+                seconds = time.monotonic() - started
+                if seconds > _PATIENCE and have - before < _SLOWEST * seconds:
+                    raise _MirrorFailed(f"sends less than {_SLOWEST} bytes a second")
                 if expected is not None and have > expected:
                     break
                 show(have, total)

@@ -10,7 +10,8 @@ clothes, light and camera may change (`wholebody.train.data.augment.other_look`)
     views = Views("work/views", codec)
 
 The folder holds `images.npy` uint8 (V, h, w, 3) BGR, `keypoints.npy` (V, K, 2), `weights.npy` (V, K), and from a
-teacher `x.npy`, `y.npy` and `feature.npy` in float16. It appears under its name when it is complete.
+teacher `x.npy`, `y.npy` and `feature.npy` in float16. It appears under its name when it is complete; views.json tells
+whether a file was cut since.
 """
 
 import json
@@ -30,6 +31,7 @@ from torch.utils.data import Dataset
 
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
+from wholebody.files import identity, replacing, sync
 from wholebody.train.data.augment import other_look
 from wholebody.train.data.people import NOWHERE
 from wholebody.train.lesson import Batch
@@ -38,6 +40,7 @@ from wholebody.train.teachers import Teacher
 _LABELS = ("images", "keypoints", "weights")
 
 _TAUGHT = ("x", "y", "feature")
+_NOTE = "views.json"
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -102,8 +105,14 @@ def _write(
             progress(numbers.stop)
         for array in arrays.values():
             array.flush()  # type: ignore[attr-defined]
-        (partial / "views.json").write_text(json.dumps({"count": count}))
+        files = {}
+        for path in sorted(partial.glob("*.npy")):
+            sync(path)
+            files[path.name] = identity(path)
+        with replacing(partial / _NOTE, durable=True) as note:
+            note.write_text(json.dumps({"count": count, "files": files}))
         partial.replace(final)
+        sync(final.parent)
     except OSError as error:
         raise WholebodyError(f"{final}: cannot write ({error.strerror}). Free some space.") from error
 
@@ -205,10 +214,15 @@ def halve(
 
 def _read(folder: Path) -> dict[str, npt.NDArray[Any]]:
     try:
+        files = json.loads((folder / _NOTE).read_text()).get("files", {})
+        for name, written in files.items():
+            # Whole gigabytes are not read again at every start.
+            if identity(folder / name) != written:
+                raise WholebodyError(f"{folder / name}: not as it was written. Remove {folder}, and write it again.")
         return {
             name: np.load(folder / f"{name}.npy", mmap_mode="r")
             for name in (*_LABELS, *_TAUGHT)
             if name in _LABELS or (folder / f"{name}.npy").exists()
         }
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError) as error:
         raise WholebodyError(f"{folder}: no views here ({error}). Write them with `write_views`.") from error

@@ -6,14 +6,13 @@ The first line of the file is the SHA-256 of the rest, which torch wrote. The st
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import replacing, sync
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -25,12 +24,11 @@ def save(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     data = buffer.getvalue()
-    with replacing(path) as partial:
+    with replacing(path, durable=True) as partial:
         with partial.open("wb") as file:
             file.write(hashlib.sha256(data).hexdigest().encode() + b"\n")
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        sync(partial)  # before the one that is there gives up its name
         if path.exists():
             path.replace(previous(path))
 
