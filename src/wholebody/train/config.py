@@ -236,7 +236,7 @@ class TrainConfig:
 
 
 def parse_source(text: str) -> DataSource:
-    """A set as it is named on the command line: KIND:PATH[@EVERY][:IMAGES[:BOXES]][=SHARE].
+    """A set as it is named on the command line: `KIND:PATH[@EVERY][:IMAGES[:BOXES]][=SHARE]`.
 
         pool:photos=0.5   shards:work/synth/train=0.5   coco:labels.json:pictures   ubody:UBody@10   views:work/views
 
