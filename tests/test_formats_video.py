@@ -1,6 +1,7 @@
 """Files of a video's poses: each reader gives back what its writer was given."""
 
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -56,14 +57,60 @@ def test_round_trip(folder, kind, frames):
             assert got.ids.tolist() == want.ids.tolist()
 
 
-def test_the_arrays_are_frames_by_people_by_keypoints(tmp_path):
+def test_the_arrays_have_a_row_for_everybody_in_each_frame(tmp_path):
     frames = [(0.0, people(2, ids=[3, 8])), (0.5, people(0, ids=[])), (0.7, people(1, ids=[8], seed=2))]
     formats.write_npz_video(tmp_path / "clip.npz", frames)
     with np.load(tmp_path / "clip.npz") as file:
-        assert file["keypoints"].shape == (3, 2, 133, 2) and file["scores"].shape == (3, 2, 133)
-        assert file["ids"].tolist() == [3, 8] and file["times"].tolist() == [0, 0.5, 0.7]
-        assert np.isnan(file["keypoints"][1:, 0]).all() and not file["scores"][1:, 0].any()
-        np.testing.assert_array_equal(file["keypoints"][2, 1], frames[2][1].keypoints[0])
+        assert file["keypoints"].shape == (3, 133, 2) and file["scores"].shape == (3, 133)
+        assert file["times"].tolist() == [0, 0.5, 0.7] and file["counts"].tolist() == [2, 0, 1]
+        assert file["ids"].tolist() == [3, 8, 8]
+        np.testing.assert_array_equal(file["keypoints"][2], frames[2][1].keypoints[0])
+
+
+def test_arrays_of_frames_by_people_as_version_0_1_wrote_them(tmp_path):
+    both, one = people(2, ids=[3, 8]), people(1, ids=[8], seed=2)
+    arrays = {
+        "keypoints": np.full((3, 2, 133, 2), np.nan, np.float32),
+        "scores": np.zeros((3, 2, 133), np.float32),
+        "boxes": np.full((3, 2, 4), np.nan, np.float32),
+        "box_scores": np.zeros((3, 2), np.float32),
+    }
+    for name, array in arrays.items():
+        array[0], array[2, 1] = getattr(both, name), getattr(one, name)[0]
+    times = np.array([0, 0.5, 0.7])
+    path = tmp_path / "old.npz"
+    np.savez_compressed(path, **arrays, times=times, ids=np.array([3, 8]), schema="coco_wholebody")
+    back = formats.read_npz_video(path)
+    assert [time for time, _ in back] == times.tolist() and len(back[1][1]) == 0
+    assert_same(back[0][1], both)
+    assert_same(back[2][1], one)
+
+
+@pytest.mark.parametrize("kind", ["npz", "parquet"])
+def test_nobody_is_lost(tmp_path, kind):
+    """A person without a box, and two people of one id, are three people."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    poses = people(3, ids=[1, 7, 7])
+    poses.boxes[0] = np.nan
+    write, read, _ = WRITERS[kind]
+    write(tmp_path / "file", [(0.0, poses)])
+    assert_same(read(tmp_path / "file")[0][1], poses)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1, -(2**63)])
+def test_ids_are_whole_numbers_of_any_size(tmp_path, kind, number):
+    write, read, _ = WRITERS[kind]
+    write(tmp_path / "file", [(0.0, people(2, ids=[number, number - 1 if number > 0 else 5]))])
+    assert number in read(tmp_path / "file")[0][1].ids.tolist()
+
+
+def test_many_frames_of_many_people_are_not_larger_than_who_is_there(tmp_path):
+    frames = [(n / 25, people(1, ids=[n])) for n in range(300)]
+    formats.write_npz_video(tmp_path / "clip.npz", frames)
+    with zipfile.ZipFile(tmp_path / "clip.npz") as archive:
+        assert sum(member.file_size for member in archive.infolist()) < 300 * 2000
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -1,8 +1,10 @@
 """Poses as NPZ: of one picture, of frames, and of a video with ids and times."""
 
+import math
 import zipfile
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,15 @@ import numpy.typing as npt
 from wholebody.arrays import PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.formats.common import Timed, row_ids, unreadable, video_index
+from wholebody.formats.common import Timed, video_index
 from wholebody.poses import Poses
+from wholebody.reading import array_header, check_room, load_arrays, read_array, reading
 from wholebody.schema import schema_named
 
 _NPZ_ARRAYS = ("keypoints", "scores", "boxes", "box_scores")
+_OURS = ("an NPZ file of poses", "Write it again")
+# What a frame of nobody takes in memory, in bytes: an archive can hold very many of them.
+_FRAME = 1000
 
 
 def write_npz(path: PathLike, poses: Poses) -> None:
@@ -34,7 +40,8 @@ def read_npz(path: PathLike) -> Poses:
     Raises:
         WholebodyError: the file cannot be read, or is something else.
     """
-    arrays = _load_npz(path)
+    with reading(path, *_OURS):
+        arrays = load_arrays(path)
     if "counts" in arrays:
         raise WholebodyError(f"{path}: counts: this file holds several frames. Read it with read_npz_frames.")
     return _from_arrays(path, arrays)
@@ -61,12 +68,18 @@ def read_npz_frames(path: PathLike) -> list[Poses]:
     Raises:
         WholebodyError: the file cannot be read, or is something else.
     """
-    arrays = _load_npz(path)
-    poses = _from_arrays(path, arrays)
+    with reading(path, *_OURS):
+        arrays = load_arrays(path)
+        return _split(path, arrays, _from_arrays(path, arrays))
+
+
+def _split(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]], poses: Poses) -> list[Poses]:
     counts = arrays.get("counts", np.array([len(poses)]))
-    if counts.ndim != 1 or counts.dtype.kind not in "iu" or (counts < 0).any() or counts.sum() != len(poses):
+    people = counts.tolist() if counts.ndim == 1 and counts.dtype.kind in "iu" else [-1]
+    if min(people, default=0) < 0 or sum(people) != len(poses):
         raise WholebodyError(f"{path}: counts does not add up to the {len(poses)} people of keypoints. Write it again.")
-    ends = np.cumsum(counts).tolist()
+    check_room(path, _FRAME * len(people))
+    ends = list(accumulate(people))
     return [poses[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
 
 
@@ -75,19 +88,6 @@ def _arrays(poses: Poses) -> dict[str, Any]:
     if poses.ids is not None:
         arrays["ids"] = poses.ids
     return {**arrays, "schema": np.array(poses.schema.name)}
-
-
-def _load_npz(path: PathLike) -> dict[str, npt.NDArray[Any]]:
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("a single array")
-        with file:
-            return {name: file[name] for name in file.files}
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except (ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise WholebodyError(f"{path}: not an NPZ file of poses, or a damaged one. Write it again.") from error
 
 
 def _from_arrays(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> Poses:
@@ -106,11 +106,10 @@ def _from_arrays(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> Pose
 
 
 def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[int] = ()) -> None:
-    """Write a video of T frames and I people as arrays, compressed.
+    """Write a video of T frames as arrays, compressed: all people one after another, N rows.
 
-    `times` (T,) seconds; `ids` (I,); `keypoints` (T, I, K, 2), `scores` (T, I, K), `boxes` (T, I, 4), `box_scores`
-    (T, I); `schema`, its name. Who is not in a frame has NaN keypoints and boxes, and scores 0. `source_frames` (T,):
-    the frames' numbers in the video.
+    `times` (T,) seconds; `counts` (T,) people in each frame; `ids` (N,); `keypoints` (N, K, 2), `scores` (N, K),
+    `boxes` (N, 4), `box_scores` (N,); `schema`, its name. `source_frames` (T,): the frames' numbers in the video.
 
     Args:
         numbers: those numbers; without them they are left out.
@@ -118,20 +117,20 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
     Raises:
         WholebodyError: a person has no id, or the file cannot be written.
     """
-    times, ids, schema = video_index(path, frames)
-    columns = {track_id: column for column, track_id in enumerate(ids)}
+    times, _, schema = video_index(path, frames)
+    counts = np.array([len(poses) for _, poses in frames], np.int64)
+    people = int(counts.sum())
     shapes = {"keypoints": (len(schema), 2), "scores": (len(schema),), "boxes": (4,), "box_scores": ()}
     with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, shape in shapes.items():
-            header = {"descr": "<f4", "fortran_order": False, "shape": (len(times), len(ids), *shape)}
-            row = np.full((len(ids), *shape), np.nan if name in ("keypoints", "boxes") else 0, "<f4")
+        for name, shape in {**shapes, "ids": ()}.items():
+            kind = "<i8" if name == "ids" else "<f4"
+            header = {"descr": kind, "fortran_order": False, "shape": (people, *shape)}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 for _, poses in frames:
-                    here = row.copy()
-                    here[[columns[track_id] for track_id in row_ids(poses)]] = getattr(poses, name)
-                    file.write(here.tobytes())
-        small = {"times": np.array(times), "ids": np.array(ids, np.int64), "schema": schema.name}
+                    if len(poses):
+                        file.write(np.ascontiguousarray(getattr(poses, name), kind).tobytes())
+        small = {"times": np.array(times, np.float64), "counts": counts, "schema": schema.name}
         if numbers:
             small["source_frames"] = np.array(numbers, np.int64)
         for name, array in small.items():
@@ -140,32 +139,22 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
 
 
 def read_npz_video(path: PathLike) -> list[Timed]:
-    """Read what `write_npz_video` wrote; people come in the order of their ids.
+    """Read what `write_npz_video` wrote, and the files of version 0.1, which had a row for everybody in every frame.
 
     Raises:
         WholebodyError: the file cannot be read, or is something else.
     """
-    arrays = _load_npz(path)
-    for name in (*_NPZ_ARRAYS, "times", "ids", "schema"):
-        if name not in arrays:
-            raise WholebodyError(f"{path}: {name} is missing. Is this an NPZ file of a video's poses?")
-    keypoints, scores, boxes, box_scores = (arrays[name] for name in _NPZ_ARRAYS)
-    times, ids = arrays["times"], arrays["ids"]
-    lead = (len(times), len(ids)) if times.ndim == ids.ndim == 1 else ()
-    if any(array.shape[:2] != lead or array.dtype.kind != "f" for array in (keypoints, scores, boxes, box_scores)):
-        raise WholebodyError(f"{path}: the arrays do not agree on frames and people. Write it again.")
-    here = ~np.isnan(boxes).any(axis=-1)
-    try:
-        schema = schema_named(str(arrays["schema"]))
-        return [
-            (
-                float(time),
-                Poses(keypoints[t, seen], scores[t, seen], boxes[t, seen], box_scores[t, seen], schema, ids[seen]),
-            )
-            for t, (time, seen) in enumerate(zip(times, here, strict=True))
-        ]
-    except ValueError as error:
-        raise WholebodyError(f"{path}: {error}. Write it again.") from error
+    with reading(path, *_OURS):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            for name in (*_NPZ_ARRAYS, "times", "ids", "schema"):
+                if f"{name}.npy" not in names:
+                    raise WholebodyError(f"{path}: {name} is missing. Is this an NPZ file of a video's poses?")
+            if "counts.npy" not in names:
+                return list(_dense(path, archive))
+        arrays = load_arrays(path)
+        poses = _split(path, arrays, _from_arrays(path, arrays))
+        return list(zip(_times(arrays["times"]), poses, strict=True))
 
 
 def read_source_frames(path: PathLike) -> list[int]:
@@ -174,5 +163,54 @@ def read_source_frames(path: PathLike) -> list[int]:
     Raises:
         WholebodyError: the file cannot be read, or is something else.
     """
-    numbers: list[int] = _load_npz(path).get("source_frames", np.zeros(0, np.int64)).tolist()
-    return numbers
+    with reading(path, *_OURS), zipfile.ZipFile(path) as archive:
+        if "source_frames.npy" not in archive.namelist():
+            return []
+        info = archive.getinfo("source_frames.npy")
+        check_room(path, 5 * info.file_size)
+        with archive.open(info) as file:
+            numbers = read_array(file, info.file_size)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+            raise ValueError("source_frames is not a row of whole numbers")
+        found: list[int] = numbers.tolist()
+        return found
+
+
+def _times(times: npt.NDArray[Any]) -> list[float]:
+    if times.ndim != 1 or times.dtype.kind not in "fiu":
+        raise ValueError("times is not a row of numbers")
+    return [float(time) for time in times.tolist()]
+
+
+def _dense(path: PathLike, archive: zipfile.ZipFile) -> Iterator[Timed]:
+    """The frames of `keypoints` (T, I, K, 2), `boxes` (T, I, 4) and so on; who is not there has NaN boxes.
+
+    They are read frame by frame: many frames of many people, of whom few are there, are large as a whole.
+    """
+    small = {}
+    for name in ("times", "ids", "schema"):
+        info = archive.getinfo(f"{name}.npy")
+        check_room(path, info.file_size)
+        with archive.open(info) as file:
+            small[name] = read_array(file, info.file_size)
+    times, ids, schema = _times(small["times"]), small["ids"], schema_named(str(small["schema"]))
+    check_room(path, _FRAME * len(times))
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError("ids is not a row of whole numbers")
+    shapes = {"keypoints": (len(schema), 2), "scores": (len(schema),), "boxes": (4,), "box_scores": ()}
+    with ExitStack() as stack:
+        files, kinds = {}, {}
+        for name, shape in shapes.items():
+            info = archive.getinfo(f"{name}.npy")
+            files[name] = stack.enter_context(archive.open(info))
+            found, kinds[name] = array_header(files[name], info.file_size)
+            if found != (len(times), len(ids), *shape) or kinds[name].kind != "f":
+                raise ValueError("the arrays do not agree on frames and people")
+            check_room(path, math.prod(found[1:]) * kinds[name].itemsize)
+        for time in times:
+            rows = {}
+            for name, shape in shapes.items():
+                size = math.prod((len(ids), *shape)) * kinds[name].itemsize
+                rows[name] = np.frombuffer(files[name].read(size), kinds[name]).reshape(len(ids), *shape)
+            here = ~np.isnan(rows["boxes"]).any(axis=-1)
+            yield time, Poses(*(rows[name][here] for name in _NPZ_ARRAYS), schema, ids[here])

@@ -13,6 +13,7 @@ from wholebody.arrays import Doubles, Floats, PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.poses import Poses
+from wholebody.reading import parse_json, unreadable
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -111,10 +112,6 @@ def write_json_list(path: PathLike, rows: Iterable[object]) -> None:
         file.write(b"]\n")
 
 
-def unreadable(path: PathLike, error: OSError) -> WholebodyError:
-    return WholebodyError(f"{path}: cannot read ({error.strerror or error}). Check the name and the permissions.")
-
-
 @dataclass(frozen=True)
 class JsonFile:
     """A JSON file being read: each method takes a value and its place in the file, and returns it checked."""
@@ -127,10 +124,10 @@ class JsonFile:
 
     def content(self) -> Any:
         try:
-            return json.loads(self.path.read_bytes())
+            return parse_json(self.path.read_bytes())
         except OSError as error:
             raise unreadable(self.path, error) from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise self.wrong("", "is not valid JSON") from error
 
     def field(self, holder: Any, name: str, where: str) -> Any:

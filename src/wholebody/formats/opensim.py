@@ -16,7 +16,8 @@ from wholebody.arrays import Doubles, PathLike
 from wholebody.choices import TrcUnit
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.formats.common import Timed, mean_rate, row_ids, triplets_of, unreadable, video_index
+from wholebody.formats.common import Timed, mean_rate, row_ids, triplets_of, video_index
+from wholebody.reading import reading
 from wholebody.schema import COCO_WHOLEBODY, HALPE_26, Schema
 
 # Marker files that are written at a time: systems allow a few hundred open files.
@@ -150,15 +151,11 @@ def read_trc(path: PathLike, height: int, axes: Axes = Axes()) -> tuple[Doubles,
     Raises:
         WholebodyError: the file cannot be read, or is something else.
     """
-    try:
+    with reading(path, "a TRC file", "Write it again"):
         lines = Path(path).read_text(encoding="utf-8").splitlines()
         names = tuple(name for name in lines[3].split("\t")[2:] if name)
         rows = [line.split("\t") for line in lines[5:] if line.strip()]
         values = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows])
         points = values[:, 1:].reshape(len(rows), len(names), 3)[..., :2] / axes.pixel
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except (ValueError, IndexError) as error:
-        raise WholebodyError(f"{path}: not a TRC file, or a damaged one. Write it again.") from error
     y = height - points[..., 1] if axes.up else points[..., 1]
     return values[:, 0], names, np.stack([points[..., 0], y], axis=-1)

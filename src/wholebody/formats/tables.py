@@ -20,10 +20,10 @@ from wholebody.formats.common import (
     rounded,
     row_ids,
     triplets_of,
-    unreadable,
     video_index,
 )
 from wholebody.poses import Poses
+from wholebody.reading import check_room, in_short, reading
 from wholebody.schema import COCO_WHOLEBODY, SCHEMAS, Schema, schema_named
 
 _CSV_HEADER = ["image", "person", "id", "keypoint", "x", "y", "score"]
@@ -61,26 +61,24 @@ def read_csv(path: PathLike) -> dict[str, Poses]:
     """
     people: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
     ids: dict[tuple[str, str], int] = {}
-    try:
-        with Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            if next(reader, None) != _CSV_HEADER:
-                raise WholebodyError(f"{path}: line 1 is not {','.join(_CSV_HEADER)}. Is this a CSV file of poses?")
-            for row in reader:
-                where = f"{path}: line {reader.line_num}"
-                if len(row) != len(_CSV_HEADER):
-                    raise WholebodyError(f"{where} has {len(row)} fields instead of {len(_CSV_HEADER)}. Correct it.")
-                image, person, track_id, name, *numbers = row
-                points = people.setdefault(image, {})
-                if person:
-                    if name in points.setdefault(person, {}):
-                        raise WholebodyError(f"{where}: person {person} has keypoint {name!r} twice. Correct it.")
-                    points[person][name] = _csv_numbers(numbers, where)
-                    ids[image, person] = _csv_id(track_id, where)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except csv.Error as error:
-        raise WholebodyError(f"{path}: not a CSV file ({error}). Write it again.") from error
+    with (
+        reading(path, "a CSV file of poses", "Write it again"),
+        Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        reader = csv.reader(file, strict=True)
+        if next(reader, None) != _CSV_HEADER:
+            raise WholebodyError(f"{path}: line 1 is not {','.join(_CSV_HEADER)}. Is this a CSV file of poses?")
+        for row in reader:
+            where = f"{path}: line {reader.line_num}"
+            if len(row) != len(_CSV_HEADER):
+                raise WholebodyError(f"{where} has {len(row)} fields instead of {len(_CSV_HEADER)}. Correct it.")
+            image, person, track_id, name, *numbers = row
+            points = people.setdefault(image, {})
+            if person:
+                if name in points.setdefault(person, {}):
+                    raise WholebodyError(f"{where}: person {person} has keypoint {name!r} twice. Correct it.")
+                points[person][name] = _csv_numbers(numbers, where)
+                ids[image, person] = _csv_id(track_id, where)
     schemas = {image: _csv_schema(path, image, persons) for image, persons in people.items() if persons}
     usual = next(iter(schemas.values()), COCO_WHOLEBODY)
     images = {}
@@ -105,8 +103,8 @@ def _csv_numbers(fields: Sequence[str], where: str) -> tuple[float, ...]:
 
 def _csv_id(text: str, where: str) -> int:
     try:
-        return int(text or NO_ID)
-    except ValueError as error:
+        return int(np.int64(int(text or NO_ID)))
+    except (ValueError, OverflowError) as error:
         raise WholebodyError(f"{where}: id is {text!r}, not a whole number. Correct it.") from error
 
 
@@ -168,28 +166,35 @@ def read_parquet(path: PathLike) -> list[Timed]:
         WholebodyError: pyarrow is not installed, or the file cannot be read or is something else.
     """
     arrow, parquet = _pyarrow(path)
-    try:
-        table = parquet.read_table(path)
-        schema = schema_named((table.schema.metadata or {}).get(b"schema", b"").decode())
-        rows = table.to_pylist()
-        people: dict[int, tuple[float, list[dict[str, Any]]]] = {}
-        for row in rows:
-            people.setdefault(row["frame"], (row["time"], []))[1].extend([row] if row["id"] is not None else [])
-        return [(time, _person_rows(schema, found)) for _, (time, found) in sorted(people.items())]
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except (arrow.ArrowException, ValueError, KeyError, TypeError) as error:
-        raise WholebodyError(f"{path}: not a Parquet file of poses ({' '.join(str(error).split())}).") from error
+    with reading(path, "a Parquet file of poses"):
+        try:
+            return _parquet_frames(path, parquet)
+        except arrow.ArrowException as error:  # not all of them are errors of Python too
+            raise ValueError(in_short(error)) from error
+
+
+def _parquet_frames(path: PathLike, parquet: Any) -> list[Timed]:
+    people: dict[int, tuple[float, list[dict[str, Any]]]] = {}
+    with parquet.ParquetFile(path) as file:
+        schema = schema_named((file.schema_arrow.metadata or {}).get(b"schema", b"").decode())
+        check_room(path, file.metadata.num_rows * (1000 + 12 * len(schema)))
+        for batch in file.iter_batches(256):  # as lists, numbers take eight times their room
+            for row in batch.to_pylist():
+                found = people.setdefault(row["frame"], (row["time"], []))[1]
+                if row["id"] is not None:
+                    arrays = {name: np.array(row[name], np.float32) for name in ("box", "keypoints")}
+                    found.append({"id": row["id"], "box_score": row["box_score"], **arrays})
+    return [(float(time), _person_rows(schema, found)) for _, (time, found) in sorted(people.items())]
 
 
 def _person_rows(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> Poses:
     """Poses of rows with box, box_score, keypoints (3 K) and id."""
     triplets = np.array([row["keypoints"] for row in rows], np.float32).reshape(len(rows), len(schema), 3)
     boxes = np.array([row["box"] for row in rows], np.float32).reshape(len(rows), 4)
-    box_scores, ids = (np.array([row[name] for row in rows], float) for name in ("box_score", "id"))
-    return Poses(
-        triplets[..., :2], triplets[..., 2], boxes, box_scores.astype(np.float32), schema, ids.astype(np.int64)
-    )
+    box_scores = np.array([row["box_score"] for row in rows], np.float32)
+    # Not by way of floats, which hold whole numbers up to 2**53 only.
+    ids = np.array([row["id"] for row in rows], np.int64)
+    return Poses(triplets[..., :2], triplets[..., 2], boxes, box_scores, schema, ids)
 
 
 def _pyarrow(path: PathLike) -> tuple[Any, Any]:
@@ -236,24 +241,30 @@ def read_csv_video(path: PathLike) -> list[Timed]:
     """
     fixed = len(_CSV_VIDEO_HEADER)
     people: dict[int, tuple[float, list[dict[str, Any]]]] = {}
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            names = tuple(name.removesuffix("_x") for name in header[fixed::3])
-            schema = next((schema for schema in SCHEMAS if schema.names == names), None)
-            if header[:fixed] != _CSV_VIDEO_HEADER or schema is None:
-                raise WholebodyError(f"{path}: line 1 is not that of a video's poses. Is this another CSV file?")
-            for row in reader:
+    with (
+        reading(path, "a CSV file of a video's poses", "Write it again"),
+        Path(path).open(encoding="utf-8", newline="") as file,
+    ):
+        reader = csv.reader(file, strict=True)
+        header = next(reader, [])
+        names = tuple(name.removesuffix("_x") for name in header[fixed::3])
+        schema = next((schema for schema in SCHEMAS if schema.names == names), None)
+        if header[:fixed] != _CSV_VIDEO_HEADER or schema is None:
+            raise WholebodyError(f"{path}: line 1 is not that of a video's poses. Is this another CSV file?")
+        for row in reader:
+            try:
                 frame, time, track_id, *numbers = row
                 found = people.setdefault(int(frame), (float(time), []))[1]
                 if track_id:
-                    values = [float(number) for number in numbers]
-                    found.append(
-                        {"id": int(track_id), "box": values[:4], "box_score": values[4], "keypoints": values[5:]}
-                    )
-            return [(time, _person_rows(schema, found)) for _, (time, found) in sorted(people.items())]
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except (csv.Error, ValueError) as error:
-        raise WholebodyError(f"{path}: line {reader.line_num} cannot be read ({error}). Correct it.") from error
+                    found.append(_csv_person(int(track_id), numbers, fixed + 3 * len(schema) - 3))
+            except (ValueError, OverflowError) as error:
+                where = f"{path}: line {reader.line_num}"
+                raise WholebodyError(f"{where} cannot be read ({in_short(error)}). Correct it.") from error
+        return [(time, _person_rows(schema, found)) for _, (time, found) in sorted(people.items())]
+
+
+def _csv_person(track_id: int, numbers: Sequence[str], count: int) -> dict[str, Any]:
+    values = np.array([float(number) for number in numbers])
+    if len(values) != count or not (abs(values) < LARGEST).all():
+        raise ValueError(f"{count} finite numbers are expected after the id")
+    return {"id": np.int64(track_id), "box": values[:4], "box_score": values[4], "keypoints": values[5:]}

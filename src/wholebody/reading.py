@@ -1,0 +1,209 @@
+"""Reading what others wrote: sizes before contents, and one line for whatever is wrong.
+
+    with reading(path, "a shard", "Write it again"):    # all that foreign content can raise becomes a WholebodyError
+        label = parse_json(path.read_bytes())
+        arrays = load_arrays(path)
+
+A small file may say that it is a large one. Whatever is unpacked is therefore measured by what its headers say, and
+takes no more memory than `MOST`, or than a large file of numbers grows to (`check_room`).
+"""
+
+import csv
+import json
+import math
+import pickle
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wholebody.arrays import PathLike
+from wholebody.errors import WholebodyError
+
+MOST = 2**30
+# Numbers compress to a half of their size; what shrinks further has little to say.
+_SHRINKS = 4
+
+# What content that is not what it should be makes Python's own readers raise.
+DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    csv.Error,
+    pickle.UnpicklingError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@contextmanager
+def reading(path: PathLike, kind: str, hint: str = "Copy or write it again") -> Iterator[None]:
+    """Turn what a file makes its reader raise into one line.
+
+    Args:
+        kind: what the file should be, such as "an NPZ file of poses".
+        hint: what to do about it, without a full stop.
+
+    Raises:
+        WholebodyError: the file cannot be read, or its content is something else.
+    """
+    try:
+        yield
+    except WholebodyError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except DAMAGED as error:
+        raise WholebodyError(f"{path}: not {kind}, or a damaged one ({in_short(error)}). {hint}.") from error
+
+
+def unreadable(path: PathLike, error: OSError) -> WholebodyError:
+    """The line about a file that the system does not give."""
+    reason = error.strerror or in_short(error)
+    return WholebodyError(f"{path}: cannot read ({reason}). Check the name and the permissions.")
+
+
+def in_short(error: BaseException) -> str:
+    """What an error says, in a line that is not too long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = f"{text} is missing" if isinstance(error, KeyError) else text
+    return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+def check_room(path: PathLike, size: int) -> None:
+    """Refuse what takes `size` bytes unpacked, if that is more than `MOST` and than its file can say.
+
+    Raises:
+        ValueError: it is too large.
+    """
+    if size > max(MOST, _SHRINKS * Path(path).stat().st_size):
+        raise ValueError(f"it would take {size / 1e9:.1f} GB unpacked")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON says; a whole number that no double holds is infinite, as one with a point is.
+
+    Raises:
+        ValueError: it is not JSON, nested too deeply, or not UTF-8.
+    """
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _integer(digits: str) -> float:
+    return int(digits) if len(digits) < 300 else float(digits)
+
+
+# --- Arrays -----------------------------------------------------------------------------------------------------------
+
+
+def load_arrays(path: PathLike) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an NPZ file by name; nothing in it is run.
+
+    Raises:
+        OSError: the file cannot be read.
+        any of DAMAGED: it is no NPZ file, its arrays are not what their headers say, or unpacked they are larger than
+            `MOST` and than the file.
+    """
+    with open_archive(path) as archive:
+        arrays = {}
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                arrays[name.removesuffix(".npy")] = read_array(file, archive.getinfo(name).file_size)
+        return arrays
+
+
+def load_array(path: PathLike) -> npt.NDArray[Any]:
+    """The array of an NPY file; raises as `load_arrays` does."""
+    with Path(path).open("rb") as file:
+        return read_array(file, Path(path).stat().st_size)
+
+
+def array_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype that the head of an NPY file of `size` bytes says; the file stands at the data then.
+
+    Raises:
+        ValueError: no such head, objects of Python, Fortran's order, or other data than `size` leaves room for.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"NPY version {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("Python objects, which would have to be run")
+    if fortran and len(shape) > 1:
+        raise ValueError("an array in Fortran's order")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size - file.tell():
+        raise ValueError(f"an array {shape} of {dtype} in {size} bytes")
+    return shape, dtype
+
+
+def read_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
+    """The array of an NPY file of `size` bytes; raises as `load_arrays` does."""
+    shape, dtype = array_header(file, size)
+    array: npt.NDArray[Any] = np.empty(shape, dtype)
+    room = array.reshape(-1).view(np.uint8) if array.size and dtype.itemsize else np.empty(0, np.uint8)
+    done = 0
+    while done < len(room):
+        piece = file.read(min(len(room) - done, 2**20))
+        if not piece:
+            raise EOFError("cut off")
+        room[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    file.read(1)  # at the end a ZIP file compares its checksum
+    return array
+
+
+# --- Archives ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_archive(path: PathLike) -> Iterator[zipfile.ZipFile]:
+    """A ZIP file to read, which will not unpack into too much, see `check_room`.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError, zipfile.BadZipFile: it is no ZIP file, or too large unpacked.
+    """
+    with zipfile.ZipFile(path) as archive:
+        check_room(path, sum(member.file_size for member in archive.infolist()))
+        yield archive
+
+
+def tar_members(archive: tarfile.TarFile, path: PathLike) -> Iterator[tarfile.TarInfo]:
+    """The files in a tar file.
+
+    Raises:
+        tarfile.TarError: the archive is damaged, or has a file with holes.
+        ValueError: it unpacks into too much, see `check_room`.
+    """
+    whole = 0
+    for member in archive:
+        if member.isfile():
+            whole += member.size
+            if member.size < 0 or member.issparse():
+                raise tarfile.ReadError(f"{in_line(member.name)} has holes")
+            check_room(path, whole)
+            yield member
+
+
+def in_line(name: str) -> str:
+    """A name from a file, for a message: no line breaks, not too long."""
+    return re.sub(r"\s+", " ", name)[:100]
