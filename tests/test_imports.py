@@ -20,7 +20,7 @@ SOURCE = Path(wholebody.__file__).parent
 # functions too; on one floor there is no circle.
 FLOORS = (
     "errors choices arrays schema poses geometry codec preprocess",
-    "console files signals images draw weights runtime networks formats",
+    "console files signals reading images draw weights runtime networks formats",
     "export video data align",
     "pose synth",
     "wholebody tracking evaluate",
@@ -31,7 +31,7 @@ FLOORS = (
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
-MOST_FILES_IN_ROOT, MOST_LINES = 16, 600
+MOST_FILES_IN_ROOT, MOST_LINES = 17, 600
 # Only these rooms import them when they are imported.
 HEAVY = ("torch", "ray", "onnx", "onnxruntime", "onnxscript", "fastapi", "uvicorn", "tensorboard", "openvino")
 HEAVY_ROOMS = ("networks", "train", "serve")

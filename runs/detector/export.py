@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 
 from wholebody.export.convert import export_detector
+from wholebody.networks.yolox import load_yolox
 from wholebody.pose.detect import aspect_size
-from wholebody.train.detector.fit import load
 
 # Every photo gets an input of its own aspect with about as many pixels: 512 x 384 for one of 4 by 3.
 PIXELS = 512 * 416
@@ -29,7 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     pixels = CROWD if options.crowd else PIXELS
     error = export_detector(
-        load(options.weights),
+        load_yolox(options.weights),
         options.out,
         input_size=aspect_size((640, 480), pixels),
         pixels=pixels,

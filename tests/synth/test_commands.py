@@ -85,7 +85,7 @@ def test_scenes_are_a_size_of_their_own(run, body, tmp_path):
         (("--count", "3", "--size", "9x9"), "give height x width"),
         (("--count", "3", "--workers", "0"), "--workers 0: must be 1 or more"),
         (("--count", "3", "--preview", "sheet.gif"), "name a .jpg or .png"),
-        (("--count", "3", "--backgrounds", "nowhere"), "not a folder of pictures"),
+        (("--count", "3", "--backgrounds", "nowhere"), "nowhere: cannot read"),
         (("--count", "3", "--assets", "nowhere.tar"), "nowhere.tar: cannot read"),
         (("--count", "3", "--body", "nowhere.npz"), "wholebody synth body"),
     ],

@@ -59,7 +59,7 @@ def test_large_backgrounds_are_shrunk(tmp_path):
     [
         ("papers/bad.jpg", b"no picture", "bad.jpg"),
         ("file.tar", b"no archive", "not a folder of pictures nor"),
-        ("missing", None, "not a folder of pictures nor"),
+        ("missing", None, "missing: cannot read"),
     ],
 )
 def test_bad_backgrounds_are_named_before_the_work_begins(pictures, name, content, message):

@@ -124,7 +124,9 @@ def test_safetensors_round_trip_keeps_the_preprocessing(tmp_path):
 def test_thunder_round_trip(tmp_path):
     encoder = Thunder()
     codec = simcc((64, 64))
-    model = RTMPose(encoder, RTMPoseHead(encoder.channels, (2, 2), codec.bins, 5), codec, encoder.mean, encoder.std)
+    model = RTMPose(
+        encoder, RTMPoseHead(encoder.channels, (2, 2), codec.bins, 5), codec, encoder.mean, encoder.std, None
+    )
     save_pose(model, tmp_path / "m.safetensors")
     loaded = load_pose(tmp_path / "m.safetensors")
     assert isinstance(loaded.backbone, Thunder) and loaded.mean == Thunder.mean

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wholebody import cli
 from wholebody.errors import WholebodyError
-from wholebody.networks.yolox import yolox
+from wholebody.networks.yolox import load_yolox, yolox
 from wholebody.train.detector import fit as fitting
 from wholebody.train.detector import losses as loss
 from wholebody.train.detector import scenes
@@ -262,7 +262,7 @@ def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkey
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value)
 
-    loaded = fitting.load(tmp_path / "stopped" / "model.safetensors")
+    loaded = load_yolox(tmp_path / "stopped" / "model.safetensors")
     images = torch.rand(1, 3, 64, 64) * 255
     with torch.inference_mode():
         torch.testing.assert_close(loaded(images), whole(images))
@@ -360,4 +360,4 @@ def test_the_command(labels, tmp_path, capsys):
     assert done.value.code == 0
     saved = json.loads((tmp_path / "run" / "recipe.json").read_text())
     assert saved["optim"]["lr"] == 1e-3 and saved["optim"]["clip"] == 10 and saved["sizes"] == [[0.0, 64]]
-    fitting.load(tmp_path / "run" / "model.safetensors")
+    load_yolox(tmp_path / "run" / "model.safetensors")

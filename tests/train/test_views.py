@@ -112,7 +112,7 @@ def test_views_are_whole_or_not_there(tmp_path):
 def test_errors_say_what_to_do(folder, tmp_path):
     with pytest.raises(WholebodyError, match="exists"):
         write_views(folder, draw, 10)
-    with pytest.raises(WholebodyError, match="no views here"):
+    with pytest.raises(WholebodyError, match="cannot read"):
         Views(tmp_path, CODEC)
     with pytest.raises(WholebodyError, match=r"views of \(64, 64\)"):
         Views(folder, simcc((96, 128)))

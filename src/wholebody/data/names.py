@@ -1,7 +1,6 @@
 """Keypoints of other sets by name: which row of COCO_WHOLEBODY each is."""
 
 import difflib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from wholebody.arrays import Ints, PathLike
 from wholebody.data.labels import KNOWN
 from wholebody.data.stream import first_line
 from wholebody.errors import WholebodyError
+from wholebody.reading import parse_json, unreadable
 from wholebody.schema import COCO_WHOLEBODY
 
 
@@ -28,9 +28,9 @@ def read_mapping(path: PathLike) -> dict[str, str]:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
-        table = json.loads(text) if text.lstrip().startswith(("{", "[")) else _arrows(path, text)
+        table = parse_json(text) if text.lstrip().startswith(("{", "[")) else _arrows(path, text)
     except OSError as error:
-        raise WholebodyError(f"{path}: cannot read ({error.strerror or error}). Check the name.") from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise WholebodyError(f"{path}: not valid JSON ({first_line(error)}). Correct the table.") from None
     if not isinstance(table, dict) or not all(isinstance(ours, str | None) for ours in table.values()):

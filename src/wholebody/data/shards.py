@@ -1,6 +1,5 @@
 """Tar shards in the WebDataset convention, read back as arrays: 000123.jpg beside 000123.json."""
 
-import json
 import os
 import tarfile
 from dataclasses import dataclass, field
@@ -8,12 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
+from wholebody.images import decode_image
+from wholebody.reading import in_line, parse_json, reading, tar_members
 from wholebody.schema import COCO_WHOLEBODY
 
 
@@ -35,15 +35,11 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
         WholebodyError: there is no manifest, or it cannot be read.
     """
     path = Path(folder) / "manifest.json"
-    try:
-        found = json.loads(path.read_text())
-        if not isinstance(found.get("shards"), dict) or not isinstance(found.get("count"), int):
+    with reading(path, "the manifest of a set", "Remove it to make the set again, or choose another folder"):
+        found = parse_json(path.read_bytes())
+        if not isinstance(found.get("shards"), dict) or type(found.get("count")) is not int:
             raise ValueError("it has no count or no shards")
-    except (OSError, ValueError, AttributeError) as error:
-        raise WholebodyError(
-            f"{path}: not the manifest of a set ({error}). Remove it to make the set again, or choose another folder."
-        ) from error
-    return dict(found)
+        return dict(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +91,23 @@ class Shards:
         return data
 
     def image(self, index: int) -> Image:
-        """(h, w, 3) BGR."""
-        return np.asarray(cv2.imdecode(np.frombuffer(self.jpeg(index), np.uint8), cv2.IMREAD_COLOR), np.uint8)
+        """(h, w, 3) BGR.
+
+        Raises:
+            WholebodyError: it is damaged.
+        """
+        return decode_image(self.jpeg(index), f"{self.paths[self.files[index]]}: picture {index}")
+
+
+def _checked(record: Any, name: str) -> dict[str, Any]:
+    """A label, if it has points and a box, or people with some."""
+    if not isinstance(record, dict):
+        raise ValueError(f"{name} is no label")
+    for person in record.get("people", (record,)):
+        points, box = (np.array(person[field], np.float32) for field in ("keypoints", "box"))
+        if points.shape != (len(COCO_WHOLEBODY), 3) or box.shape != (4,) or not np.isfinite(points).all():
+            raise ValueError(f"{name} has keypoints {points.shape} and a box {box.shape}")
+    return record
 
 
 def read_shards(folder: str | os.PathLike[str]) -> Shards:
@@ -113,20 +124,17 @@ def read_shards(folder: str | os.PathLike[str]) -> Shards:
     sizes: list[int] = []
     records: list[dict[str, Any]] = []
     for number, path in enumerate(paths):
-        try:
-            with tarfile.open(path, "r:") as archive:
-                pictures: dict[str, tuple[int, int]] = {}
-                for member in archive:
-                    key, _, suffix = member.name.rpartition(".")
-                    if suffix == "jpg":
-                        pictures[key] = member.offset_data, member.size
-                    elif suffix == "json" and (file := archive.extractfile(member)) is not None:
-                        records.append(json.loads(file.read()))
-                        start, size = pictures[key]
-                        files.append(number)
-                        starts.append(start)
-                        sizes.append(size)
-        except (OSError, KeyError, ValueError, tarfile.TarError) as error:
-            raise WholebodyError(f"{path}: not a shard ({error}). Delete it and write it again.") from error
+        with reading(path, "a shard", "Delete it and write it again"), tarfile.open(path, "r:") as archive:
+            pictures: dict[str, tuple[int, int]] = {}
+            for member in tar_members(archive, path):
+                key, _, suffix = member.name.rpartition(".")
+                if suffix == "jpg":
+                    pictures[key] = member.offset_data, member.size
+                elif suffix == "json" and (file := archive.extractfile(member)) is not None:
+                    records.append(_checked(parse_json(file.read()), in_line(member.name)))
+                    start, size = pictures[key]
+                    files.append(number)
+                    starts.append(start)
+                    sizes.append(size)
     where = np.array([files, starts, sizes], np.int64).reshape(3, -1)
     return Shards(paths, where[0], where[1], where[2], records)

@@ -5,13 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wholebody.arrays import PathLike
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import Labels
-from wholebody.data.stream import first_line
 from wholebody.errors import WholebodyError
+from wholebody.reading import load_array, reading
 
 UBODY_SCENES = (
     "Magic_show", "Entertainment", "ConductMusic", "Online_class", "TalkShow", "Speech", "Fitness", "Interview",
@@ -90,10 +88,8 @@ def ubody_files(
 
 
 def _test_videos(path: Path) -> set[str]:
-    try:
-        return {str(name) for name in np.load(path, allow_pickle=False).ravel()}
-    except (OSError, ValueError, EOFError) as error:
-        raise WholebodyError(f"{path}: cannot read the list of test videos ({first_line(error)}).") from error
+    with reading(path, "the list of test videos"):
+        return {str(name) for name in load_array(path).ravel()}
 
 
 def _with_suffix(name: str, suffix: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from wholebody.errors import WholebodyError
 from wholebody.geometry import PADDING
+from wholebody.reading import DAMAGED, in_short, parse_json
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class Report:
             WholebodyError: it is something else.
         """
         try:
-            read = json.loads(text)
+            read = parse_json(text)
             figures = {
                 part: {
                     name: Figure(*(float("nan") if value is None else float(value) for value in figure))
@@ -186,5 +187,7 @@ class Report:
             size = tuple(read["settings"].pop("input_size"))
             settings = Settings(**read["settings"], input_size=size)
             return cls(figures, read["people"], read["images"], read["predictions"], settings)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WholebodyError(f"not a report of an evaluation ({error!r}). Run the evaluation again.") from error
+        except DAMAGED as error:
+            raise WholebodyError(
+                f"not a report of an evaluation ({in_short(error)}). Run the evaluation again."
+            ) from error

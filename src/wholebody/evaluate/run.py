@@ -30,6 +30,7 @@ from wholebody.pose.detect import PersonFinder
 from wholebody.pose.load import onnx_file, open_detector, open_estimator
 from wholebody.pose.topdown import check_boxes
 from wholebody.poses import Poses
+from wholebody.reading import DAMAGED, in_short, parse_json, reading
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
 # Pictures that are read before their people are estimated together.
@@ -81,14 +82,10 @@ def read_boxes(path: str | Path) -> dict[int, tuple[Floats, Floats]]:
         WholebodyError: the file cannot be read or a row is not such a row.
     """
     path = Path(path)
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(rows, list):
-            raise WholebodyError(f"{path}: not a list of detections. Give COCO detection results.")
-    except OSError as error:
-        raise WholebodyError(f"{path}: cannot read ({error.strerror or error}). Check the name.") from error
-    except ValueError as error:
-        raise WholebodyError(f"{path}: not valid JSON. Copy or download it again.") from error
+    with reading(path, "valid JSON", "Copy or download it again"):
+        rows = parse_json(path.read_bytes())
+    if not isinstance(rows, list):
+        raise WholebodyError(f"{path}: not a list of detections. Give COCO detection results.")
     found: dict[int, list[list[float]]] = {}
     for n, row in enumerate(rows):
         try:
@@ -97,9 +94,9 @@ def read_boxes(path: str | Path) -> dict[int, tuple[Floats, Floats]]:
             x, y, w, h = map(float, row["bbox"])
             numbers = [x, y, x + w, y + h, float(row["score"])]
             image = int(row["image_id"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             raise WholebodyError(
-                f"{path}: [{n}] has no image_id, bbox of four numbers and score ({error}). Correct the row."
+                f"{path}: [{n}] has no image_id, bbox of four numbers and score ({in_short(error)}). Correct the row."
             ) from error
         if not np.isfinite(numbers).all():
             raise WholebodyError(f"{path}: [{n}].bbox or score is not a finite number. Correct the row.")

@@ -213,4 +213,5 @@ def _dense(path: PathLike, archive: zipfile.ZipFile) -> Iterator[Timed]:
                 size = math.prod((len(ids), *shape)) * kinds[name].itemsize
                 rows[name] = np.frombuffer(files[name].read(size), kinds[name]).reshape(len(ids), *shape)
             here = ~np.isnan(rows["boxes"]).any(axis=-1)
-            yield time, Poses(*(rows[name][here] for name in _NPZ_ARRAYS), schema, ids[here])
+            keypoints, scores, boxes, box_scores = (rows[name][here] for name in _NPZ_ARRAYS)
+            yield time, Poses(keypoints, scores, boxes, box_scores, schema, ids[here])

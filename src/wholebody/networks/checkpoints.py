@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,9 +24,13 @@ from wholebody.files import replacing
 from wholebody.networks.exported import is_exported, read_exported, unfolded
 from wholebody.networks.kinds import name_of, new_network
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
+from wholebody.reading import DAMAGED, in_line, in_short, open_archive, parse_json
 from wholebody.schema import schema_named
 
 StateDict = dict[str, Tensor]
+
+# More than any published network has: a tensor without numbers may have a shape of any size.
+MOST_KEYPOINTS, MOST_BINS = 10_000, 2**14
 
 # Who may leave notes beside the weights, and the built-in names that such notes use.
 _NOTES = re.compile(
@@ -60,14 +65,27 @@ def load_pose(path: str | os.PathLike[str], stage: Literal[1, 2] | None = None) 
     _load(model, weights, path)
     if "wholebody" in notes:
         try:
-            own = json.loads(notes["wholebody"])
-            model.mean, model.std = tuple(own["mean"]), tuple(own["std"])
-            model.codec = SimCC(tuple(own["input_size"]), own["split_ratio"], tuple(own["sigma"]))
-            if own.get("schema"):
-                model.schema = schema_named(own["schema"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise WholebodyError(f"{path}: its notes cannot be used ({error}). Save it again.") from error
+            _take_notes(model, parse_json(notes["wholebody"]))
+        except DAMAGED as error:
+            raise WholebodyError(f"{path}: its notes cannot be used ({in_short(error)}). Save it again.") from error
     return model.eval()
+
+
+def _take_notes(model: RTMPose, own: Mapping[str, Any]) -> None:
+    """What a file of ours says of its network; raises one of DAMAGED where it cannot be true."""
+    mean, std, sigma = (tuple(float(number) for number in own[name]) for name in ("mean", "std", "sigma"))
+    size, ratio = tuple(own["input_size"]), float(own["split_ratio"])
+    if not np.isfinite([*mean, *std, *sigma, ratio]).all() or (len(mean), len(std), len(sigma)) != (3, 3, 2):
+        raise ValueError("mean, std, sigma and split_ratio are 3, 3, 2 and 1 numbers")
+    if (size, ratio) != (model.codec.input_size, model.codec.split_ratio) or min(*std, *sigma) <= 0:
+        raise ValueError(f"an input of {size} and {ratio} bins per pixel do not fit the weights")
+    model.mean, model.std = (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+    model.codec = SimCC(model.codec.input_size, ratio, (sigma[0], sigma[1]))
+    if own.get("schema"):
+        schema = schema_named(own["schema"])
+        if len(schema) != cast(RTMPoseHead, model.head).keypoints:
+            raise ValueError(f"{schema.name} does not fit the weights")
+        model.schema = schema
 
 
 def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
@@ -135,6 +153,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[StateDict, Mapping[str, str]]:
 
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        _check_archive(path)
         with torch.serialization.safe_globals([_stand_in(name) for name in _names(path) if _NOTES.fullmatch(name)]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -156,8 +175,19 @@ def _read(path: str | os.PathLike[str]) -> tuple[StateDict, Mapping[str, str]]:
     if not isinstance(weights, dict):
         raise WholebodyError(f"{path}: holds no named weights. Give a checkpoint with a `state_dict`.")
     tensors = {str(name).removeprefix("module."): value for name, value in weights.items() if isinstance(value, Tensor)}
+    for name, value in tensors.items():
+        # A few bytes can pass for a tensor of any size, until it is copied.
+        if value.is_sparse or value.is_meta or value.nbytes > value.untyped_storage().nbytes():
+            raise WholebodyError(f"{path}: {in_line(name)} is larger than what is stored of it. Download it again.")
     tensors.pop("steps", None)  # the averaging's own counter
     return {name: value for name, value in tensors.items() if "data_preprocessor." not in name}, notes
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a pickle that unpacks into much more than its file."""
+    if zipfile.is_zipfile(path):
+        with open_archive(path):
+            pass
 
 
 class _Nothing:
@@ -227,6 +257,8 @@ def _build(weights: StateDict, path: str | os.PathLike[str]) -> RTMPose:
     keypoints = _shape(weights, f"{layer}.weight", 4, path)[0]
     area = _shape(weights, "head.mlp.1.weight", 2, path)[1]
     x, y = (_shape(weights, f"head.{name}.weight", 2, path)[0] for name in ("cls_x", "cls_y"))
+    if not (0 < keypoints <= MOST_KEYPOINTS and 0 < x <= MOST_BINS and 0 < y <= MOST_BINS):
+        raise WholebodyError(f"{path}: a head for {keypoints} keypoints and {x}x{y} bins. Check the file.")
     if (x // 64) * (y // 64) != area:
         raise WholebodyError(
             f"{path}: a head for {area} positions and {x}x{y} bins does not follow a published RTMPose. Only networks "

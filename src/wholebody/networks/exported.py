@@ -11,13 +11,15 @@ these before, without changing what the network says.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from wholebody.errors import WholebodyError
 from wholebody.networks.rtmpose import RTMPose
+from wholebody.reading import reading
 
 # Linear maps, which a file stores the other way round than torch does.
 _LINEAR = ("mlp.1", "gau.o", "gau.uv", "cls_x", "cls_y", "places", "answers")
@@ -36,7 +38,17 @@ def read_exported(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         proto = onnx.load(os.fspath(path))
     except Exception as error:  # a damaged file may fail anywhere in the reader
         raise WholebodyError(f"{path}: damaged or not an ONNX file. Restore it.") from error
-    stored = {each.name: numpy_helper.to_array(each) for each in proto.graph.initializer}
+    with reading(path, "an ONNX file", "Restore it"):
+        weights = _weights({each.name: numpy_helper.to_array(each) for each in proto.graph.initializer})
+    if not any(name.startswith("backbone.") for name in weights):
+        raise WholebodyError(
+            f"{path}: its weights have lost their names, so that it cannot be trained on. Only ONNX files that "
+            "`wholebody export` wrote can; give a checkpoint (.safetensors, .pth)."
+        )
+    return weights
+
+
+def _weights(stored: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for name, value in stored.items():
         if name.endswith(".half"):
@@ -48,11 +60,6 @@ def read_exported(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             weight = torch.from_numpy(value.copy())
             turned = name.removesuffix(".weight").endswith(_LINEAR)
             weights[name] = weight.T.contiguous() if turned else weight
-    if not any(name.startswith("backbone.") for name in weights):
-        raise WholebodyError(
-            f"{path}: its weights have lost their names, so that it cannot be trained on. Only ONNX files that "
-            "`wholebody export` wrote can; give a checkpoint (.safetensors, .pth)."
-        )
     return weights
 
 

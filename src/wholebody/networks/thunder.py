@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wholebody.errors import WholebodyError
+from wholebody.reading import reading
 
 # (output channels, stride, number of blocks); MobileNetV2's table times 1.75, rounded to multiples of eight.
 _STAGES = ((32, 1, 1), (40, 2, 2), (56, 2, 3), (112, 2, 4), (168, 1, 3), (280, 2, 3), (560, 1, 1))
@@ -254,8 +255,8 @@ def _fill(layers: Iterable[nn.Conv2d], path: str | os.PathLike[str], skip: int =
     for layer, (weight, bias) in zip(layers, _convolutions(Path(path))[skip:], strict=False):
         # TensorFlow stores (out, h, w, in), depthwise (1, h, w, out); torch (out, in / groups, h, w).
         order = (3, 0, 1, 2) if layer.groups > 1 else (0, 3, 1, 2)
-        weight = weight.transpose(order)
-        if weight.shape != tuple(layer.weight.shape):
+        weight = weight.transpose(order) if weight.ndim == 4 else weight
+        if weight.shape != tuple(layer.weight.shape) or bias.shape != weight.shape[:1]:
             raise WholebodyError(f"{path}: not a MoveNet Thunder file (a layer has shape {weight.shape}).")
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
@@ -276,7 +277,7 @@ def _convolutions(path: Path) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any
         interpreter = Interpreter(
             str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         )
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise WholebodyError(f"{path}: cannot be read as a TensorFlow Lite file. Check the path.") from error
     operations = interpreter._get_ops_details()
     # Half precision weights sit behind an operation that widens them.
@@ -286,8 +287,9 @@ def _convolutions(path: Path) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any
         array: np.ndarray[Any, Any] = interpreter.get_tensor(stored.get(index, index))
         return array.astype(np.float32)
 
-    return [
-        (value(int(op["inputs"][1])), value(int(op["inputs"][2])))
-        for op in operations
-        if op["op_name"] in ("CONV_2D", "DEPTHWISE_CONV_2D")
-    ]
+    with reading(path, "a MoveNet Thunder file"):
+        return [
+            (value(int(op["inputs"][1])), value(int(op["inputs"][2])))
+            for op in operations
+            if op["op_name"] in ("CONV_2D", "DEPTHWISE_CONV_2D")
+        ]

@@ -8,7 +8,6 @@ in `wholebody.pose.detect`.
 
 import math
 import os
-import pickle
 from collections.abc import Mapping
 from functools import partial
 
@@ -17,10 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wholebody.errors import WholebodyError
+from wholebody.networks.checkpoints import read_weights
 from wholebody.networks.layers import Block, Conv, SpatialPyramid
 from wholebody.networks.thunder import Thunder
 
 STRIDES = (8, 16, 32)
+# More than any released network has: a tensor without numbers may have a shape of any size.
+MOST_CLASSES = 2**16
 
 # Depth, width and whether the 3x3 convolutions are split into one per channel and one across channels.
 SIZES: Mapping[str, tuple[float, float, bool]] = {
@@ -268,8 +270,10 @@ def from_checkpoint(checkpoint: Mapping[str, object]) -> YOLOXNetwork:
     weights = checkpoint.get("model", checkpoint)
     if not isinstance(weights, Mapping):
         raise WholebodyError("The checkpoint holds no YOLOX state dict. Use a released YOLOX .pth file.")
-    classes = getattr(weights.get("head.cls_preds.0.bias"), "shape", (1,))[0]
+    classes = next(iter(getattr(weights.get("head.cls_preds.0.bias"), "shape", ())), 1)
     shapes = {name: getattr(value, "shape", None) for name, value in weights.items()}
+    if not 0 < classes <= MOST_CLASSES:
+        raise WholebodyError(f"A YOLOX of {classes} classes. Use a released YOLOX .pth file.")
     for size in SIZES:
         with torch.device("meta"):
             model = yolox(size, classes)
@@ -280,15 +284,15 @@ def from_checkpoint(checkpoint: Mapping[str, object]) -> YOLOXNetwork:
 
 
 def load_yolox(path: str | os.PathLike[str]) -> YOLOXNetwork:
-    """The network of a released `.pth` file; see `from_checkpoint`. Code inside the file is never run."""
+    """The network of a released `.pth` file, or of our .safetensors; see `from_checkpoint`.
+
+    Code inside the file is never run.
+
+    Raises:
+        WholebodyError: the file is missing, damaged, holds anything but weights, or other weights.
+    """
+    weights = read_weights(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise WholebodyError(f"{path}: {error.strerror}. Name a .pth file that exists.") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = "damaged, or it holds more than weights, which would have to be run as code"
-        raise WholebodyError(f"{path}: cannot be loaded: {reason}. Use the original release.") from error
-    try:
-        return from_checkpoint(checkpoint if isinstance(checkpoint, Mapping) else {})
+        return from_checkpoint(weights)
     except WholebodyError as error:
         raise WholebodyError(f"{path}: {error}") from error

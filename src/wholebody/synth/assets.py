@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from wholebody.arrays import Image
-from wholebody.errors import WholebodyError
+from wholebody.reading import in_line, reading, tar_members
 from wholebody.synth.layers import Assets, Piece
 from wholebody.synth.textures import bgra
 
@@ -38,7 +38,8 @@ def load_assets(
     for name in sorted(files):
         path = PurePosixPath(name)
         if path.suffix == ".mhclo" and "cocked" not in name:
-            piece = _read_piece(files, path, images)
+            with reading(f"{archive}: {in_line(name)}", "clothes of MakeHuman"):
+                piece = _read_piece(files, path, images)
             if piece is not None:
                 pieces.setdefault(piece.kind, []).append(piece)
     skins = [
@@ -56,11 +57,12 @@ def load_assets(
 def _untar(path: str | os.PathLike[str] | None) -> dict[str, bytes]:
     if path is None:
         return {}
-    try:
-        with tarfile.open(path) as archive:
-            return {m.name: f.read() for m in archive if m.isfile() and (f := archive.extractfile(m)) is not None}
-    except (OSError, tarfile.TarError) as error:
-        raise WholebodyError(f"{path}: cannot read this archive ({error}).") from error
+    with reading(path, "an archive"), tarfile.open(path) as archive:
+        found = {}
+        for member in tar_members(archive, path):
+            if (file := archive.extractfile(member)) is not None:
+                found[member.name] = file.read()
+        return found
 
 
 def _decode(data: bytes, flags: int) -> Image | None:

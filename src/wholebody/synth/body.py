@@ -8,7 +8,6 @@ Frame of a person: metres, z up, the rest pose faces -y, the person's left is +x
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from wholebody.arrays import Floats, Ints32
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
+from wholebody.reading import load_arrays, reading
 
 # The values a phenotype runs through, at equal steps; age starts below 0 at the newborn.
 PHENOTYPES: dict[str, tuple[float, int]] = {
@@ -125,18 +125,18 @@ def load_body(path: str | os.PathLike[str]) -> Body:
     Raises:
         WholebodyError: the file is missing or is not a body file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {field.name: archive[field.name] for field in fields(Body)}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise WholebodyError(f"{path}: not a body file ({error}). Build one with synth.body.build_body.") from error
-    values: dict[str, Any] = {}
-    for name, array in arrays.items():
-        if array.dtype.kind == "U":
-            values[name] = tuple(str(item) for item in array)
-        else:
-            values[name] = array.astype(np.int32 if array.dtype.kind in "iu" else np.float32)
-    return Body(**values)
+    with reading(path, "a body file", "Build one with `wholebody synth body`"):
+        found = load_arrays(path)
+        arrays = {field.name: found[field.name] for field in fields(Body)}
+        values: dict[str, Any] = {}
+        for name, array in arrays.items():
+            if array.dtype.kind == "U":
+                values[name] = tuple(str(item) for item in array)
+            elif array.dtype.kind in "iuf":
+                values[name] = array.astype(np.int32 if array.dtype.kind in "iu" else np.float32)
+            else:
+                raise ValueError(f"{name} is of {array.dtype}")
+        return Body(**values)
 
 
 def save_body(path: str | os.PathLike[str], body: Body) -> None:

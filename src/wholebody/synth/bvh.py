@@ -16,6 +16,7 @@ import numpy as np
 
 from wholebody.arrays import Doubles
 from wholebody.errors import WholebodyError
+from wholebody.reading import DAMAGED, MOST, in_line, in_short
 from wholebody.synth import bvh
 from wholebody.synth.body import Body
 from wholebody.synth.posture import Posture
@@ -89,6 +90,8 @@ def parse(text: str) -> Motion:
                 at += 4
             elif word == "CHANNELS":
                 count = int(words[at + 1])
+                if not 0 <= count <= 6:
+                    raise ValueError(f"a joint has {count} channels")
                 channels += [(open_[-1], channel.lower()) for channel in words[at + 2 : at + 2 + count]]
                 at += 2 + count
             elif word in ("{", "}"):
@@ -96,18 +99,22 @@ def parse(text: str) -> Motion:
                     open_.pop()
                 at += 1
             else:
-                raise WholebodyError(f"not a BVH file: {word!r} in its HIERARCHY")
+                raise WholebodyError(f"not a BVH file: {word[:40]!r} in its HIERARCHY")
         numbers = tail.split()
         start = numbers.index("Time:") + 2
         count, interval = int(numbers[numbers.index("Frames:") + 1]), float(numbers[start - 1])
         frames = np.array(numbers[start:], float).reshape(count, len(channels))
-    except (IndexError, ValueError) as error:
-        raise WholebodyError(f"not a BVH file: {error}") from error
+        if not channels or not np.isfinite([*frames.flat, *np.array(offsets).flat]).all():
+            raise ValueError("nothing moves, or a number is not finite")
+        if count * len(names) * 72 > MOST:
+            raise ValueError(f"{count} frames of {len(names)} joints are too many")
+    except DAMAGED as error:
+        raise WholebodyError(f"not a BVH file: {in_short(error)}") from error
     rotations = np.tile(np.eye(3), (count, len(names), 1, 1))
     for column, (joint, channel) in enumerate(channels):
         axis, kind = "xyz".find(channel[:1]), channel[1:]
         if axis < 0 or kind not in ("rotation", "position"):
-            raise WholebodyError(f"not a BVH file: channel {channel!r}")
+            raise WholebodyError(f"not a BVH file: channel {channel[:40]!r}")
         if kind == "rotation":
             rotations[:, joint] = rotations[:, joint] @ _turns(axis, frames[:, column])
     return Motion(tuple(names), tuple(parents), np.array(offsets), rotations, interval)
@@ -175,7 +182,7 @@ def read_bvh(path: str | os.PathLike[str], body: Body) -> tuple[Posture, ...]:
     needed = ("root", "head", "upperleg01.L", "upperleg01.R")
     if missing := [name for name in needed if name not in joints]:
         raise WholebodyError(
-            f"{path}: no joint is known as {', '.join(missing)} (found {', '.join(motion.names[:8])})."
+            f"{path}: no joint is known as {', '.join(missing)} (found {in_line(', '.join(motion.names[:8]))})."
         )
     places = motion.places()
     thighs = [places[joints[f"upperleg01.{side}"]] for side in "LR"]

@@ -23,7 +23,8 @@ import numpy as np
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
-from wholebody.images import READ_SUFFIXES, find_images, image_size
+from wholebody.images import READ_SUFFIXES, decode_image, find_images, image_size
+from wholebody.reading import in_line, reading, tar_members
 from wholebody.synth.layers import Assets
 
 KEYPOINT_MAP = Path(__file__).with_name("keypoints_133.json")
@@ -110,16 +111,12 @@ class Backgrounds(Sequence[Image]):
 
 @lru_cache(maxsize=_KEPT)
 def _load(place: _Place) -> Image:
-    try:
-        image = cv2.imdecode(np.frombuffer(place.read(), np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
-        image = None
-    if image is None:
-        raise WholebodyError(f"{place.file}: {place.name} cannot be read as a picture. Take it out of the backgrounds.")
+    with reading(place.file, "a file of backgrounds"):
+        image = decode_image(place.read(), f"{place.file}: {in_line(place.name)}")
     ratio = min(1.0, _LONGEST / max(image.shape[:2]))
     if ratio < 1:
-        image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(image, np.uint8)
+        image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return np.ascontiguousarray(image)
 
 
 def open_backgrounds(path: str | os.PathLike[str] | None, held_out: bool | None = None) -> Backgrounds:
@@ -151,14 +148,9 @@ def open_backgrounds(path: str | os.PathLike[str] | None, held_out: bool | None 
 
 
 def _members(path: Path) -> list[_Place]:
-    try:
-        with tarfile.open(path, "r:") as archive:
-            members = [member for member in archive if member.isfile()]
-    except (OSError, tarfile.TarError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise WholebodyError(
-            f"{path}: not a folder of pictures nor an uncompressed tar archive ({reason}). Check the name."
-        ) from error
+    kind = "a folder of pictures nor an uncompressed tar archive"
+    with reading(path, kind, "Check the name"), tarfile.open(path, "r:") as archive:
+        members = list(tar_members(archive, path))
     return [
         _Place(Path(member.name).name, path, member.offset_data, member.size)
         for member in members

@@ -1,7 +1,6 @@
 """People to train on: a data set is `__len__` and `__getitem__ -> Sample`."""
 
 import io
-import json
 import os
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,8 @@ from wholebody.arrays import Image
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import Labels
 from wholebody.errors import WholebodyError
+from wholebody.images import decode_image
+from wholebody.reading import parse_json, reading, tar_members
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
 # Where the label of a keypoint is put that is known not to be in the crop.
@@ -57,6 +58,8 @@ class Encoded:
                 data = file.read(self.size or -1)
         except OSError as error:
             raise WholebodyError(f"{self.file}: cannot be read ({error.strerror}). Restore it.") from error
+        if parts == 1:
+            return decode_image(data, self.file)
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[parts]) if data else None
         if image is None:
             raise WholebodyError(f"{self.file}: cannot be read as a picture. Restore it or drop it from the labels.")
@@ -192,11 +195,8 @@ class ShardedPeople:
         self.rows: list[tuple[Path, int, int, int, int]] = []
         # A hidden file is a shard that is still being written.
         for shard in sorted(path for path in Path(folder).glob("*.tar") if not path.name.startswith(".")):
-            try:
-                with tarfile.open(shard) as archive:
-                    members = {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
-            except tarfile.TarError as error:
-                raise WholebodyError(f"{shard}: damaged ({error}). Remove it and make the shards again.") from error
+            with reading(shard, "a shard", "Remove it and make the shards again"), tarfile.open(shard, "r:") as archive:
+                members = {member.name: (member.offset_data, member.size) for member in tar_members(archive, shard)}
             for name in sorted(members):
                 if name.endswith(".jpg") and (label := f"{name[:-4]}.json") in members and keep(f"{shard.name}/{name}"):
                     self.rows.append((shard, *members[name], *members[label]))
@@ -214,24 +214,18 @@ class ShardedPeople:
 
     def __getitem__(self, index: int) -> LabelledPerson:
         shard, at_image, image_bytes, at_label, label_bytes = self.rows[index]
-        try:
-            with io.FileIO(shard) as file:
-                file.seek(at_label)
-                label = json.loads(file.read(label_bytes))
-        except (OSError, ValueError) as error:
-            raise WholebodyError(f"{shard}: sample {index} is damaged ({error}). Make the shard again.") from error
-        if isinstance(label, dict) and "people" in label:
-            raise WholebodyError(f"{shard}: scenes of many people, for a detector. Name a folder of crops.")
-        try:
-            points = np.asarray(label["keypoints"], dtype=np.float64)
-            box = np.asarray(label["box"], dtype=np.float64)
+        name = f"{shard}: sample {index}"
+        with reading(name, "a label", "Make the shard again"), io.FileIO(shard) as file:
+            file.seek(at_label)
+            label = parse_json(file.read(label_bytes))
+            if isinstance(label, dict) and "people" in label:
+                raise WholebodyError(f"{shard}: scenes of many people, for a detector. Name a folder of crops.")
+            points, box = np.array(label["keypoints"], np.float64), np.array(label["box"], np.float64)
             if points.ndim != 2 or points.shape[1] != 3 or box.shape != (4,):
-                raise ValueError
-        except (KeyError, TypeError, ValueError) as error:
-            raise WholebodyError(
-                f"{shard}: the label of sample {index} has no keypoints of three numbers and box of four. "
-                "Make the shard again."
-            ) from error
+                raise WholebodyError(
+                    f"{shard}: the label of sample {index} has no keypoints of three numbers and box of four. "
+                    "Make the shard again."
+                )
         if len(points) != len(self.schema):
             raise WholebodyError(
                 f"{shard}: sample {index} has {len(points)} keypoints, {self.schema.name} has {len(self.schema)}. "

@@ -4,14 +4,13 @@ A pool is a folder with `index.json`, a list of photos with their file, licence,
 the clip's name as `sequence`. Detector and pose network read the same split from here.
 """
 
-import json
 import os
 import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from wholebody.errors import WholebodyError
+from wholebody.reading import parse_json, reading
 
 # Whole people, not frames: all clips of one signer, one athlete, one juggler. A hash of the clip's name would put the
 # same person on both sides.
@@ -51,12 +50,9 @@ def read_pool(folder: str | os.PathLike[str]) -> tuple[Photo, ...]:
         WholebodyError: the index is missing or is not a list of photos.
     """
     index = Path(folder) / "index.json"
-    try:
-        return tuple(_photo(row) for row in json.loads(index.read_text()))
-    except OSError as error:
-        raise WholebodyError(f"{index}: {error.strerror}. Name a folder with an index.json and its photos.") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise WholebodyError(f"{index}: not a list of photos with file, license, group, width and height.") from error
+    what = "a list of photos with file, license, group, width and height"
+    with reading(index, what, "Name a folder with an index.json and its photos"):
+        return tuple(_photo(row) for row in parse_json(index.read_bytes()))
 
 
 def is_free(licence: str) -> bool:

@@ -32,6 +32,7 @@ from torch.utils.data import Dataset
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
 from wholebody.files import identity, replacing, sync
+from wholebody.reading import parse_json, reading
 from wholebody.train.data.augment import other_look
 from wholebody.train.data.people import NOWHERE
 from wholebody.train.lesson import Batch
@@ -213,16 +214,24 @@ def halve(
 
 
 def _read(folder: Path) -> dict[str, npt.NDArray[Any]]:
-    try:
-        files = json.loads((folder / _NOTE).read_text()).get("files", {})
+    ends = {"images": (3,), "keypoints": (2,)}
+    dimensions = {"images": 4, "keypoints": 3, "weights": 2, "x": 3, "y": 3, "feature": 4}
+    with reading(folder, "a folder of views", "Write them with `write_views`"):
+        files = parse_json((folder / _NOTE).read_bytes()).get("files", {})
         for name, written in files.items():
             # Whole gigabytes are not read again at every start.
             if identity(folder / name) != written:
                 raise WholebodyError(f"{folder / name}: not as it was written. Remove {folder}, and write it again.")
-        return {
+        arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r")
             for name in (*_LABELS, *_TAUGHT)
             if name in _LABELS or (folder / f"{name}.npy").exists()
         }
-    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError) as error:
-        raise WholebodyError(f"{folder}: no views here ({error}). Write them with `write_views`.") from error
+        for name, array in arrays.items():
+            kind = "u1" if name == "images" else "f"
+            fits = array.ndim == dimensions[name] and array.shape[-1:] == ends.get(name, array.shape[-1:])
+            if not fits or len(array) != len(arrays["images"]) or array.dtype.str.lstrip("<>=|")[: len(kind)] != kind:
+                raise ValueError(f"{name} is {array.shape} of {array.dtype}")
+        if arrays["keypoints"].shape[:2] != arrays["weights"].shape:
+            raise ValueError("keypoints and weights do not agree")
+        return arrays

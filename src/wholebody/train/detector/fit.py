@@ -20,13 +20,13 @@ from typing import NamedTuple, Self, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.networks.thunder import Thunder
-from wholebody.networks.yolox import CSPDarknet, ThunderTrunk, YOLOXNetwork, from_checkpoint, yolox
+from wholebody.networks.yolox import CSPDarknet, ThunderTrunk, YOLOXNetwork, load_yolox, yolox
 from wholebody.train.detector.losses import losses, maps
 from wholebody.train.detector.recipe import DetectorConfig
 from wholebody.train.detector.scenes import Example, draw, picture, read_examples
@@ -101,7 +101,7 @@ def build(config: DetectorConfig) -> YOLOXNetwork:
     if isinstance(trunk := network.backbone.backbone, ThunderTrunk) and config.init:
         trunk.start_from(Thunder.from_tflite(config.init))
     elif config.init:
-        known = load(config.init).state_dict()
+        known = load_yolox(config.init).state_dict()
         if [(name, value.shape) for name, value in known.items()] != [
             (name, value.shape) for name, value in network.state_dict().items()
         ]:
@@ -150,14 +150,6 @@ def _examples(batch: Canvases) -> list[Example]:
 
 
 def save(network: YOLOXNetwork, path: Path) -> None:
-    """Write a network as .safetensors, to be read by `load`."""
+    """Write a network as .safetensors, to be read by `load_yolox`."""
     with replacing(path) as partial:
         save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, partial)
-
-
-def load(path: str | os.PathLike[str]) -> YOLOXNetwork:
-    """The network of a `model.safetensors` that `fit` wrote."""
-    try:
-        return from_checkpoint(load_file(path))
-    except OSError as error:
-        raise WholebodyError(f"{path}: {error.strerror or error}. Name a model.safetensors of a run.") from error

@@ -1,6 +1,5 @@
 """Scenes with boxes: mosaics, crowds pasted together, flips, other colours."""
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -12,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image
-from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import box_areas, iou
+from wholebody.images import read_image
+from wholebody.reading import parse_json, reading
 from wholebody.train.data.augment import compressed
 
 GREY = 114
@@ -45,15 +45,12 @@ def read_examples(labels: str | os.PathLike[str], longest: int) -> list[Example]
         WholebodyError: the JSON or one of its pictures cannot be read.
     """
     path = Path(labels)
-    try:
+    with reading(path, "a list of rows with file, boxes and ignore (x0, y0, x1, y1)", "Name another JSON file"):
         rows = [
-            (row["file"], _boxes(row["boxes"]), _boxes(row.get("ignore", []))) for row in json.loads(path.read_text())
+            (Path(row["file"]), _boxes(row["boxes"]), _boxes(row.get("ignore", [])))
+            for row in parse_json(path.read_bytes())
         ]
-    except OSError as error:
-        raise WholebodyError(f"{path}: {error.strerror}. Name a JSON file of pictures and boxes.") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WholebodyError(f"{path}: not a list of rows with file, boxes and ignore (x0, y0, x1, y1).") from error
-    pictures: dict[str, tuple[Image, float]] = {}  # a row may stand there several times to be drawn more often
+    pictures: dict[Path, tuple[Image, float]] = {}  # a row may stand there several times to be drawn more often
     examples = []
     for file, boxes, ignore in rows:
         if file not in pictures:
@@ -65,13 +62,11 @@ def read_examples(labels: str | os.PathLike[str], longest: int) -> list[Example]
 
 def _read(path: Path, longest: int) -> tuple[Image, float]:
     """A picture and how much it was shrunk."""
-    image = cv2.imread(str(path))
-    if image is None:
-        raise WholebodyError(f"{path}: missing or not a picture. Put it there or take its row out of the list.")
+    image = read_image(path)
     ratio = min(1.0, longest / max(image.shape[:2]))
     if ratio < 1:
-        image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-    return image.astype(np.uint8, copy=False), ratio
+        image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return image, ratio
 
 
 def _boxes(rows: Sequence[Sequence[float]]) -> Floats:

@@ -22,6 +22,7 @@ from torch import nn
 from wholebody.choices import Changes, TrainPrecision
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
+from wholebody.reading import parse_json, reading
 from wholebody.train.config import Optim
 from wholebody.train.engine import state
 from wholebody.train.engine.batches import Batches, Draws
@@ -258,19 +259,20 @@ def resume(path: Path, recipe: Recipe, training: Training) -> tuple[int, float, 
     found = state.load(path)
     if found is None:
         return 0, -math.inf, {}
-    before: dict[str, Any] = json.loads(found["recipe"])
-    if (before["name"], before["network"]) != (recipe.name, recipe.network):
-        raise WholebodyError(
-            f"{path}: belongs to recipe {before['name']} and network {before['network']}. "
-            "Choose another --out or remove the folder."
-        )
-    try:
-        training.lesson.load_state_dict(found["trained"])
-        training.ema.load_state_dict(found["ema"])
-        training.optimizer.load_state_dict(found["optimizer"])
-    except (RuntimeError, ValueError) as error:
-        raise WholebodyError(
-            f"{path}: of a network or an input size that is not the recipe's. Choose another --out."
-        ) from error
-    training.scaler.load_state_dict(found.get("scaler", {}))
-    return int(found["step"]), float(found.get("best", -math.inf)), before
+    with reading(path, "the state of this run", "Choose another --out or remove the folder"):
+        before: dict[str, Any] = parse_json(found["recipe"])
+        if (before["name"], before["network"]) != (recipe.name, recipe.network):
+            raise WholebodyError(
+                f"{path}: belongs to recipe {before['name']} and network {before['network']}. "
+                "Choose another --out or remove the folder."
+            )
+        try:
+            training.lesson.load_state_dict(found["trained"])
+            training.ema.load_state_dict(found["ema"])
+            training.optimizer.load_state_dict(found["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise WholebodyError(
+                f"{path}: of a network or an input size that is not the recipe's. Choose another --out."
+            ) from error
+        training.scaler.load_state_dict(found.get("scaler", {}))
+        return int(found["step"]), float(found.get("best", -math.inf)), before

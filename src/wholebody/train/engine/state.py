@@ -13,6 +13,7 @@ import torch
 
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing, sync
+from wholebody.reading import reading
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -43,8 +44,11 @@ def load(path: Path) -> dict[str, Any] | None:
     for each in found:
         checksum, _, data = each.read_bytes().partition(b"\n")
         if hashlib.sha256(data).hexdigest().encode() == checksum:
-            state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
-            return state
+            with reading(each, "the state of a run", "Remove the folder and start again"):
+                state = torch.load(io.BytesIO(data), weights_only=True)
+                if not isinstance(state, dict):
+                    raise ValueError("it has no names")
+                return state
     if found:
         raise WholebodyError(f"{path}: damaged, and so is the one before. Remove the folder and start again.")
     return None
