@@ -3,14 +3,16 @@
     read_image(path)            decode_image(data)          from_rgb(array)         in
     write_image(path, image)    encode_image(image, ".png") to_rgb(image)           and out
 
-The file's own header is read first, so that a cut-off or monstrous picture is refused before it is decoded: depending
-on its version, OpenCV fills the missing half of a truncated JPEG with grey and says nothing.
+The file's own header is read first, so that a picture that is cut off, takes more memory than `MAX_BYTES` or says a
+size that its data cannot fill is refused before it is decoded. JPEGs go through simplejpeg, which gives the same pixels
+as OpenCV and says what libjpeg complains about: a part that is damaged is shown in grey or in the wrong place.
 
 Read: JPEG, PNG, WebP, TIFF, BMP, GIF. 16-bit channels are scaled to eight, a palette and CMYK become colours,
 transparency is laid on white as a viewer shows it, of an animation the first frame is taken. Not read: HEIC and AVIF,
 and pictures with floating-point samples, which have no agreed white.
 """
 
+import logging
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +30,8 @@ from wholebody.files import replacing
 
 # 268 million pixels are 0.8 GB in memory; the largest phone cameras make 200 million.
 MAX_PIXELS = 2**28
+# What decoding may take in memory, all copies of the picture counted but the one that turns it upright.
+MAX_BYTES = 2**30
 # OpenCV's warps count pixels in 16 bits.
 MAX_SIDE = 2**15 - 2
 
@@ -39,40 +43,64 @@ WRITE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".nef", ".arw", ".svg")
 
 
-def read_image(path: str | os.PathLike[str]) -> Image:
+def read_image(path: str | os.PathLike[str], *, strict: bool = False) -> Image:
     """Decode one picture file.
+
+    Args:
+        strict: refuse a JPEG of which libjpeg says that its data are damaged. Otherwise that is said in a warning of
+            the logger "wholebody", and the picture is what could be made of it.
 
     Returns:
         (H, W, 3) uint8 BGR, EXIF orientation applied, transparency laid on white.
 
     Raises:
         WholebodyError: the file is missing, unreadable, empty, cut off, damaged, of a kind not read here, or larger
-            than MAX_PIXELS or MAX_SIDE.
+            than MAX_PIXELS, MAX_SIDE or MAX_BYTES.
     """
     data, _ = _read(Path(path))
-    return decode_image(data, f"{path}")
+    return decode_image(data, f"{path}", strict=strict)
 
 
-def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture") -> Image:
+def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture", *, strict: bool = False) -> Image:
     """`read_image` for a file that is in memory already; `name` stands in front of every error."""
     data = bytes(data)
     header = _header(data, name)
     _check_size(*header.size, name)
+    _check_room(header, len(data), name)
     if not header.complete:
         raise WholebodyError(f"{name}: the picture is cut off (its end is missing). Copy or download it again.")
+    decoded, damage = _decoded(data, header)
+    if decoded is None:
+        reason = "the picture is damaged, or its samples are of an uncommon kind"
+        raise WholebodyError(f"{name}: {reason}. Save it again as JPEG or PNG.")
+    if damage and strict:
+        raise WholebodyError(f"{name}: the picture is damaged ({damage}). Copy or download it again.")
+    if damage:
+        logging.getLogger("wholebody").warning("%s: damaged (%s): a part of the picture is wrong.", name, damage)
+    return _upright(_bgr(decoded), header.orientation)
+
+
+def _decoded(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, str]:
+    """The picture as stored, of as many channels and bits as the decoder gives, and what is wrong with its data."""
+    damage = ""
+    if header.jpeg:
+        import simplejpeg
+
+        try:
+            return simplejpeg.decode_jpeg(data, "BGR", strict=True), ""
+        except ValueError as error:
+            damage = " ".join(str(error).split())
+        try:
+            return simplejpeg.decode_jpeg(data, "BGR", strict=False), damage
+        except ValueError:
+            return None, damage
     # The header tells the orientation, because OpenCV applies it only without alpha and, to some formats, only in
     # newer versions.
     flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags), ""
     except cv2.error:
-        decoded = None
-    if decoded is None:
-        reason = "the picture is damaged, or its samples are of an uncommon kind"
-        raise WholebodyError(f"{name}: {reason}. Save it again as JPEG or PNG.")
-    if decoded.dtype == np.uint16:
-        decoded = np.right_shift(decoded.view(np.uint16), 8).astype(np.uint8)
-    return _upright(_bgr(decoded), header.orientation)
+        return None, ""
 
 
 def encoded_size(data: bytes, name: str = "the picture") -> tuple[int, int]:
@@ -162,7 +190,7 @@ def as_image(source: Any, *, rgb: bool = False) -> Image:
 
 
 def _from_pil(source: Any) -> npt.NDArray[np.uint8]:
-    """A PIL image of any mode -> grey or BGRA, upright, as `decode_image` would take it from its file."""
+    """A PIL image of any mode -> grey or BGR, upright, as `decode_image` would take it from its file."""
     from PIL import ImageOps
 
     _check_size(source.width, source.height, "the image")
@@ -176,13 +204,16 @@ def _from_pil(source: Any) -> npt.NDArray[np.uint8]:
             if grey.min() < 0 or grey.max() > 0xFFFF:
                 raise ValueError(f"values of {grey.min()} to {grey.max()} have no agreed white")
             return (grey.astype(np.uint16) >> 8).astype(np.uint8)
-        if mode == "La":
-            upright = upright.convert("LA")
-        rgba = np.asarray(upright.convert("RGBA"))
+        width, height = upright.size
+        image: npt.NDArray[np.uint8] = np.empty((height, width, 3), np.uint8)
+        for start, end in _strips(height, width):  # PIL's own pictures of four channels are large
+            strip = upright.crop((0, start, width, end))
+            rgba = np.asarray((strip.convert("LA") if mode == "La" else strip).convert("RGBA"))
+            image[start:end] = _on_white(np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), np.uint8))
+        return image
     except (OSError, ValueError, SyntaxError, KeyError, struct.error) as error:
         reason = " ".join(str(error).split())
         raise WholebodyError(f"the PIL image of mode {mode} cannot be read ({reason}). Convert it to RGB.") from error
-    return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), np.uint8)
 
 
 # Values of 0..1 that were computed may lie a little outside; values of 0..255 are another thing.
@@ -309,8 +340,27 @@ def _check_size(width: int, height: int, name: str) -> None:
         raise WholebodyError(f"{name}: {width} x {height} is more than {limit}. Scale it down first.")
 
 
+def _check_room(header: "_Header", size: int, name: str) -> None:
+    """Refuse a picture whose decoding takes too much memory, or that `size` bytes cannot fill."""
+    width, height = header.size
+    room = width * height * header.room
+    if room > MAX_BYTES:
+        limit = f"{room / 1e9:.1f} GB of memory, more than {MAX_BYTES / 1e9:.1f}"
+        raise WholebodyError(f"{name}: {width} x {height} of this kind takes {limit}. Scale it down first.")
+    if width * height > header.fills * size:
+        raise WholebodyError(f"{name}: cut off or damaged: {size} bytes cannot hold {width} x {height} pixels. Copy or download it again.")
+
+
+def _strips(rows: int, width: int) -> Iterator[tuple[int, int]]:
+    """Beginning and end of strips of about a million pixels: what is computed of one stays small."""
+    step = max(2**20 // max(width, 1), 1)
+    return ((start, min(start + step, rows)) for start in range(0, rows, step))
+
+
 def _bgr(image: npt.NDArray[Any]) -> Image:
-    """(H, W), (H, W, 1) grey or (H, W, 4) BGRA -> (H, W, 3) BGR; BGR itself is returned as it is."""
+    """(H, W), (H, W, 1) grey or (H, W, 4) BGRA, 8 or 16 bits -> (H, W, 3) BGR; BGR itself is returned as it is."""
+    if image.dtype == np.uint16 and (image.ndim == 2 or image.shape[2] != 4):
+        image = np.right_shift(image, 8).astype(np.uint8)
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
@@ -319,10 +369,17 @@ def _bgr(image: npt.NDArray[Any]) -> Image:
 
 def _on_white(image: npt.NDArray[Any]) -> Image:
     """(..., 4) with an alpha channel -> (..., 3), laid on white as a viewer shows it; three channels stay."""
-    if image.shape[-1] == 4:
-        alpha = image[..., 3:].astype(np.uint16)
-        image = ((image[..., :3] * alpha + (255 - alpha) * 255 + 127) // 255).astype(np.uint8)
-    return image
+    if image.shape[-1] != 4:
+        return image
+    laid: npt.NDArray[np.uint8] = np.empty((*image.shape[:-1], 3), np.uint8)
+    for source, target in zip(image, laid, strict=True) if image.ndim == 4 else [(image, laid)]:
+        for start, end in _strips(*source.shape[:2]):
+            strip = source[start:end]
+            if strip.dtype == np.uint16:
+                strip = np.right_shift(strip, 8).astype(np.uint8)
+            alpha = strip[..., 3:].astype(np.uint16)
+            target[start:end] = (strip[..., :3] * alpha + (255 - alpha) * 255 + 127) // 255
+    return laid
 
 
 # --- What a file's header says --------------------------------------------------------------------------------------
@@ -330,12 +387,26 @@ def _on_white(image: npt.NDArray[Any]) -> Image:
 
 @dataclass(frozen=True)
 class _Header:
-    """size: (w, h) as stored. orientation: EXIF's 1..8, 1 where the decoder turns the picture itself."""
+    """What a file says of its picture.
+
+    Attributes:
+        size: (w, h) as stored. orientation: EXIF's 1..8, 1 where the decoder turns the picture itself.
+        room: bytes of memory that decoding takes for each pixel. OpenCV makes the picture twice.
+        fills: how many pixels a byte of the file can stand for at most.
+        jpeg: a JPEG of one or three components.
+    """
 
     size: tuple[int, int]
     complete: bool = True
     alpha: bool = False
     orientation: int = 1
+    room: float = 6
+    fills: float = np.inf
+    jpeg: bool = False
+
+
+# A byte of DEFLATE is 1032 bytes at most; LZW's longest word is of 4096 and takes a byte or more.
+_DEFLATE, _LZW = 1032, 4096
 
 
 def _read(path: Path, limit: int = -1) -> tuple[bytes, Callable[[bytes], _Header]]:
@@ -377,6 +448,7 @@ def _parser(start: bytes, path: Path | str) -> Callable[[bytes], _Header]:
 
 def _jpeg(data: bytes) -> _Header:
     size, orientation, at = (0, 0), 1, 2
+    room, fills, components = 3.0, np.inf, 0
     while True:
         while data[at + 1] == 0xFF:  # fill bytes
             at += 1
@@ -385,25 +457,33 @@ def _jpeg(data: bytes) -> _Header:
             raise IndexError("no scan")
         if marker == 0xDA:
             # Thumbnails inside the header have ends of their own; in a scan, FF is always followed by 00.
-            return _Header(size, data.find(b"\xff\xd9", at) > 0, False, orientation)
+            complete = data.find(b"\xff\xd9", at) > 0
+            return _Header(size, complete, False, orientation, room, fills, components in (1, 3))
         (length,) = struct.unpack_from(">H", data, at + 2)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, at + 5)
-            size = (width, height)
+            size, components = (width, height), data[at + 9]
+            # Huffman's codes take a bit or more for a block of 8 by 8; arithmetic ones may take less.
+            fills = 512 if marker < 0xC8 else np.inf
+            room = 3 if components in (1, 3) else 8
+            if marker in (0xC2, 0xC6, 0xCA, 0xCE):  # progressive: all coefficients stay in memory, of two bytes each
+                room += 2 * components
         if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
             orientation = _orientation(data[at + 10 : at + 2 + length])
         at += 2 + length
 
 
 def _png(data: bytes) -> _Header:
-    width, height, _, color = struct.unpack_from(">IIBB", data, 16)
+    width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
     alpha, orientation, complete = color in (4, 6), 1, False
     for name, body in _chunks(data, 8, ">I4s", 4):
         alpha |= name == b"tRNS"
         if name == b"eXIf":
             orientation = _orientation(body)
         complete |= name == b"IEND"
-    return _Header((width, height), complete, alpha, orientation)
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(color, 1)
+    room = 8 * (2 if depth == 16 else 1) if alpha else 6
+    return _Header((width, height), complete, alpha, orientation, room, _DEFLATE * 8 / max(bits, 1))
 
 
 def _webp(data: bytes) -> _Header:
@@ -421,7 +501,7 @@ def _webp(data: bytes) -> _Header:
         width, height, alpha = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, bool(bits >> 28 & 1)
     else:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, at + 6))
-    return _Header((width, height), len(data) >= length + 8, alpha, orientation)
+    return _Header((width, height), len(data) >= length + 8, alpha, orientation, 9 if alpha else 7)
 
 
 def _chunks(data: bytes, at: int, head: str, tail: int) -> Iterator[tuple[bytes, bytes]]:
@@ -436,19 +516,25 @@ def _chunks(data: bytes, at: int, head: str, tail: int) -> Iterator[tuple[bytes,
 
 
 def _gif(data: bytes) -> _Header:
-    return _Header(struct.unpack_from("<HH", data, 6))
+    return _Header(struct.unpack_from("<HH", data, 6), room=9, fills=_LZW)
 
 
 def _bmp(data: bytes) -> _Header:
     width, height = struct.unpack_from("<ii", data, 18)  # a negative height counts from the top
-    return _Header((width, abs(height)))
+    bits, compression = struct.unpack_from("<HI", data, 28)
+    return _Header((width, abs(height)), fills=8 / max(bits, 1) if compression in (0, 3) else 128)
 
 
 def _tiff(data: bytes) -> _Header:
     tags = _tags(data)
     # More samples than grey (0, 1) or RGB (2) needs; the tag that would name the extra one is often left out.
     alpha = tags.get(277, 1) > {0: 1, 1: 1, 2: 3}.get(tags.get(262, 2), 4)
-    return _Header((tags.get(256, 0), tags.get(257, 0)), alpha=alpha)
+    samples, compression = tags.get(277, 1), tags.get(259, 1)
+    shrinks = {1: 1.0, 5: _LZW, 7: 512.0, 8: _DEFLATE, 32773: 64.0, 32946: _DEFLATE}.get(compression, np.inf)
+    # The bits of several samples are not in the tag itself; there are eight or more.
+    bits = max(tags.get(258, 1), 1) if samples == 1 else 8 * max(samples, 1)
+    size = (tags.get(256, 0), tags.get(257, 0))
+    return _Header(size, alpha=alpha, room=16 if alpha else 6, fills=shrinks * 8 / min(bits, 8 * max(samples, 1)))
 
 
 def _orientation(exif: bytes) -> int:
