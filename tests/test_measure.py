@@ -227,3 +227,20 @@ def test_plots_survive_nothing_and_one():
     assert "<svg" in error_bars(np.full((1, 133), np.nan), [("body", slice(0, 17))])
     assert size_plot(np.zeros(0), np.zeros(0)) == "<p>Nobody.</p>"
     assert "polyline" in size_plot(np.array([50.0]), np.array([0.5]))
+
+
+def test_ids_by_name_are_refused_as_pycocotools_does(tmp_path):
+    written = _written(tmp_path)
+    for row in written["annotations"]:
+        row["image_id"] = f"{row['image_id']}.jpg"
+    (tmp_path / "labels.json").write_text(json.dumps(written))
+    with pytest.raises(WholebodyError, match="image_id is a name"):
+        read_set(tmp_path / "labels.json", tmp_path)
+    (tmp_path / "boxes.json").write_text(json.dumps([{"image_id": "a.jpg", "bbox": [1, 2, 3, 4], "score": 1}]))
+    with pytest.raises(WholebodyError, match="image_id is a name"):
+        read_boxes(tmp_path / "boxes.json")
+
+
+def _written(tmp_path):
+    write_labels(tmp_path / "labels.json", photos(tmp_path))
+    return json.loads((tmp_path / "labels.json").read_text())

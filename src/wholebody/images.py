@@ -348,7 +348,9 @@ def _check_room(header: "_Header", size: int, name: str) -> None:
         limit = f"{room / 1e9:.1f} GB of memory, more than {MAX_BYTES / 1e9:.1f}"
         raise WholebodyError(f"{name}: {width} x {height} of this kind takes {limit}. Scale it down first.")
     if width * height > header.fills * size:
-        raise WholebodyError(f"{name}: cut off or damaged: {size} bytes cannot hold {width} x {height} pixels. Copy or download it again.")
+        raise WholebodyError(
+            f"{name}: cut off or damaged: {width} x {height} pixels in {size} bytes. Copy or download it again."
+        )
 
 
 def _strips(rows: int, width: int) -> Iterator[tuple[int, int]]:

@@ -145,7 +145,10 @@ def array_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"NPY version {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except Exception as error:  # it is Python's text, which may be broken in many ways
+        raise ValueError(in_short(error)) from error
     if dtype.hasobject:
         raise ValueError("Python objects, which would have to be run")
     if fortran and len(shape) > 1:

@@ -302,7 +302,7 @@ def schema_named(name: str) -> Schema:
     for schema in SCHEMAS:
         if schema.name == name:
             return schema
-    raise ValueError(f"no schema {name!r}; known: {', '.join(schema.name for schema in SCHEMAS)}")
+    raise ValueError(f"no schema {str(name)[:40]!r}; known: {', '.join(schema.name for schema in SCHEMAS)}")
 
 
 def schema_with(keypoints: int) -> Schema | None:

@@ -93,7 +93,14 @@ def read_boxes(path: str | Path) -> dict[int, tuple[Floats, Floats]]:
                 continue
             x, y, w, h = map(float, row["bbox"])
             numbers = [x, y, x + w, y + h, float(row["score"])]
-            image = int(row["image_id"])
+            image = row["image_id"]
+            if isinstance(image, str):
+                raise WholebodyError(
+                    f"{path}: [{n}].image_id is a name, not a number. Number the pictures as the labels do."
+                )
+            image = int(image)
+        except WholebodyError:
+            raise
         except DAMAGED as error:
             raise WholebodyError(
                 f"{path}: [{n}] has no image_id, bbox of four numbers and score ({in_short(error)}). Correct the row."
@@ -260,6 +267,10 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
         raise WholebodyError(f"{annotations}: nobody has a labelled point, boxes alone. Choose a set with keypoints.")
     w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T
     counts = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
+    if not counts.any():
+        who = f"none of {len(labels)} people has a labelled keypoint" if len(labels) else "no person is labelled"
+        raise WholebodyError(f"{annotations}: {who}. Choose a set with keypoints of people.")
+    w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T
     wrong = np.flatnonzero(counts & ((w <= 0) | (h <= 0) | (labels.areas <= 0)))
     if len(wrong):
         m = int(wrong[0])
