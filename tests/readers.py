@@ -1,8 +1,8 @@
 """Every reader of the package before files that are damaged, foreign or made to do harm.
 
 A reader may accept such a file or refuse it with a WholebodyError of one line: nothing else comes out of it, and it
-takes no more than ten seconds of a processor and a gigabyte. `READERS` has a row for each, with a good file to begin with;
-`mutations.mutated` makes others of it.
+takes no more than ten seconds of a processor and a gigabyte. `READERS` has a row for each, with a good file to begin
+with, of which `mutations.mutated` makes others.
 
     python tests/readers.py --seconds 3600 --least 1000000 --out figures.json     a campaign by hand
     pytest tests/test_readers.py                                                  a short one
@@ -38,6 +38,9 @@ import mutations as m
 from wholebody import formats
 from wholebody.errors import WholebodyError
 from wholebody.files import to_bytes
+from wholebody.formats.deeplabcut import read_deeplabcut, write_deeplabcut
+from wholebody.formats.pose2sim import read_pose2sim, write_pose2sim
+from wholebody.formats.sign import read_sign, write_sign
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY
 
@@ -99,6 +102,12 @@ def turned_jpeg() -> bytes:
     exif[274] = 6
     image.save(out, "JPEG", progressive=True, exif=exif)
     return out.getvalue()
+
+
+def pose2sim() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write_pose2sim(Path(folder) / "camera", video())
+        return min((Path(folder) / "camera").glob("*.json")).read_bytes()
 
 
 def tar(files: dict[str, bytes]) -> bytes:
@@ -362,7 +371,7 @@ def _batch(path: Path, kind: Any) -> object:
     while found:
         pictures, found = decode(found)
         for each in pictures:
-            assert each.error is None or ("\n" not in each.error and "Error: " not in each.error), each.error
+            assert each.error is None or ("\n" not in each.error and "Error" not in each.error), each.error
     return None
 
 
@@ -481,6 +490,9 @@ READERS: tuple[Reader, ...] = (
         "read_trc", "a.trc", lambda: to_bytes(formats.write_trc, video(), 1, height=480),
         lambda path: formats.read_trc(path, 480), TXT,
     ),
+    Reader("read_sign", "a.pose", lambda: to_bytes(write_sign, video(), (40, 30)), read_sign),
+    Reader("read_deeplabcut", "a.csv", lambda: to_bytes(write_deeplabcut, video()), read_deeplabcut, TXT),
+    Reader("read_pose2sim", "a_1.json", pose2sim, lambda path: read_pose2sim(path.parent), JSN),
     Reader("Poses.from_json", "a.json", lambda: people().to_json().encode(), _text("poses", "Poses", "from_json"), JSN),
     Reader("read_labels", "a.json", annotations, _lazily("data.coco", "read_labels"), JSN),
     Reader("read_labels, not strict", "a.json", annotations, _lazily("data.coco", "read_labels", strict=False), JSN),

@@ -1,11 +1,21 @@
 """The one exception a user is meant to see: a single line that says what happened and what to do."""
 
+import re
+
+_BREAKS = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_LONGEST, _HEAD, _TAIL = 2000, 1500, 300
+
 
 class WholebodyError(Exception):
     """Something the user can act on. The message is one line: what happened, and what to do about it.
 
-    The command line prints it without a traceback and exits with status 1.
+    The command line prints it without a traceback and exits with status 1. Words may come from a file: line breaks in
+    them are written out, and of very many the middle is left out.
     """
+
+    def __init__(self, message: str = "") -> None:
+        message = _BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode(), message)
+        super().__init__(message if len(message) <= _LONGEST else f"{message[:_HEAD]} ... {message[-_TAIL:]}")
 
 
 # What the machine refuses, and texts that are broken or nested without end: nobody's mistake in the program.

@@ -13,6 +13,7 @@ import json
 import math
 import pickle
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -44,6 +45,7 @@ DAMAGED = (
     ValueError,
     csv.Error,
     pickle.UnpicklingError,
+    struct.error,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -133,6 +135,13 @@ def load_array(path: PathLike) -> npt.NDArray[Any]:
     """The array of an NPY file; raises as `load_arrays` does."""
     with Path(path).open("rb") as file:
         return read_array(file, Path(path).stat().st_size)
+
+
+def map_array(path: PathLike) -> npt.NDArray[Any]:
+    """The array of an NPY file, read where it is used; raises as `load_arrays` does."""
+    with Path(path).open("rb") as file:
+        shape, dtype = array_header(file, Path(path).stat().st_size)
+        return np.memmap(path, dtype, "r", file.tell(), shape)
 
 
 def array_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:

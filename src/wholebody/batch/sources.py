@@ -295,6 +295,11 @@ def reaching(address: str) -> Iterator[None]:
         raise WholebodyError(f"{address}: cut off or damaged ({text}). Copy or make it again.") from error
     except ImportError as error:
         raise WholebodyError(f"{address}: {error}.") from error
+    except OSError as error:
+        if error.errno is None:  # of Arrow, about what it reads
+            text = " ".join(str(error).split())
+            raise WholebodyError(f"{address}: cut off or damaged ({text}). Copy or make it again.") from error
+        raise WholebodyError(f"{address}: {_reason(error)}") from error
     except ValueError as error:
         raise WholebodyError(f"{address}: {_reason(error)}. Check the address.") from error
     except Exception as error:  # each kind of bucket has its own

@@ -14,7 +14,8 @@ import numpy as np
 from wholebody.arrays import PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.formats.common import Timed, poses_of, row_ids, triplets_of, unreadable, video_index
+from wholebody.formats.common import Timed, poses_of, row_ids, triplets_of, video_index
+from wholebody.reading import reading
 from wholebody.schema import SCHEMAS
 
 _SCORER = "wholebody"
@@ -86,7 +87,7 @@ def read_deeplabcut(path: PathLike, fps: float = 25.0) -> list[Timed]:
     Raises:
         WholebodyError: the file cannot be read, has body parts of no known schema, or is something else.
     """
-    try:
+    with reading(path, "a CSV file of DeepLabCut"):
         with Path(path).open(encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file, strict=True))
         levels = {}
@@ -103,12 +104,8 @@ def read_deeplabcut(path: PathLike, fps: float = 25.0) -> list[Timed]:
             raise WholebodyError(f"{path}: bodyparts are not those of a known schema. Correct them.")
         values = [[float(cell) if cell else np.nan for cell in line[1:]] for line in lines]
         table = np.array(values, np.float32).reshape(len(lines), len(people), len(schema), 3)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except (csv.Error, ValueError) as error:
-        raise WholebodyError(f"{path}: not a CSV file of DeepLabCut, or a damaged one ({error}).") from error
-    numbers = ["".join(filter(str.isdigit, person)) for person in people]
-    ids = [int(number) if number else n for n, number in enumerate(numbers, 1)]
+        numbers = ["".join(filter(str.isdecimal, person)) for person in people]
+        ids = np.array([int(number) if number else n for n, number in enumerate(numbers, 1)], np.int64).tolist()
     frames: list[Timed] = []
     for n, row in enumerate(np.nan_to_num(table)):
         seen = np.flatnonzero((row[..., 2] > 0).any(axis=1))

@@ -21,11 +21,11 @@ from wholebody.formats.common import (
     poses_of,
     row_ids,
     triplets_of,
-    unreadable,
     write_json,
 )
 from wholebody.formats.openpose import OPENPOSE_FIELDS
 from wholebody.poses import Poses
+from wholebody.reading import unreadable
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, HALPE_26, schema_with
 
 _POINTS, *_EMPTY = OPENPOSE_FIELDS
@@ -80,7 +80,7 @@ def read_pose2sim(folder: PathLike) -> list[Poses]:
         paths = [path for path in Path(folder).iterdir() if path.suffix == ".json" and re.search(r"\d", path.stem)]
     except OSError as error:
         raise unreadable(folder, error) from error
-    return [_read(path) for path in sorted(paths, key=lambda path: int(re.findall(r"\d+", path.stem)[-1]))]
+    return [_read(path) for path in sorted(paths, key=lambda path: int(re.findall(r"\d+", path.stem)[-1][-300:]))]
 
 
 def _read(path: Path) -> Poses:

@@ -15,7 +15,8 @@ import numpy as np
 from wholebody.arrays import PathLike, Size
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.formats.common import Timed, mean_rate, poses_of, row_ids, unreadable, video_index
+from wholebody.formats.common import Timed, mean_rate, poses_of, row_ids, video_index
+from wholebody.reading import check_room, reading, unreadable
 from wholebody.schema import COCO_WHOLEBODY, HAND_EDGES
 
 _VERSION = 0.2
@@ -108,8 +109,11 @@ def read_sign(path: PathLike) -> list[Timed]:
     header = _header((size[0], size[1]))
     if not data.startswith(header):
         raise WholebodyError(f"{path}: not a .pose file of COCO-WholeBody's 133 points. Convert it with pose-format.")
-    try:
+    with reading(path, "a whole .pose file", "Write it again"):
         fps, frames, people = struct.unpack_from("<fIH", data, len(header))
+        if not 0 < fps < np.inf:
+            raise ValueError(f"a rate of {fps:g}")
+        check_room(path, frames * 1000)  # also those of nobody
         body = np.frombuffer(data, "<f4", offset=len(header) + 10)
         k = len(COCO_WHOLEBODY)
         triplets = np.concatenate(
@@ -119,8 +123,6 @@ def read_sign(path: PathLike) -> list[Timed]:
             ],
             axis=-1,
         )
-    except (struct.error, ValueError) as error:
-        raise WholebodyError(f"{path}: a damaged .pose file. Write it again.") from error
     back = []
     for n, frame in enumerate(triplets):
         seen = np.flatnonzero((frame[..., 2] > 0).any(axis=1))

@@ -16,6 +16,7 @@ from wholebody.errors import WholebodyError
 from wholebody.export.once import exported
 from wholebody.pose.detect import YOLOX
 from wholebody.pose.topdown import BATCH, TopDown
+from wholebody.reading import reading
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Session, int8_file
 from wholebody.weights.lookup import CHECKPOINTS, find
@@ -87,7 +88,8 @@ def open_detector(
 
 def _open(path: Path, device: str, threads: int | None, precision: Precision, build: Callable[[Session], T]) -> T:
     session = open_session(path, device, threads, precision)
-    try:
-        return build(session)
-    except WholebodyError as error:
-        raise WholebodyError(f"{path}: {error}") from error
+    with reading(path, "a network that can be used here", "Export it again"):
+        try:
+            return build(session)
+        except WholebodyError as error:
+            raise WholebodyError(f"{path}: {error}") from error

@@ -155,6 +155,8 @@ def _pictures(container: Any, source: PathLike) -> Any:
     if not streams:
         raise WholebodyError(f"{source}: has no pictures, only sound. Use another file.")
     stream = streams[0]
+    if stream.codec_context is None:
+        raise WholebodyError(f"{source}: its pictures are of a kind that cannot be decoded here. Convert it to H.264.")
     if stream.width * stream.height * max(aspect_of(stream), 1) > MAX_PIXELS:
         raise WholebodyError(f"{source}: {stream.width} x {stream.height} is more than can be read. Scale it down.")
     stream.thread_type = "AUTO"

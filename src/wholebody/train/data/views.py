@@ -32,7 +32,7 @@ from torch.utils.data import Dataset
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
 from wholebody.files import identity, replacing, sync
-from wholebody.reading import parse_json, reading
+from wholebody.reading import map_array, parse_json, reading
 from wholebody.train.data.augment import other_look
 from wholebody.train.data.people import NOWHERE
 from wholebody.train.lesson import Batch
@@ -223,7 +223,7 @@ def _read(folder: Path) -> dict[str, npt.NDArray[Any]]:
             if identity(folder / name) != written:
                 raise WholebodyError(f"{folder / name}: not as it was written. Remove {folder}, and write it again.")
         arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r")
+            name: map_array(folder / f"{name}.npy")
             for name in (*_LABELS, *_TAUGHT)
             if name in _LABELS or (folder / f"{name}.npy").exists()
         }
