@@ -10,6 +10,7 @@ with, of which `mutations.mutated` makes others.
 
 import argparse
 import functools
+import importlib
 import io
 import json
 import logging
@@ -45,6 +46,11 @@ from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY
 
 SLOW, LARGE = 10.0, 2**30
+WARM = (
+    *("torch", "safetensors", "onnx", "onnxruntime", "pyarrow.parquet", "fsspec", "av", "PIL.Image", "simplejpeg"),
+    *(f"wholebody.{room}" for room in ("networks.yolox", "train.data.views", "train.detector.fit", "pose.load")),
+    *(f"wholebody.{room}" for room in ("synth.assets", "synth.bvh", "synth.material", "evaluate.run", "batch.store")),
+)
 WORDS = 2000  # letters of the longest message
 
 
@@ -691,9 +697,10 @@ def main(words: Sequence[str] | None = None) -> int:
     quiet()
     options.keep.mkdir(parents=True, exist_ok=True)
     chosen = [r for r in READERS if not missing(r) and (not options.only or any(w in r.name for w in options.only))]
-    for reader in chosen:  # what they import is imported once, not in each process
-        campaign(reader, 60, 1, 0)
-    rounds = 10
+    for name in WARM:  # imported once; nothing is run, as a process with threads cannot be copied safely
+        with suppress(ImportError):
+            importlib.import_module(name)
+    rounds = 4
     tallies: dict[str, dict[str, Any]] = {}
     started, turn = time.monotonic(), 0
     while turn < rounds or sum(each["tried"] for each in tallies.values()) < options.least:

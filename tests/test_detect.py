@@ -248,3 +248,14 @@ def test_an_answer_of_another_size_is_refused():
     )
     with pytest.raises(WholebodyError, match="21 anchors"):
         YOLOX(session)(np.zeros((5, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize(("column", "value", "message"), [(4, 3.5, "above 1"), (2, 80.0, "decoded them itself")])
+def test_the_output_of_another_network_is_one_line(column, value, message):
+    """Without a sigmoid, or with boxes in pixels, hundreds of people would be found."""
+    model = YOLOX(blue_detector())
+    raw = raw_of([[10, 10, 50, 90], [60, 20, 100, 100]], [0.9, 0.8], model.size)
+    assert len(model.decode(raw)[0]) == 2
+    raw[raw[:, 4] > 0.5, column] = value
+    with pytest.raises(WholebodyError, match=message):
+        model.decode(raw)

@@ -51,6 +51,7 @@ class Find:
         id: Keep only these people of a video, by the ids in its files.
         rotate: Rotate pictures clockwise before looking for people, for handstands and ceiling cameras; auto tries all
             four. Results are in the picture as it is.
+        strict: Refuse a JPEG whose data are damaged in part, instead of a warning.
     """
 
     pose: str = "wholebody-133"
@@ -63,6 +64,7 @@ class Find:
     region: str | None = None
     id: tuple[int, ...] = ()
     rotate: Rotation = "0"
+    strict: bool = False
 
 
 @dataclass(frozen=True)

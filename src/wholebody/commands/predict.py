@@ -77,7 +77,7 @@ def predict(
     aligned = None if draw.align_to is None else (draw.align_to, draw.align)
     axes = axes_of(write.trc_unit, write.metres_per_pixel)
     files = (write.true_scores, axes, write.annotations)
-    job = Job(look, write.formats, choice, pace, networks, turn, aligned, *files)
+    job = Job(look, write.formats, choice, pace, networks, turn, aligned, *files, strict=find.strict)
     return run_job(inputs, write.output, model, job)
 
 

@@ -31,6 +31,8 @@ STRIDES = (8, 16, 32)
 BATCH = 8
 # exp(12) strides are further than any picture reaches; without a limit wild outputs overflow.
 _MAX_LOG_SIDE = np.float32(12)
+# A score is at most 1, half precision rounds; and a side of e^9 strides is 65,000 pixels.
+_MOST_SCORE, _MOST_LOG_SIDE = 1.01, 9.0
 
 
 def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, float]:
@@ -101,6 +103,24 @@ class PersonFinder(Protocol):
     """Boxes (N, 4) xyxy and scores (N,) of the people in a picture (H, W, 3) uint8 BGR; `YOLOX` is one."""
 
     def __call__(self, image: Image, /) -> tuple[Floats, Floats]: ...
+
+
+def _check_rows(rows: Floats) -> None:
+    """Refuse what no YOLOX says of people: other networks, and other ends of this one, give hundreds of boxes.
+
+    Args:
+        rows: (n, 5 + classes) of a network without NMS.
+    """
+    if rows[:, 4:6].max() > _MOST_SCORE:
+        raise WholebodyError(
+            f"the detector gives scores of {rows[:, 4:6].max():.3g}, above 1: without its last sigmoid, or another "
+            "network. Export it again as the released YOLOX."
+        )
+    if np.median(rows[:, 2:4].max(axis=1)) > _MOST_LOG_SIDE:
+        raise WholebodyError(
+            "the detector gives boxes far larger than any picture: it has decoded them itself, or is another network. "
+            "Export it again as the released YOLOX, without decoding."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +237,8 @@ class YOLOX:
         # A box that is not a number would win over every other one.
         above = (scores > self.least) & np.isfinite(raw[rows, :4]).all(axis=1)
         rows, scores = rows[above], scores[above]
+        if len(rows):
+            _check_rows(raw[rows])
         centers = (raw[rows, :2] + cells[rows]) * strides[rows]
         half = np.exp(np.minimum(raw[rows, 2:4], _MAX_LOG_SIDE)) * (strides[rows] / 2)
         boxes = np.concatenate([centers - half, centers + half], axis=1)

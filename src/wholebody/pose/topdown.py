@@ -245,7 +245,10 @@ def check_boxes(boxes: npt.ArrayLike, image: Image) -> Floats:
         # Beyond 1e7 pixels the arithmetic of a crop falls apart; no picture is a hundredth as wide.
         wrong = {
             "has a coordinate that is not a finite number of pixels": ~(np.abs(rows) < 1e7).all(axis=1),
-            "has its corners reversed: give x0, y0, x1, y1 with x0 < x1 and y0 < y1": (x1 < x0) | (y1 < y0),
+            "has its corners reversed, or is x, y, width, height: give x0, y0, x1, y1 with x0 < x1 and y0 < y1": (
+                x1 < x0
+            )
+            | (y1 < y0),
             "has no area": (x1 - x0 < 1e-3) | (y1 - y0 < 1e-3),
             f"lies outside the picture of {width} x {height}": (x0 >= width) | (y0 >= height) | (x1 <= 0) | (y1 <= 0),
         }

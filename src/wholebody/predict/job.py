@@ -101,6 +101,7 @@ class Job:
         true_scores: ComfyUI's files hold the scores instead of 1 and 0.
         axes: of marker files.
         annotations: COCO's JSON that has the ids of the pictures, for results of all of them in one file.
+        strict: a JPEG whose data are damaged in part is refused.
 
     Raises:
         WholebodyError: a format is unknown.
@@ -116,6 +117,7 @@ class Job:
     true_scores: bool = False
     axes: Axes = field(default_factory=Axes)
     annotations: Path | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         check_kinds(self.kinds)

@@ -34,7 +34,7 @@ def done_pictures(
     """Write what each picture gives by itself; `found` gets the people of those that were done."""
     finder = Turned(model, job.turn) if job.turn else model
     with progress("people", len(files)) as advance:
-        for group in _groups(files, failed, advance):
+        for group in _groups(files, failed, advance, job.strict):
             started = time.perf_counter()
             for (file, image), poses in zip(group, _estimate(finder, group, failed), strict=True):
                 if poses is not None:
@@ -54,13 +54,13 @@ def done_pictures(
 
 
 def _groups(
-    files: Iterable[Path], failed: list[str], advance: Callable[[], None]
+    files: Iterable[Path], failed: list[str], advance: Callable[[], None], strict: bool
 ) -> Iterator[list[tuple[Path, Image]]]:
     """Pictures in groups of bounded size; those that cannot be read are noted instead."""
     group: list[tuple[Path, Image]] = []
     for file in files:
         try:
-            group.append((file, read_image(file)))
+            group.append((file, read_image(file, strict=strict)))
         except WholebodyError as error:
             failed.append(str(error))
             advance()
