@@ -24,7 +24,7 @@ import tarfile
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -686,6 +686,17 @@ def _apart(reader: Reader, seconds: float, count: int, seed: int, keep: Path) ->
     return asdict(Tally(failures={f"the process ended with {process.exitcode}": str(kept)}))
 
 
+def table(tallies: Mapping[str, Mapping[str, Any]]) -> str:
+    """The figures of a campaign in Markdown."""
+    head = ("reader", "tried", "refused", "accepted", "failed", "most memory, MB", "longest, s")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name, each in tallies.items():
+        failed = each["tried"] - each["refused"] - each["accepted"]
+        worst = f"{each['megabytes']:.0f} | {each['seconds']:.2f}"
+        lines.append(f"| {name} | {each['tried']} | {each['refused']} | {each['accepted']} | {failed} | {worst} |")
+    return "\n".join(lines)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3600, help="of the whole campaign")
@@ -716,10 +727,7 @@ def main(words: Sequence[str] | None = None) -> int:
             taken = round(time.monotonic() - started)
             options.out.write_text(json.dumps({"seconds": taken, "readers": tallies}, indent=1) + "\n")
         turn += 1
-    for name, each in tallies.items():
-        counts = f"{each['tried']:8} {each['refused']:8} {each['accepted']:8}"
-        worst = f"{each['megabytes']:7.0f} {each['seconds']:6.2f}"
-        print(f"{name:28} {counts} {worst}  {'; '.join(each['failures'])[:150]}")
+    print(table(tallies))
     print(sum(each["tried"] for each in tallies.values()), "inputs")
     return int(any(each["failures"] for each in tallies.values()))
 

@@ -246,7 +246,10 @@ def test_options_of_predict_are_a_decision():
         for parameter in list(inspect.signature(cli.predict).parameters.values())[1:]
     }
     assert groups == {
-        "find": ["pose", "detector", "mode", "threshold", "flip", "people", "order", "region", "id", "rotate"],
+        "find": [
+            *("pose", "detector", "mode", "threshold", "flip", "people", "order", "region", "id", "rotate"),
+            "strict",
+        ],
         "draw": [
             *("draw", "parts", "draw_threshold", "xinsir", "size", "short_side", "multiple", "resize"),
             *("align_to", "align"),

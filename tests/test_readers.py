@@ -257,3 +257,15 @@ def test_a_whole_jpeg_is_the_same_picture_as_before(caplog):
         wanted = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         np.testing.assert_array_equal(decode_image(data, strict=True), wanted)
     assert not caplog.text
+
+
+def test_predict_refuses_damaged_pictures_when_it_is_strict(tmp_path):
+    from wholebody.predict.pictures import _groups
+
+    data = readers.picture(".jpg", size=(320, 240))
+    (tmp_path / "bad.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    (tmp_path / "good.jpg").write_bytes(data)
+    files, failed = [tmp_path / "bad.jpg", tmp_path / "good.jpg"], []
+    assert [len(group) for group in _groups(files, failed, lambda: None, False)] == [2] and not failed
+    assert [len(group) for group in _groups(files, failed, lambda: None, True)] == [1]
+    assert len(failed) == 1 and "bad.jpg: the picture is damaged" in failed[0]

@@ -1,5 +1,6 @@
 """How a file gets here whole: mirrors, broken connections, checksums, one process at a time."""
 
+import errno
 import hashlib
 import http.client
 import logging
@@ -12,8 +13,6 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import IO, Any
 
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
+from wholebody.reading import DAMAGED, in_short, open_archive
 from wholebody.weights.manifest import Weights
 
 _TIMEOUT = 30.0  # seconds without a byte
@@ -229,14 +229,18 @@ def _land(part: Path, zipped: bool, weights: Weights, target: Path) -> str | Non
 
 def _extract(archive: Path, target: Path) -> None:
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with open_archive(archive) as opened:
             members = [name for name in opened.namelist() if name.rpartition("/")[2] == "end2end.onnx"]
             if len(members) != 1:
                 raise _MirrorFailed("the archive has no end2end.onnx")
             with opened.open(members[0]) as source, target.open("wb") as stream:
                 shutil.copyfileobj(source, stream)  # checks the member's CRC on the way
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
-        raise _MirrorFailed(f"the archive is damaged ({error})") from error
+    except DAMAGED as error:
+        raise _MirrorFailed(f"the archive is damaged ({in_short(error)})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # the disk's; this one is of places before the beginning of the archive
+            raise
+        raise _MirrorFailed("the archive is damaged") from error
 
 
 def _verify(path: Path, weights: Weights) -> None:
