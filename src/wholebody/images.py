@@ -12,6 +12,7 @@ transparency is laid on white as a viewer shows it, of an animation the first fr
 and pictures with floating-point samples, which have no agreed white.
 """
 
+import functools
 import logging
 import os
 import struct
@@ -83,15 +84,13 @@ def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture"
 def _decoded(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, str]:
     """The picture as stored, of as many channels and bits as the decoder gives, and what is wrong with its data."""
     damage = ""
-    if header.jpeg:
-        import simplejpeg
-
+    if header.jpeg and (decode := _jpeg_decoder()) is not None:
         try:
-            return simplejpeg.decode_jpeg(data, "BGR", strict=True), ""
+            return decode(data, "BGR", strict=True), ""
         except ValueError as error:
             damage = " ".join(str(error).split())
         try:
-            return simplejpeg.decode_jpeg(data, "BGR", strict=False), damage
+            return decode(data, "BGR", strict=False), damage
         except ValueError:
             return None, damage
     # The header tells the orientation, because OpenCV applies it only without alpha and, to some formats, only in
@@ -101,6 +100,17 @@ def _decoded(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, s
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags), ""
     except cv2.error:
         return None, ""
+
+
+@functools.cache
+def _jpeg_decoder() -> Callable[..., npt.NDArray[np.uint8]] | None:
+    """simplejpeg's; None where it is not installed, as an environment older than this version has it not."""
+    try:
+        from simplejpeg import decode_jpeg
+    except ImportError:
+        return None
+    decode: Callable[..., npt.NDArray[np.uint8]] = decode_jpeg
+    return decode
 
 
 def encoded_size(data: bytes, name: str = "the picture") -> tuple[int, int]:

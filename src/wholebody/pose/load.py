@@ -87,8 +87,8 @@ def open_detector(
 
 
 def _open(path: Path, device: str, threads: int | None, precision: Precision, build: Callable[[Session], T]) -> T:
-    session = open_session(path, device, threads, precision)
     with reading(path, "a network that can be used here", "Export it again"):
+        session = open_session(path, device, threads, precision)
         try:
             return build(session)
         except WholebodyError as error:
