@@ -331,6 +331,7 @@ def _views(path: Path) -> object:
     from wholebody.train.data.views import Views
 
     folder = path.parent
+    (folder / "views.json").write_text("{}")
     for name, array in (
         ("images", np.zeros((3, 64, 64, 3), np.uint8)),
         ("keypoints", np.zeros((3, 17, 2), np.float32)),
