@@ -269,3 +269,19 @@ def test_predict_refuses_damaged_pictures_when_it_is_strict(tmp_path):
     assert [len(group) for group in _groups(files, failed, lambda: None, False)] == [2] and not failed
     assert [len(group) for group in _groups(files, failed, lambda: None, True)] == [1]
     assert len(failed) == 1 and "bad.jpg: the picture is damaged" in failed[0]
+
+
+def test_a_state_that_says_gigabytes(tmp_path):
+    import hashlib
+
+    torch = pytest.importorskip("torch")
+    from wholebody.train.engine import state
+
+    out = io.BytesIO()
+    torch.save({"step": 1}, out)
+    data = bytearray(out.getvalue())
+    struct.pack_into("<II", data, data.rindex(b"PK\x01\x02") + 20, 2**32 - 2, 2**32 - 2)
+    path = tmp_path / "state.pt"
+    path.write_bytes(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+    with pytest.raises(WholebodyError, match=r"state\.pt: not the state of a run.*4\.3 GB unpacked"):
+        state.load(path)

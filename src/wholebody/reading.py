@@ -41,6 +41,7 @@ DAMAGED = (
     NotImplementedError,
     RecursionError,
     RuntimeError,
+    SystemError,  # of NumPy, about letters that there are not
     TypeError,
     ValueError,
     csv.Error,
@@ -187,14 +188,14 @@ def read_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
 
 
 @contextmanager
-def open_archive(path: PathLike) -> Iterator[zipfile.ZipFile]:
-    """A ZIP file to read, which will not unpack into too much, see `check_room`.
+def open_archive(path: PathLike, data: IO[bytes] | None = None) -> Iterator[zipfile.ZipFile]:
+    """A ZIP file to read, or the one in `data`, which came from `path`, which will not unpack into too much, see `check_room`.
 
     Raises:
         OSError: the file cannot be read.
         ValueError, zipfile.BadZipFile: it is no ZIP file, or too large unpacked.
     """
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(path if data is None else data) as archive:
         check_room(path, sum(member.file_size for member in archive.infolist()))
         yield archive
 

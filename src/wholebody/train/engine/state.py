@@ -13,7 +13,7 @@ import torch
 
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing, sync
-from wholebody.reading import reading
+from wholebody.reading import open_archive, reading
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -45,6 +45,8 @@ def load(path: Path) -> dict[str, Any] | None:
         checksum, _, data = each.read_bytes().partition(b"\n")
         if hashlib.sha256(data).hexdigest().encode() == checksum:
             with reading(each, "the state of a run", "Remove the folder and start again"):
+                with open_archive(each, io.BytesIO(data)):  # its sizes, before torch takes the memory
+                    pass
                 state = torch.load(io.BytesIO(data), weights_only=True)
                 if not isinstance(state, dict):
                     raise ValueError("it has no names")
