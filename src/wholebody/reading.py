@@ -189,7 +189,7 @@ def read_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
 
 @contextmanager
 def open_archive(path: PathLike, data: IO[bytes] | None = None) -> Iterator[zipfile.ZipFile]:
-    """A ZIP file to read, or the one in `data`, which came from `path`, which will not unpack into too much, see `check_room`.
+    """A ZIP file to read, or `data` that came from it, which will not unpack into too much, see `check_room`.
 
     Raises:
         OSError: the file cannot be read.
