@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from wholebody.codec import SimCC
-from wholebody.preprocess import IMAGENET_RGB, normalize
 from wholebody.runtime.session import Tensor
+from wholebody.weights.preprocess import IMAGENET_RGB, normalize
 
 K = 133
 BLUE = (255, 0, 0)

@@ -15,9 +15,9 @@ from wholebody.errors import WholebodyError
 from wholebody.geometry import Crop
 from wholebody.pose.topdown import TopDown, check_boxes
 from wholebody.poses import Poses
-from wholebody.preprocess import PLAIN_BGR, Preprocessing, normalize
 from wholebody.runtime.choose import open_session
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, OPENPOSE
+from wholebody.weights.preprocess import PLAIN_BGR, Preprocessing, normalize
 
 PICTURE = np.random.RandomState(0).randint(0, 255, (240, 320, 3), dtype=np.uint8)
 BOXES = np.array([[20, 30, 80, 200], [150, 40, 260, 210], [-30, -20, 90, 100], [300, 200, 400, 300.5]])

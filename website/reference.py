@@ -33,7 +33,7 @@ API = {
         ["wholebody.tracking.pipeline", "wholebody.tracking.track", "wholebody.tracking.smooth"],
     ),
     "pose": ("Networks that run", ["wholebody.pose.topdown", "wholebody.pose.detect", "wholebody.pose.load"]),
-    "codec": ("Codecs", ["wholebody.codec", "wholebody.preprocess"]),
+    "codec": ("Codecs", ["wholebody.codec", "wholebody.weights.preprocess"]),
     "weights": ("Weights and runtimes", ["wholebody.weights", "wholebody.runtime", "wholebody.export.convert"]),
     "batch": (
         "Collections",

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
 from wholebody.poses import Poses
-from wholebody.preprocess import IMAGENET_RGB
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size, notes
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, Schema
+from wholebody.weights.preprocess import IMAGENET_RGB
 
 
 def library() -> Any:

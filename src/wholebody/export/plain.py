@@ -38,7 +38,7 @@ def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -
     import onnx
     from onnx import TensorProto, helper
 
-    from wholebody.preprocess import normalize, preprocessing_of
+    from wholebody.weights.preprocess import normalize, preprocessing_of
 
     session = open_session(source, "cpu")
     named = {tensor.name for tensor in session.outputs}

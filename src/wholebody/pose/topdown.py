@@ -29,9 +29,9 @@ from wholebody.geometry import Crop
 from wholebody.images import as_image
 from wholebody.pose.heads import calibration_of, codec_of, heads_of, schema_of, unreadable
 from wholebody.poses import Poses
-from wholebody.preprocess import Preprocessing, normalize, preprocessing_of
 from wholebody.runtime.session import Session, input_size, notes
 from wholebody.schema import Schema
+from wholebody.weights.preprocess import Preprocessing, normalize, preprocessing_of
 
 # Crops in one run. On a CPU the time of a crop no longer falls beyond a few, and 32 crops of 384x288 are 43 MB as
 # float32 before the network's own maps.

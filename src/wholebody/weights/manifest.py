@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from wholebody.preprocess import IMAGENET_RGB, PLAIN_BGR, Preprocessing
+from wholebody.weights.preprocess import IMAGENET_RGB, PLAIN_BGR, Preprocessing
 
 NetworkKind = Literal["pose", "detector", "backbone"]
 
