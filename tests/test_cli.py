@@ -257,7 +257,7 @@ def test_options_of_predict_are_a_decision():
         "write": [
             *("output", "formats", "true_scores", "trc_unit", "metres_per_pixel", "annotations", "resume"),
         ],
-        "video": ["fps", "start", "end", "every", "latency", "smooth", "two_pass"],
+        "video": ["fps", "start", "end", "every", "latency", "smooth", "two_pass", "background"],
         "compute": ["device", "precision", "threads"],
     }
 

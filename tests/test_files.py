@@ -76,7 +76,9 @@ def test_identity_tells_files_apart_by_both_ends_and_length(tmp_path):
 def test_a_command_that_is_ended_says_so_and_leaves_nothing_half(tmp_path, name):
     # The command: a writer that waits, under the same roof as all of them.
     code = (
-        "import sys, time\nfrom wholebody import cli\nfrom wholebody.files import replacing\n"
+        # What runs in the background ignores SIGINT, and so would its children.
+        "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from wholebody import cli\nfrom wholebody.files import replacing\n"
         "def models() -> int:\n    with replacing(sys.argv[1]):\n        print(flush=True)\n        time.sleep(60)\n"
         "    return 0\ncli.COMMANDS['models'] = models\ncli.main(['models'])"
     )

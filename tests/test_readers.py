@@ -1,6 +1,8 @@
 """Readers before damaged and foreign files, and before small files that say that they are large."""
 
+import functools
 import io
+import logging
 import os
 import struct
 import tarfile
@@ -24,9 +26,11 @@ SECONDS = float(os.environ.get("WHOLEBODY_READERS", "0.3"))
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
-def test_a_reader_accepts_or_refuses_in_one_line(reader, tmp_path):
+def test_a_reader_accepts_or_refuses_in_one_line(reader, tmp_path, request):
     if name := missing(reader):
         pytest.skip(f"{name} is not installed")
+    logger = logging.getLogger("wholebody")
+    request.addfinalizer(functools.partial(logger.setLevel, logger.level))
     readers.quiet()
     tally = campaign(reader, SECONDS, 10**9, seed=int(SECONDS * 100), keep=tmp_path)
     assert not tally.failures and tally.tried == tally.accepted + tally.refused

@@ -31,7 +31,7 @@ def test_formats_are_what_is_written():
     assert set(reference.LAYOUTS) == set(KINDS)
     page = reference.file_formats()["reference/formats.md"]
     assert '"pose_keypoints_2d": [' in page and "... 75 numbers]" in page  # openpose: 25 points
-    assert "keypoints    float32  (2, 2, 133, 2)" in page  # npz: frames, people
+    assert "keypoints    float32  (4, 133, 2)" in page  # npz: people of all frames
     assert "keypoints: fixed_size_list<" in page  # parquet
 
 

@@ -132,7 +132,7 @@ def test_adapting_without_labels(folder, tmp_path):
 
 def test_adapting_to_nobody_says_so(folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(WholebodyError, match="nobody was found"):
+    with pytest.raises(WholebodyError, match="no person was found"):
         find_people(Footage((tmp_path / "empty",), "none"), tmp_path / "people")
 
 

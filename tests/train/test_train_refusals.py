@@ -43,10 +43,10 @@ GOOD = {"keypoints": [[1, 2, 2]] * 133, "box": [0, 0, 10, 10]}
 @pytest.mark.parametrize(
     ("label", "told"),
     [
-        ({"box": [0, 0, 9, 9]}, "has no keypoints of three numbers and box of four"),
+        ({"box": [0, 0, 9, 9]}, "sample 0: not a label, or a damaged one"),
         ({**GOOD, "keypoints": None}, "has no keypoints of three numbers and box of four"),
         ({**GOOD, "box": [1, 2]}, "has no keypoints of three numbers and box of four"),
-        ([], "has no keypoints of three numbers and box of four"),
+        ([], "sample 0: not a label, or a damaged one"),
         ({**GOOD, "keypoints": [[1, float("nan"), 2]] * 133}, "holds NaN or an infinite number"),
         ({**GOOD, "keypoints": [[1, 2, 2]] * 17}, "has 17 keypoints"),
     ],

@@ -235,7 +235,7 @@ def _integer(row: Mapping[str, Any], name: str) -> int:
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is not int or not -(2**63) <= value < 2**63:
-        if isinstance(value, str):
+        if isinstance(value, str) and name in ("id", "image_id"):
             raise _Wrong(name, "is a name, not a whole number: number the pictures and people, as pycocotools demands")
         raise _Wrong(name, "is missing" if value is _MISSING else "is not a whole number")
     return value

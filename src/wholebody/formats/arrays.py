@@ -106,7 +106,7 @@ def _from_arrays(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> Pose
 
 
 def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[int] = ()) -> None:
-    """Write a video of T frames as arrays, compressed: all people one after another, N rows.
+    """Write a video of T frames as arrays, compressed: N rows of people, frame after frame, in a frame lowest id first.
 
     `times` (T,) seconds; `counts` (T,) people in each frame; `ids` (N,); `keypoints` (N, K, 2), `scores` (N, K),
     `boxes` (N, 4), `box_scores` (N,); `schema`, its name. `source_frames` (T,): the frames' numbers in the video.
@@ -129,7 +129,8 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
                 np.lib.format.write_array_header_1_0(file, header)
                 for _, poses in frames:
                     if len(poses):
-                        file.write(np.ascontiguousarray(getattr(poses, name), kind).tobytes())
+                        by_id = np.argsort(poses.ids, kind="stable")
+                        file.write(np.ascontiguousarray(getattr(poses, name)[by_id], kind).tobytes())
         small = {"times": np.array(times, np.float64), "counts": counts, "schema": schema.name}
         if numbers:
             small["source_frames"] = np.array(numbers, np.int64)
