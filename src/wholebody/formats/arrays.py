@@ -129,7 +129,7 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
                 np.lib.format.write_array_header_1_0(file, header)
                 for _, poses in frames:
                     if len(poses):
-                        by_id = np.argsort(poses.ids, kind="stable")
+                        by_id = np.argsort(np.asarray(poses.ids), kind="stable")
                         file.write(np.ascontiguousarray(getattr(poses, name)[by_id], kind).tobytes())
         small = {"times": np.array(times, np.float64), "counts": counts, "schema": schema.name}
         if numbers:
