@@ -21,12 +21,12 @@ from wholebody.train.config import Augment, DataSource, Distill, Optim, TrainCon
 RUN = """
 import json, sys, torch
 from wholebody.train import loop
-from wholebody.train.config import Augment, Distill, Optim, Source, TrainConfig
+from wholebody.train.config import Augment, DataSource, Distill, Optim, TrainConfig
 torch.set_num_threads(1)
 d = json.loads(sys.argv[1])
 for name, kind in (("optim", Optim), ("augment", Augment), ("distill", Distill)):
     d[name] = d[name] and kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in d[name].items()})
-d["sources"] = tuple(Source(**each) for each in d["sources"])
+d["sources"] = tuple(DataSource(**each) for each in d["sources"])
 d["input_size"] = tuple(d["input_size"])
 loop.fit(TrainConfig(**d), sys.argv[2])
 """
