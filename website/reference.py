@@ -175,7 +175,7 @@ def file_formats() -> dict[str, str]:
         for part, rows in schema.parts.items():
             numbers = range(len(schema))[rows]
             shown = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
-            names = ", ".join(f"`{schema.names[n]}`" for n in numbers[:25]) + (" …" if len(numbers) > 25 else "")
+            names = ", ".join(f"`{schema.names[n]}`" for n in numbers)
             text += f"| {shown} | {part}: {names} |\n"
     return {"reference/formats.md": text.replace("\n# Keypoints", "\n## Keypoints", 1)}
 
@@ -195,8 +195,8 @@ LAYOUTS = {
     "score is below 1, so a point that is drawn has score 1 and any other is 0, 0, 0; `--true-scores` "
     "keeps all points and scores. Read it with `formats.read_comfy`.",
     "npz": "NumPy arrays under their names, for `numpy.load` (nothing is pickled), to the last bit. Of a "
-    "picture row n is a person; of a video the shape is (frames, people, ...), `times` are seconds, "
-    "`ids` say whose column it is, and who is not in a frame has NaN points and scores of 0. Read it "
+    "picture row n is a person; of a video the rows are the people of all frames, one frame after another: "
+    "`counts` says how many each frame has, `ids` whose row it is, `times` are seconds. Read it "
     "with `formats.read_npz` and `formats.read_npz_video`.",
     "csv": "Of a picture a row for each keypoint of each person; of a video a row for each person of each "
     "frame, with three columns for each keypoint. A picture or frame of nobody is a row with its name "
