@@ -13,18 +13,8 @@ import numpy as np
 import torch
 
 from wholebody.evaluate.compare import difference
-from wholebody.train.data.held_out import HELD_OUT, held_out_people
+from wholebody.train.data.held_out import COLUMNS, HELD_OUT, held_out_people
 from wholebody.train.measure import change, measure
-
-COLUMNS = (
-    ("COCO", "body"),
-    ("teachers", "body"),
-    ("teachers", "left_hand"),
-    ("teachers", "right_hand"),
-    ("teachers", "all"),
-    ("synthetic", "body"),
-    ("synthetic", "all"),
-)
 
 
 def main() -> None:

@@ -20,22 +20,13 @@ from wholebody.files import replacing
 from wholebody.networks.rtmpose import simcc
 from wholebody.train.config import DataSource, Optim, TrainConfig
 from wholebody.train.data.crops import load_data
-from wholebody.train.data.held_out import held_out_people
+from wholebody.train.data.held_out import COLUMNS, held_out_people
 from wholebody.train.data.views import write_views
 from wholebody.train.loop import fit
 from wholebody.train.measure import interval, measure
 from wholebody.train.recipes import PARTS, POOL, SYNTHETIC, warm_start
 
 SIZE, VIEWS, STEPS, BATCH = (96, 128), 6_000, 500, 32
-SHOWN = (
-    ("COCO", "body"),
-    ("teachers", "body"),
-    ("teachers", "left_hand"),
-    ("teachers", "right_hand"),
-    ("teachers", "all"),
-    ("synthetic", "body"),
-    ("synthetic", "all"),
-)
 # The first people of the synthetic benchmark; all of it would take as long to measure as a run to train.
 FIRST_PEOPLE = 500
 
@@ -56,7 +47,7 @@ def main() -> None:
         train(options.out, name, rows[name], options.init)
     held = held_out_people(options.pool, options.held_out)
     held["synthetic"] = held["synthetic"][:FIRST_PEOPLE]
-    heads = [f"{part}, {kind}" for kind, part in SHOWN]
+    heads = [f"{part}, {kind}" for kind, part in COLUMNS]
     print(f"| trained on | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     for name in rows:
         weights, figures = options.out / name / "model.safetensors", options.out / name / "figures.json"
@@ -66,7 +57,7 @@ def main() -> None:
             with replacing(figures) as path:
                 path.write_text(json.dumps(measure(weights, held)))
         found, cells = json.loads(figures.read_text()), []
-        for kind, part in SHOWN:
+        for kind, part in COLUMNS:
             values = 100 * np.array([[person[part] for person in found[kind] if person[part] is not None]])
             mean, low, high = interval(values)
             cells.append(f"{mean:.1f} [{low:.1f}, {high:.1f}]")

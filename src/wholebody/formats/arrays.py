@@ -120,6 +120,7 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
     times, _, schema = video_index(path, frames)
     counts = np.array([len(poses) for _, poses in frames], np.int64)
     people = int(counts.sum())
+    by_id = [np.argsort(np.asarray(poses.ids), kind="stable") if len(poses) else None for _, poses in frames]
     shapes = {"keypoints": (len(schema), 2), "scores": (len(schema),), "boxes": (4,), "box_scores": ()}
     with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, shape in {**shapes, "ids": ()}.items():
@@ -127,10 +128,9 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
             header = {"descr": kind, "fortran_order": False, "shape": (people, *shape)}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array_header_1_0(file, header)
-                for _, poses in frames:
-                    if len(poses):
-                        by_id = np.argsort(np.asarray(poses.ids), kind="stable")
-                        file.write(np.ascontiguousarray(getattr(poses, name)[by_id], kind).tobytes())
+                for (_, poses), rows in zip(frames, by_id, strict=True):
+                    if rows is not None:
+                        file.write(np.ascontiguousarray(getattr(poses, name)[rows], kind).tobytes())
         small = {"times": np.array(times, np.float64), "counts": counts, "schema": schema.name}
         if numbers:
             small["source_frames"] = np.array(numbers, np.int64)

@@ -42,7 +42,7 @@ from wholebody.pose.load import onnx_file
 from wholebody.poses import Poses
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size
-from wholebody.schema import COCO_WHOLEBODY, HAND_EDGES
+from wholebody.synth.walkers import UNIT
 
 PICTURE = (1280, 720)
 
@@ -127,27 +127,10 @@ def _boxes(n: int, size: tuple[int, int]) -> Floats:
     return np.concatenate([center - half, center + half], axis=1).astype(np.float32)
 
 
-# x and y of body and feet in a box: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles, feet.
-_BODY = (
-    (.50, .09), (.53, .07), (.47, .07), (.57, .08), (.43, .08), (.65, .19), (.35, .19), (.75, .32), (.25, .32),
-    (.80, .44), (.20, .44), (.60, .49), (.40, .49), (.61, .70), (.39, .70), (.62, .90), (.38, .90),
-    (.66, .98), (.70, .97), (.61, .94), (.34, .98), (.30, .97), (.39, .94),
-)  # fmt: skip
-
-
 def _people(n: int) -> tuple[Floats, Poses]:
     """Boxes (n, 4) of n people on the picture, and n people in them that have every keypoint."""
     boxes = _boxes(n, PICTURE)
-    unit = np.zeros((len(COCO_WHOLEBODY), 2))
-    unit[:23] = _BODY
-    turn = np.linspace(0, 2 * np.pi, 68)
-    unit[23:91] = np.stack([0.5 + 0.09 * np.cos(turn), 0.1 + 0.07 * np.sin(turn)], axis=-1)
-    for root, wrist, side in ((91, 9, 1), (112, 10, -1)):
-        unit[root] = _BODY[wrist]
-        for i, (_, tip) in enumerate(HAND_EDGES):
-            finger, joint = divmod(i, 4)
-            unit[root + tip] = unit[root] + (0.012 * (finger - 2) * (joint + 1) * side, 0.015 * (joint + 1))
-    keypoints = boxes[:, None, :2] + unit * (boxes[:, None, 2:] - boxes[:, None, :2])
+    keypoints = boxes[:, None, :2] + UNIT * (boxes[:, None, 2:] - boxes[:, None, :2])
     return boxes, Poses(keypoints, np.full(keypoints.shape[:2], 0.9), boxes, np.ones(n, np.float32))
 
 

@@ -16,6 +16,17 @@ HELD_OUT = {
     "synthetic": "synthetic people, exact labels",
 }
 
+# Kinds and parts that have a column in the tables.
+COLUMNS = (
+    ("COCO", "body"),
+    ("teachers", "body"),
+    ("teachers", "left_hand"),
+    ("teachers", "right_hand"),
+    ("teachers", "all"),
+    ("synthetic", "body"),
+    ("synthetic", "all"),
+)
+
 
 def held_out_coco(pool: Path) -> list[PersonFile]:
     """The people on held-out COCO photos with five labelled points or more."""
