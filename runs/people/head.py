@@ -116,9 +116,9 @@ def logits(head: TwoScaleHead, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor
     return x, y
 
 
-def train(out: Path, sets: Sequence[str], steps: int, lr: float, seed: int) -> None:
+def train(out: Path, sets: Sequence[str], steps: int, lr: float, seed: int, init: Path | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    network = bundled()
+    network = bundled() if init is None else cast(TwoScale, load_pose(init))
     network.requires_grad_(False)
     head = cast(TwoScaleHead, network.head)
     for part in (head.final_layer, head.mlp, head.gau, head.cls_x, head.cls_y, head.places, head.answers):
@@ -177,11 +177,12 @@ def main() -> None:
     learn.add_argument("--sets", nargs="+", required=True)
     learn.add_argument("--steps", type=int, default=1000)
     learn.add_argument("--lr", type=float, default=6e-4)
+    learn.add_argument("--init", type=Path, help="weights to begin with instead of the bundled ones")
     learn.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.command == "train":
-        train(options.out, options.sets, options.steps, options.lr, options.seed)
+        train(options.out, options.sets, options.steps, options.lr, options.seed, options.init)
         return
     places = [each.parent for folder in options.views for each in sorted(folder.glob("*/y.npy"))]
     add_maps([place for place in places if not (place / f"{TOLD[-1]}.npy").exists()])

@@ -3,12 +3,14 @@
     python runs/people/views.py people PEOPLE BOXES.json.gz OUT --thunder THUNDER --hand HAND --face FACE [--share 0/2]
     python runs/people/views.py pool POOL OUT
     python runs/people/views.py shards SHARDS OUT --count 800
+    python runs/people/views.py cut VIEWS OUT --count 1500
 
 The encoder stays as released, so that its maps need to be computed once. Two views of each person on the photos: as a
 detector would give it, and varied (turned, also by quarter turns, close up, far away, cut off by a border). Labels
 come from the bundled network, MoveNet Thunder on the mirrored crop, and MediaPipe's close-ups of hands and faces. LSP's
 joints by people are kept, and people upside down, as their joints tell, are looked at the right way up. People of the
-pool and of shards have labels: one view for each draw.
+pool and of shards have labels: one view for each draw. `cut` makes views of views: those with a hand, so that the
+picture ends between the person and the hand.
 
 OUT gets a folder for every hundred people with one .npy for each of images, keypoints, visible (0 unlabelled, -1 known
 to be outside), the logits x and y, and the maps s4 to s32. A stopped run resumes after the last folder.
@@ -37,9 +39,10 @@ from wholebody.label.looks import Cut, MoveNet, Opinion, look
 from wholebody.label.tflite import open_tflite
 from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import open_session
+from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data.augment import Augmentation, augment
 from wholebody.train.data.crops import pool_people
-from wholebody.train.data.people import LabelledPerson, Shards
+from wholebody.train.data.people import LabelledPerson, ShardedPeople
 from wholebody.weights.lookup import find
 
 Floats = npt.NDArray[np.float64]
@@ -54,10 +57,13 @@ MAPS = {
 }
 COLUMNS = ("images", "keypoints", "visible", "x", "y", *MAPS)
 VARIED = Augmentation(half_body=0.25, close_up=0.3, scale=(0.7, 1.35), rotation=50, cutout=0.3, shrink=0.2, camera=0.2)
+SLIGHT = Augmentation(half_body=0, close_up=0, scale=(0.8, 1.2), rotation=20, cutout=0.1, shrink=0.1, camera=0.2)
 # Chance of a quarter turn, and of a picture that ends within the person.
 TURNED, CUT_OFF = 0.07, 0.3
 # Labels below this confidence are none.
 LEAST = 0.2
+# Confidence of 15 points of a hand that is cut off, and the points of the trunk, three of which stay.
+SURE_OF, TRUNK = 0.3, [5, 6, 11, 12]
 # Draws of each person of a group of the pool.
 REPEATS = {"coco_train2017": 6, "davis": 2, "hagrid": 1, "video_frames": 1}
 
@@ -222,10 +228,59 @@ class Labelled:
         yield view, points, visible, *self.see(view)[2]
 
 
+class CutHands:
+    """Views whose picture ends between the person and a hand that was there: the hand is known to be outside."""
+
+    def __init__(self, folder: Path, see: Bundled) -> None:
+        self.see, self.places = see, []
+        for place in sorted(folder.glob("*/visible.npy")):
+            visible = np.load(place)
+            for hand in ("left_hand", "right_hand"):
+                part = COCO_WHOLEBODY.parts[hand]
+                rows = np.flatnonzero((visible[:, part] > SURE_OF).sum(axis=1) >= 15)
+                self.places += [(place.parent, int(row), part) for row in rows]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __call__(self, n: int) -> Iterator[tuple[Any, ...]]:
+        folder, row, part = self.places[n]
+        image, points, visible = (np.load(folder / f"{c}.npy", mmap_mode="r")[row] for c in COLUMNS[:3])
+        points, visible, rng = points.astype(np.float64), visible.copy(), np.random.default_rng((n, 11))
+        seen = visible > 0
+        box = np.concatenate([points[seen].min(axis=0) - 6, points[seen].max(axis=0) + 6])
+        box = box.clip(0, np.tile(SIZE, 2))
+        hand = points[part][seen[part]]
+        gap = 2 + rng.uniform(0, 0.3) * (hand.max(axis=0) - hand.min(axis=0)).max()
+        trunk = points[TRUNK][seen[TRUNK]]
+        sides = []
+        for axis, far in ((0, False), (1, False), (0, True), (1, True)):
+            border = hand[:, axis].min() - gap if far else hand[:, axis].max() + gap
+            kept = (trunk[:, axis] < border) if far else (trunk[:, axis] > border)
+            if 24 < border < SIZE[axis] - 24 and kept.sum() >= min(3, len(trunk)) > 0:
+                sides.append((axis, far, border))
+        if not sides:
+            return
+        axis, far, border = sides[rng.integers(len(sides))]
+        outside = points[:, axis] > border + 1 if far else points[:, axis] < border - 1
+        beyond = slice(round(border), None) if far else slice(0, round(border))
+        image = image.copy()
+        image[(beyond, slice(None)) if axis else (slice(None), beyond)] = 0
+        visible[outside & seen] = -1
+        box[2 * far + axis] = border
+        sample = LabelledPerson(image, points, visible, box, str(folder))
+        if rng.random() < 0.5:
+            crop = Crop.from_box(box, SIZE)
+            view, points = crop.cut(image), crop.to_input(points)
+        else:
+            view, points, visible = augment(sample, SIZE, SLIGHT, rng)
+        yield view, points, visible, *self.see(view)[2]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for kind in ("people", "pool", "shards"):
+    for kind in ("people", "pool", "shards", "cut"):
         each = kinds.add_parser(kind)
         each.add_argument("source", type=Path)
         if kind == "people":
@@ -240,16 +295,20 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     see = Bundled(options.out)
     if options.kind == "people":
-        views: OnPhotos | Labelled = OnPhotos(options, see)
+        views: OnPhotos | Labelled | CutHands = OnPhotos(options, see)
     elif options.kind == "pool":
         groups = pool_people(options.source, held_out=False)
         views = Labelled(
             [(p.load, time) for group, people in groups.items() for p in people for time in range(REPEATS[group])], see
         )
+    elif options.kind == "cut":
+        views = CutHands(options.source, see)
     else:
-        shards = Shards(options.source)
+        shards = ShardedPeople(options.source)
         views = Labelled([(lambda n=n: shards[n], 0) for n in range(len(shards))], see)
-    order = np.random.default_rng(5).permutation(len(views)) if options.kind == "pool" else np.arange(len(views))
+    order = (
+        np.random.default_rng(5).permutation(len(views)) if options.kind in ("pool", "cut") else np.arange(len(views))
+    )
     order = order[: options.count]
     name = options.share.replace("/", "of") if options.kind == "people" else "0"
     for start in range(0, len(order), CHUNK):
