@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import nn
+
 from wholebody.export.convert import export_pose
 from wholebody.export.narrow import low_rank
 from wholebody.networks.checkpoints import load_pose
@@ -44,7 +46,8 @@ def main() -> None:
     stored = STORED.get((size, network.codec.input_size[0]), Stored(()))
     if not stored.int8:
         print("Nothing is known of what this network can store in eight bits: all of it is stored in 16.")
-    if stored.rank:
+    # A network that began from a bundled one has two convolutions there already.
+    if stored.rank and isinstance(network.head.final_layer, nn.Conv2d):
         network.head.final_layer = low_rank(network.head.final_layer, stored.rank)
     name = {"thunder-fine": "thunder-two-scale", "thunder": "thunder"}.get(size, f"rtmpose-{size}")
     notes: dict[str, object] = {"network": name, "licence": "Apache-2.0"}

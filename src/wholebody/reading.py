@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -141,15 +141,21 @@ def load_array(path: PathLike) -> npt.NDArray[Any]:
 def map_array(path: PathLike) -> npt.NDArray[Any]:
     """The array of an NPY file, read where it is used; raises as `load_arrays` does."""
     with Path(path).open("rb") as file:
-        shape, dtype = array_header(file, Path(path).stat().st_size)
-        return np.memmap(path, dtype, "r", file.tell(), shape)
+        shape, dtype, order = array_header(file, Path(path).stat().st_size)
+        return np.memmap(path, dtype, "r", file.tell(), shape, order)
 
 
-def array_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype that the head of an NPY file of `size` bytes says; the file stands at the data then.
+class ArrayHeader(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: Literal["C", "F"]
+
+
+def array_header(file: IO[bytes], size: int) -> ArrayHeader:
+    """What the head of an NPY file of `size` bytes says; the file stands at the data then.
 
     Raises:
-        ValueError: no such head, objects of Python, Fortran's order, or other data than `size` leaves room for.
+        ValueError: no such head, objects of Python, or other data than `size` leaves room for.
     """
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
@@ -161,18 +167,18 @@ def array_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[
         raise ValueError(in_short(error)) from error
     if dtype.hasobject:
         raise ValueError("Python objects, which would have to be run")
-    if fortran and len(shape) > 1:
-        raise ValueError("an array in Fortran's order")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size - file.tell():
         raise ValueError(f"an array {shape} of {dtype} in {size} bytes")
-    return shape, dtype
+    return ArrayHeader(shape, dtype, "F" if fortran else "C")
 
 
 def read_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
     """The array of an NPY file of `size` bytes; raises as `load_arrays` does."""
-    shape, dtype = array_header(file, size)
-    array: npt.NDArray[Any] = np.empty(shape, dtype)
-    room = array.reshape(-1).view(np.uint8) if array.size and dtype.itemsize else np.empty(0, np.uint8)
+    shape, dtype, order = array_header(file, size)
+    array: npt.NDArray[Any] = np.empty(shape, dtype, order)
+    # As the file has them, one after the other: no copy.
+    flat = (array.T if order == "F" else array).reshape(-1)
+    room = flat.view(np.uint8) if array.size and dtype.itemsize else np.empty(0, np.uint8)
     done = 0
     while done < len(room):
         piece = file.read(min(len(room) - done, 2**20))

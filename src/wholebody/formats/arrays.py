@@ -204,7 +204,9 @@ def _dense(path: PathLike, archive: zipfile.ZipFile) -> Iterator[Timed]:
         for name, shape in shapes.items():
             info = archive.getinfo(f"{name}.npy")
             files[name] = stack.enter_context(archive.open(info))
-            found, kinds[name] = array_header(files[name], info.file_size)
+            found, kinds[name], order = array_header(files[name], info.file_size)
+            if order == "F":
+                raise ValueError("an array in Fortran's order, which has no rows to read one by one")
             if found != (len(times), len(ids), *shape) or kinds[name].kind != "f":
                 raise ValueError("the arrays do not agree on frames and people")
             check_room(path, math.prod(found[1:]) * kinds[name].itemsize)
