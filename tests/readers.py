@@ -689,7 +689,7 @@ def _apart(reader: Reader, seconds: float, count: int, seed: int, keep: Path) ->
 
 def table(tallies: Mapping[str, Mapping[str, Any]]) -> str:
     """The figures of a campaign in Markdown."""
-    head = ("reader", "tried", "refused", "accepted", "failed", "most memory, MB", "longest, s")
+    head = ("reader", "inputs", "refused", "accepted", "failed", "peak memory, MB", "longest, s")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, each in tallies.items():
         failed = each["tried"] - each["refused"] - each["accepted"]

@@ -2,9 +2,9 @@
 
     python runs/distill/table.py work/grid docs/ablations.md
 
-Each figure is the mean OKS over people and seeds in per cent. Its interval holds 95 of 100 resamplings of people (all
-seeds of a person together) and of seeds. A difference to the row it is compared with is taken person by person and
-resampled in the same way, so it is known better than the two figures are.
+Each figure is the mean OKS over people and seeds in per cent, with a 95 % bootstrap interval over people (all seeds of
+a person together) and seeds. The difference from the row it is compared with is taken person by person and resampled in
+the same way, so it is more precise than the two figures.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SHOWN = (("COCO", "body"), ("teachers", "body"), ("teachers", "all"), ("syntheti
 # Title, what the paper found (COCO-WholeBody AP), and rows with the row that each is compared with.
 TABLES = (
     (
-        "Which terms",
+        "The loss terms",
         "Paper: label 60.4; + feature 61.8; logit only 60.9; feature + logit 61.4; all 62.0; with decay 62.3.",
         {
             "label": None,
@@ -33,12 +33,12 @@ TABLES = (
         },
     ),
     (
-        "Should the logit loss use the label mask",
+        "Should the logit loss use the label mask?",
         "Paper: with the mask of labelled keypoints 59.8, without 60.9.",
         {"logit": None, "logit, masked": "logit"},
     ),
     (
-        "Which stages",
+        "The stages",
         "Paper, x to l: none 62.1, stage 1 62.9, stage 2 62.2, both 63.1.",
         {
             "label": None,
@@ -49,13 +49,13 @@ TABLES = (
     ),
     (
         "The teacher's batch norms",
-        "Not in the paper. An RTMPose-s, trained from the first teacher, in evaluation mode and, as the released "
-        "runner leaves it, in training mode.",
+        "Not in the paper. The teacher is an RTMPose-s distilled from the first teacher: in evaluation mode, and in "
+        "training mode, as the released runner leaves it.",
         {"all+decay, teacher s": None, "all+decay, teacher s in train mode": "all+decay, teacher s"},
     ),
     (
         "Beyond the paper",
-        "A logit loss in stage 2 on flatter distributions: logits times 5 instead of 10.",
+        "Stage 2 with flatter distributions in the logit loss: logits times 5 instead of 10.",
         {
             "all+decay, stage 2": None,
             "all+decay, stage 2, flatter": "all+decay, stage 2",
@@ -63,7 +63,7 @@ TABLES = (
     ),
     (
         "The batch norms of stage 2",
-        "Not in the paper. The backbone frozen, and with drifting statistics as released.",
+        "Not in the paper. The backbone fully frozen, and with drifting batch norms, as released.",
         {"all+decay, stage 2": None, "all+decay, stage 2 as released": "all+decay, stage 2"},
     ),
 )
@@ -111,7 +111,7 @@ def main() -> None:
             against = f" (against {base})" if base else ""
             lines.append(f"| {name}{against} | {len(runs)} | {' | '.join(cells)} |")
         lines.append("")
-    # What a person wrote above the tables stays.
+    # The hand-written text above the tables is kept.
     head = options.page.read_text().split(MARK)[0] if options.page.exists() else "# Ablations in miniature\n\n"
     with replacing(options.page) as path:
         path.write_text(f"{head}{MARK}\n\n" + "\n".join(lines))

@@ -1,6 +1,6 @@
-"""docs/compare.md from what compare.sh measured: `python runs/evaluation/page.py work/compare docs`.
+"""docs/compare.md from the measurements of compare.sh: `python runs/evaluation/page.py work/compare docs`.
 
-Whatever depends on the networks is read from the measurements, so that the page can be made again for others.
+Whatever depends on the networks is read from the measurements, so the page can be regenerated for other networks.
 """
 
 import json
@@ -13,56 +13,62 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-HEAD = """# Beside other systems
+HEAD = """# Comparison with other systems
 
-How exact and how fast the bundled pose networks are beside other estimators that run offline, measured in one go on the
-same pictures, the same boxes and one thread each (MediaPipe, which has no option for that, is kept on one core). Three
-sets of people that no network of this project was trained on:
+The accuracy and speed of the bundled pose networks, compared with other estimators that run offline. Everything was
+measured in one session on the same pictures, with the same boxes and one thread each. (MediaPipe has no option for the
+number of threads, so it was pinned to one core.) There are three sets of people, and no network of this project was
+trained on any of them:
 
-* **COCO**: photos of COCO with COCO's own labels of the body, by people. The only independent truth here, and small.
-* **Teachers**: held-out photos and video frames, labelled by MoveNet Thunder and MediaPipe (COCO's photos: the body by
-  COCO, where it did). *Agreement with these networks, not truth*: the composite below is nearly the same networks, and
-  our network learned from such labels.
-* **Rendered**: synthetic people with exact labels of all 133 points, hidden ones included. Our network was trained on
-  other people of the same generator; the others never saw any.
+* **COCO**: COCO photos with COCO's own body labels, made by human annotators. This is the only independent ground truth
+  here, and it is small.
+* **Teachers**: held-out photos and video frames, labelled by MoveNet Thunder and MediaPipe. Where a photo comes from
+  COCO and has COCO's body labels, those are used for the body. *This measures agreement, not truth*: the composite
+  below is almost the same set of networks, and our network learned from labels of this kind.
+* **Rendered**: synthetic people with exact labels for all 133 keypoints, hidden ones included. Our network was trained
+  on other people from the same generator; the other systems never saw any.
 
-What takes part:
+The systems:
 
-* **{first}**: ours, as `WholeBody()` runs it; people of a picture share a batch.
-{ours}* **rtmlib**: [rtmlib](https://github.com/Tau-J/rtmlib) {rtmlib}, its own code on our network, exported with
-  `--plain`.
-* **rtmlib given RGB**: the same with the colours of the picture exchanged beforehand. rtmlib hands pose networks blue
-  first, ours (like the released RTMPose and DWPose) expects red first.
-* **MediaPipe Holistic**: Google's 0.10.21 as people use it, with its heavy pose network; one call on each box x 1.3.
-* **Thunder composite**: what Google's networks can do when MoveNet Thunder leads them to feet, face and hands, with
-  some ten network runs a person (`runs/evaluation/peers/mediapipe_people.py`).
+* **{first}**: ours, as `WholeBody()` runs it. The people in a picture are processed as one batch.
+{ours}* **rtmlib**: [rtmlib](https://github.com/Tau-J/rtmlib) {rtmlib}. Its own code, running our network, which was
+  exported with `--plain`.
+* **rtmlib given RGB**: the same, but with the red and blue channels swapped beforehand. rtmlib feeds pose networks BGR;
+  ours, like the released RTMPose and DWPose, expects RGB.
+* **MediaPipe Holistic**: Google's 0.10.21 as distributed, with its heavy pose network. One call per person, on the box
+  enlarged 1.3 times.
+* **Thunder composite**: what Google's networks can do when MoveNet Thunder locates the feet, face and hands for them.
+  It takes about ten network runs per person (`runs/evaluation/peers/mediapipe_people.py`).
 
-Figures are mean OKS (object keypoint similarity in per cent; COCO counts a person as found from 50 on), in brackets the
-interval that 95 of 100 resamplings of the pictures fall into. Nobody used a flip test. Times are for one person in a
-box that is given; `x` says how many times the processor's time of the first line it is. The machine was shared with
-other work, unevenly, and MediaPipe and the composite, which are programs of their own, ran after the others: compare
-the processor's time, not the clock's.
-{machine}.
+Accuracy is the mean OKS (object keypoint similarity) in per cent; at its loosest threshold COCO counts a person as
+found from 50 up. Brackets hold the 95 % bootstrap interval over pictures. No system used a flip test. Times are per
+person, with the box given; `x` is the CPU time relative to the first row. Compare CPU time rather than wall-clock time:
+the machine was shared with other work, the load varied, and MediaPipe and the composite, which are separate programs,
+ran after the others.
+
+Machine: {machine}.
 """
 
 SETS = {
-    "coco": "COCO photos, COCO's labels of the body",
-    "teachers": "Held-out photos and clips, labels of the teachers: agreement, not truth",
-    "synthetic": "Rendered people, exact labels of all 133 points",
+    "coco": "COCO photos, COCO's body labels",
+    "teachers": "Held-out photos and clips, teachers' labels: agreement, not truth",
+    "synthetic": "Rendered people, exact labels for all 133 keypoints",
 }
 
-LIMITS = """## What they do not say
+LIMITS = """## What the numbers do not say
 
-* Nothing about the released DWPose or RTMPose weights, nor about any row of the table below that has no measurement:
-  their files could not be had where this was run. `wholebody compare --models dwpose-l-384` measures them beside ours.
-* What AP on COCO-WholeBody val would be. The COCO set here is {people} people of {pictures} pictures with labels of
-  the body only, and its intervals are wide: trust a difference only if its own interval leaves out 0.
-* That anything is right about faces, hands and feet on real photos: nobody labelled those by hand here. The teachers'
-  labels say whether a network learned its teachers, the rendered ones whether it learned the renderer.
-* How well MediaPipe places points on rendered faces: it finds one on {faces:.0f} % of these people (composite), and
-  a face that is not found counts as 0.
-* MoveNet and MediaPipe may have been trained on these COCO photos; ours was not, but its encoder began as MoveNet's.
-* Speed on other machines, or with several threads, or of finding people: docs/benchmark.md.
+* Nothing about the released DWPose or RTMPose weights, or about any row of the table below without a measurement. Those
+  files were not available where this was run. `wholebody compare --models dwpose-l-384` measures them next to ours.
+* Nothing about AP on COCO-WholeBody val. The COCO set here has {people} people in {pictures} pictures, with body labels
+  only, and its intervals are wide. Trust a difference only if its own interval excludes 0.
+* Nothing about the true accuracy on faces, hands and feet in real photos: nobody labelled those by hand here. The
+  teachers' labels show whether a network learned what its teachers know. The rendered labels show whether it learned
+  the renderer.
+* Little about how well MediaPipe places keypoints on rendered faces. The composite finds a face on {faces:.0f} % of
+  these people, and a face that is not found counts as 0.
+* MoveNet and MediaPipe may have been trained on these COCO photos. Our network was not, but its encoder is MoveNet's.
+* Nothing about speed on other machines, with several threads, or of person detection: see
+  [the speed benchmark](benchmark.md).
 """
 
 COMMAND = """## How this page was made
@@ -71,19 +77,19 @@ COMMAND = """## How this page was made
 sh runs/evaluation/compare.sh
 ```
 
-`runs/evaluation/README.md` says what it needs. Tables and plots come from its measurements, this text from
-`runs/evaluation/page.py`.
+[runs/evaluation](../runs/evaluation/README.md) lists what it needs. The tables and plots come from its measurements;
+the text comes from `runs/evaluation/page.py`.
 """
 
 ABOUT = {
     "fast": "the same network on crops of 128 x 96",
-    "dwpose-t": "RTMPose-t, which learned from the first in DWPose's two stages",
+    "dwpose-t": "RTMPose-t, distilled from the first in DWPose's two stages",
 }
 MARGIN = {True: "above", False: "below"}
 
 
 def said(name: str, rows: Mapping[str, Any]) -> list[str]:
-    """What the differences from the first row come to, beyond their intervals."""
+    """The differences from the first row whose intervals exclude 0."""
     first, *others = rows
     lines = []
     for other in others:
@@ -97,7 +103,7 @@ def said(name: str, rows: Mapping[str, Any]) -> list[str]:
             if there:
                 lines.append(f"  * {other} is {MARGIN[above]} {first}: {', '.join(there)}.")
         if not sure:
-            lines.append(f"  * {other} and {first} cannot be told apart.")
+            lines.append(f"  * {other}: no significant difference from {first}.")
     return [f"* {name}", *lines]
 
 
@@ -118,13 +124,13 @@ def main() -> None:
     for name, title in SETS.items():
         shutil.copy(measured / name / "compare.svg", docs / f"compare_{name}.svg")
         table, picture = pages[name][0].split("\n![")
-        sentence, rest = table.split(". Mean OKS", 1)  # what the figures are was said above
+        sentence, rest = table.split(". Mean OKS", 1)  # the head of the page explains the figures
         table = sentence + "." + rest[rest.index("\n") :]
         shown = "![" + picture.replace("compare.svg", f"compare_{name}.svg").strip()
         parts.append(f"## {title}\n\n{shown}\n\n{table.strip()}\n")
     verdicts = [line for name, title in SETS.items() for line in said(title.split(",")[0], rows[name])]
     parts.append(
-        "## What the numbers say\n\nIn points of OKS, where the interval of the difference leaves out 0:\n\n"
+        "## What the numbers say\n\nDifferences in OKS points, where the interval of the difference excludes 0:\n\n"
         + "\n".join(verdicts)
         + "\n"
     )

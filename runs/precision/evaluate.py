@@ -4,7 +4,7 @@
 
 Pose: mean OKS from given boxes on the people of `runs/pose/evaluate.py`, none of whom was trained or calibrated on.
 Detector: average precision at IoU 0.5 of everyone on the held-out COCO photos, and recall and precision at the file's
-threshold. "fall" is how much lower than ONNX Runtime in float32, in points of a hundred; a file of more than half a
+threshold. "loss" is the difference from ONNX Runtime in float32, in points of a hundred; a file of more than half a
 point is not to be shipped. Times are processor milliseconds for one crop or picture on one thread, all taking turns:
 the ratios are what to read on a machine with other work.
 """
@@ -94,18 +94,18 @@ def lines_of(title, columns, rows, times, small):
     """A table in Markdown; rows: (runtime, precision) -> list of (set, figures)."""
     base = dict(rows["ONNX Runtime", "fp32"])
     yield f"### {title}\n"
-    yield f"| runtime | precision | people | {' | '.join(columns)} | fall | ms | x |"
+    yield f"| runtime | precision | people | {' | '.join(columns)} | loss | ms | x |"
     yield f"|---|---|---|{'---:|' * (len(columns) + 3)}"
     speeds = {(speed.runtime, speed.precision): speed.cpu[1] for speed in times}
     for (runtime, precision), each in rows.items():
         for name, figures in each:
             shown = [f"{figures[column]:.1f}" if column in figures else "" for column in columns]
             ruler = "all" if "all" in figures else columns[0]
-            fall = base[name][ruler] - figures[ruler]
+            loss = base[name][ruler] - figures[ruler]
             first = name == each[0][0]
             ms = f"{speeds[runtime, precision]:.1f}" if first else ""
             gain = f"{speeds['ONNX Runtime', 'fp32'] / speeds[runtime, precision]:.2f}" if first else ""
-            yield f"| {runtime} | {precision} | {name} | {' | '.join(shown)} | {fall:.2f} | {ms} | {gain} |"
+            yield f"| {runtime} | {precision} | {name} | {' | '.join(shown)} | {loss:.2f} | {ms} | {gain} |"
     worst = (
         max(
             (base[name][ruler] - figures[ruler])
@@ -119,7 +119,7 @@ def lines_of(title, columns, rows, times, small):
     )
     if worst is not None:
         verdict = "may be shipped" if worst <= LIMIT else "IS NOT TO BE SHIPPED: delete it"
-        yield f"\nThe int8 file ({small} MB) falls by {worst:.2f} points at most: it {verdict}.\n"
+        yield f"\nThe int8 file ({small} MB) loses at most {worst:.2f} points: it {verdict}.\n"
 
 
 def main() -> None:

@@ -27,15 +27,15 @@ def markdown(
     people = max((report.people["whole"] for report in reports.values()), default=0)
     boxes = "the labelled boxes" if options.boxes == "gt" else f"the boxes of {Path(options.boxes).name}"
     lines = [
-        f"Measured on {people} people of {len(labels.images)} pictures ({options.annotations.name}), in {boxes}, with "
-        f"{options.threads} thread{'s' * (options.threads > 1)}, in one run. Mean OKS in per cent, with 95 % intervals "
-        "over pictures, and how many people have the part; AP and AR of the body as COCO computes them. Milliseconds "
-        "are for a person, without reading pictures, by the clock and of the processor; `x` says how many times the "
-        "processor's time of the first line it is.",
+        f"Measured on {people} people in {len(labels.images)} pictures ({options.annotations.name}), with {boxes} and "
+        f"{options.threads} thread{'s' * (options.threads > 1)}, in one run. Mean OKS in per cent, with 95 % bootstrap "
+        "intervals over pictures; the column heads give the number of people who have the part. AP and AR of the body "
+        "are computed as COCO does. Times are milliseconds per person, wall-clock and CPU, without reading the "
+        "pictures; `x` is the CPU time relative to the first row.",
         "",
         "| measured | "
         + " | ".join(f"{_words(part)} ({next(iter(reports.values())).people[part]})" for part in shown)
-        + " | body AP | body AR | ms | processor ms | x |",
+        + " | body AP | body AR | ms | CPU ms | x |",
         "|---|" + "---:|" * (len(shown) + 5),
     ]
     first = entrants[0].processor_milliseconds if entrants else None
@@ -48,8 +48,8 @@ def markdown(
     if len(entrants) > 1:
         lines += [
             "",
-            f"Difference from {entrants[0].name} on the same people, in points of OKS. An interval without 0 is a "
-            "difference that another draw of such pictures would hardly turn around.",
+            f"Difference from {entrants[0].name} on the same people, in OKS points. If the interval "
+            "excludes 0, another sample of such pictures is unlikely to reverse the difference.",
             "",
             "| measured | " + " | ".join(map(_words, shown)) + " |",
             "|---|" + "---:|" * len(shown),
@@ -63,9 +63,9 @@ def markdown(
         "",
         "## Published",
         "",
-        "AP / AR in per cent on COCO-WholeBody v1.0 val as their authors print them, with detections of human AP 56.4 "
-        "and flip test where the method is top-down. Another set, other labels: not to be read across. The last column "
-        "is AP / AR measured above, where that system was there.",
+        "AP / AR in per cent on COCO-WholeBody v1.0 val, as published by the authors. Top-down methods use detections "
+        "with a person AP of 56.4 and a flip test. The data set and the labels differ from those above, so do not "
+        "compare the two tables. The last column is the AP / AR measured above, for the systems that were part of it.",
         "",
         "| published | input | body | feet | face | hands | whole | measured |",
         "|---|---|---:|---:|---:|---:|---:|---|",

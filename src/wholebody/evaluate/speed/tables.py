@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-# What is timed, and the stages that make it up: a pass runs "pose", "skeleton" and "openpose" one after the other,
-# another one the detector and, at once, the pose network.
+# What is timed, and the stages that make it up. One pass runs "pose", "skeleton" and "openpose" one after the other;
+# another runs the detector and, right after it, the pose network.
 TASKS: Mapping[str, tuple[str, ...]] = {
     "pose": ("pose",),
     "pose + skeleton": ("pose", "skeleton"),
@@ -37,10 +37,10 @@ class Timings:
     Attributes:
         machine: facts about the machine and the versions.
         networks: what ran, in words.
-        times: (threads, people, task, side) -> (rounds, 4) milliseconds for one picture: by the clock, of the
-            processor (all threads), and the parts of both that passed inside the networks.
-        starts: what was started -> (runs, 2) seconds until a fresh process had its first result and ended, by the
-            clock and of the processor, beyond those of a Python that does nothing.
+        times: (threads, people, task, side) -> (rounds, 4) milliseconds for one picture: wall-clock time, CPU time
+            (all threads), and the parts of both that were spent inside the networks.
+        starts: what was started -> (runs, 2) seconds until a new process had computed its first result and exited,
+            wall-clock and CPU, minus those of an empty Python process.
     """
 
     machine: Mapping[str, str]
@@ -51,13 +51,13 @@ class Timings:
     def ratio(
         self, threads: int, people: int, task: str, side: str, other: str, column: int = 0
     ) -> tuple[float, float, float]:
-        """How many times longer `side` takes than `other`: by the medians, and the least and most of any round."""
+        """The time of `side` divided by that of `other`: of the medians, and the extremes over the rounds."""
         a, b = (self.times[threads, people, task, name][:, column] for name in (side, other))
         return float(np.median(a) / np.median(b)), float((a / b).min()), float((a / b).max())
 
 
 def tables(report: Timings) -> "list[Table]":
-    """The report as tables that read as Markdown too: for each number of threads, and the cold starts."""
+    """The report as tables that are also valid Markdown: one per number of threads, and the cold starts."""
     from rich import box
     from rich.table import Table
 
@@ -72,15 +72,15 @@ def tables(report: Timings) -> "list[Table]":
     for count in dict.fromkeys(threads for threads, _ in settings):
         people = [n for threads, n in settings if threads == count]
         sides = list(dict.fromkeys(side for threads, _, _, side in report.times if threads == count))
-        title = f"{count} thread{'s' if count > 1 else ''}: milliseconds for a picture; x: times ours"
-        ratios = ("rtmlib x", "least..most", "no spinning x", "processor x")
+        title = f"{count} thread{'s' if count > 1 else ''}: milliseconds per picture; x: relative to ours"
+        ratios = ("rtmlib x", "min..max", "no spinning x", "CPU x")
         table = new(title, "task", "people", *sides, *ratios, "in networks", "outside", "rtmlib outside")
         for task in TASKS:
             for n in people[:1] if task == "detector" else people:
                 table.add_row(task, "" if task == "detector" else str(n), *_cells(report, count, n, task, sides))
         made.append(table)
     if report.starts:
-        table = new("Cold start, seconds beyond Python's own", "process", "clock", "least..most", "processor")
+        table = new("Cold start, seconds more than an empty Python process", "process", "wall", "min..max", "CPU")
         for name, rows in report.starts.items():
             (wall, cpu), low, high = np.median(rows, axis=0), rows[:, 0].min(), rows[:, 0].max()
             table.add_row(name, f"{wall:.2f}", f"{low:.2f}..{high:.2f}", f"{cpu:.2f}")
@@ -89,8 +89,8 @@ def tables(report: Timings) -> "list[Table]":
 
 
 def _cells(report: Timings, threads: int, people: int, task: str, sides: Sequence[str]) -> Iterator[str]:
-    """Milliseconds of each side; how many times ours rtmlib takes, by the clock and of the processor; ours inside the
-    network in per cent, and what is left outside of it in milliseconds, for both."""
+    """Milliseconds of each side; rtmlib's time relative to ours, wall-clock and CPU; the percentage of our time inside
+    the network, and the milliseconds outside of it, for both."""
     there = {side: report.times.get((threads, people, task, side)) for side in sides}
     for times in there.values():
         yield "" if times is None else f"{np.median(times[:, 0]):.1f}"
@@ -130,16 +130,16 @@ _LINES = (
 
 
 def _column(threads: int) -> int:
-    """Of one thread the processor's time: what the clock shows on an idle machine, and on a busy one as well."""
+    """For one thread, CPU time: it equals wall-clock time on an idle machine, and still holds on a busy one."""
     return 1 if threads == 1 else 0
 
 
 def _unit(threads: int) -> str:
-    return "processor milliseconds" if _column(threads) else "milliseconds"
+    return "CPU milliseconds" if _column(threads) else "milliseconds"
 
 
 def plot(report: Timings, threads: int) -> str:
-    """The paper's plot as SVG: time for a picture against the people in it; dashes without drawing, lines with it."""
+    """The paper's plot as SVG: time per picture over the number of people; dashed without drawing, solid with it."""
     people = sorted({n for count, n, _, _ in report.times if count == threads})
     lines = {
         (task, side): [(n, float(np.median(report.times[threads, n, task, side][:, _column(threads)]))) for n in people]
@@ -147,7 +147,7 @@ def plot(report: Timings, threads: int) -> str:
     }
     most = 1.1 * max(value for points in lines.values() for _, value in points)
     axes = PlotAxes((people[0] - 0.3, people[-1] + 0.3), (0, most))
-    title = f"{_unit(threads)} for a picture, {threads} thread{'s' * (threads > 1)}"
+    title = f"{_unit(threads)} per picture, {threads} thread{'s' * (threads > 1)}"
     shapes = [axes.lines(ticks(most), people, label="people in the picture", title=title)]
     for n, (task, side, color, dashed) in enumerate(_LINES):
         shapes += [axes.dot(x, y, color, 3) for x, y in lines[task, side]]
@@ -163,12 +163,12 @@ def plot(report: Timings, threads: int) -> str:
 
 
 def people_table(report: Timings, threads: int) -> "Table":
-    """The paper's table: milliseconds for a picture of so many people, theirs / ours (how many times ours)."""
+    """The paper's table: milliseconds per picture by number of people, theirs / ours (and the ratio)."""
     from rich import box
     from rich.table import Table
 
     people = sorted({n for count, n, _, _ in report.times if count == threads})
-    title = f"{threads} thread{'s' * (threads > 1)}: rtmlib / wholebody, {_unit(threads)} for a picture (times ours)"
+    title = f"{threads} thread{'s' * (threads > 1)}: rtmlib / wholebody, {_unit(threads)} per picture (ratio)"
     table = Table("people", *map(str, people), title=title, title_justify="left", box=box.MARKDOWN)
     for task in ("detector + pose", "all + skeleton", "all + OpenPose map"):
         cells = []
