@@ -31,7 +31,7 @@ from .ports import Node, Port, Shown
 
 Keypoints = list[dict[str, Any]]
 
-# Pictures that are estimated together.
+# Pictures per batch.
 BATCH = 8
 _SCORES = ("1 or 0", "true scores")
 _MODES = ("linear", "muse", "uni", "wan", "none")
@@ -47,7 +47,7 @@ def _model(pose: str, detector: str, threshold: float) -> Any:
     """Networks stay open between runs."""
     from wholebody import WholeBody
 
-    return WholeBody(pose, detector, threshold=threshold)
+    return WholeBody(pose, detector, threshold=threshold or None)
 
 
 def estimate(
@@ -86,7 +86,7 @@ def estimate(
 
 
 def _people(image: Any, model: Turned, clip: bool) -> list[Poses]:
-    """The people of each picture; followed through them where they are a clip."""
+    """The people of each picture; tracked if the pictures are a clip."""
     from wholebody.tracking.track import Tracker
 
     tracker = Tracker() if clip else None
@@ -96,7 +96,7 @@ def _people(image: Any, model: Turned, clip: bool) -> list[Poses]:
     while batch := list(islice(pictures, BATCH)):
         for poses in model.images(batch):
             if tracker is not None:
-                # ComfyUI's batches carry no times. Thirty frames a second are near enough to follow people by.
+                # ComfyUI's batches have no timestamps. 30 frames per second is close enough for tracking.
                 poses = tracker.update(poses, len(frames) / 30)
             frames.append(poses)
         with_progress(len(batch))
@@ -279,7 +279,7 @@ def _images(pictures: list[Any]) -> Any:
 
 
 def _folder(kind: str) -> Path:
-    """ComfyUI's input or output folder; outside ComfyUI one of that name here."""
+    """ComfyUI's input or output folder; outside ComfyUI, a folder of that name in the working directory."""
     try:
         import folder_paths
     except ImportError:
@@ -288,7 +288,7 @@ def _folder(kind: str) -> Path:
 
 
 def _progress(total: int) -> Callable[[int], None]:
-    """A function that moves ComfyUI's bar on, and stops where its user has asked it to."""
+    """A function that advances ComfyUI's progress bar, and stops if the user has asked for it."""
     try:
         from comfy import model_management
         from comfy.utils import ProgressBar
@@ -317,19 +317,19 @@ def _parts(feet: bool = False) -> Iterator[Port]:
         ("face", "68 white dots"),
     ):
         yield Port(name, "BOOLEAN", True, about=about)
-    yield Port("feet", "BOOLEAN", feet, about="toes and heels; for networks that were trained with them")
+    yield Port("feet", "BOOLEAN", feet, about="toes and heels, for models that were trained with them")
     yield Port(
-        "stick_scale", "COMBO", "official", ("official", "xinsir"), about="xinsir's SDXL ControlNets want wider sticks"
+        "stick_scale", "COMBO", "official", ("official", "xinsir"), about="xinsir's SDXL ControlNets need wider sticks"
     )
 
 
 _PEOPLE = (
-    Port("people", "INT", 0, low=0, high=100, step=1, about="at most so many; 0 for all"),
+    Port("people", "INT", 0, low=0, high=100, step=1, about="at most this many; 0 for all"),
     Port("order", "COMBO", _ANY_ORDER, (_ANY_ORDER, *ORDERS), about="who comes first, and is kept"),
     Port("region", "STRING", "", about="x, y, width, height in pixels, or in fractions of the picture; empty for all"),
-    Port("ids", "STRING", "", about="ids of a clip's people, with commas between; empty for all"),
+    Port("ids", "STRING", "", about="ids of people in a clip, comma-separated; empty for all"),
 )
-_THRESHOLD = Port("threshold", "FLOAT", 0.3, low=0.0, high=1.0, step=0.01, about="least score of a point to be drawn")
+_THRESHOLD = Port("threshold", "FLOAT", 0.3, low=0.0, high=1.0, step=0.01, about="lowest score of a drawn point")
 _KEYPOINTS = Port("keypoints", "POSE_KEYPOINT")
 _WIDTH, _HEIGHT = (
     Port(name, "INT", 0, low=0, high=16384, step=8, about="0 for that of the canvas") for name in ("width", "height")
@@ -339,20 +339,32 @@ NODES = (
     Node(
         "WholebodyEstimator",
         "Whole-Body Pose Estimator",
-        "Finds everybody's body, hands, face and feet in pictures, and draws the OpenPose map.",
+        "Finds the body, hands, face and feet of everyone in the pictures, and draws the OpenPose map.",
         (
             Port("image", "IMAGE"),
-            Port("pose", "COMBO", "wholebody-133", _names("pose"), about="network for the 133 points"),
-            Port("detector", "COMBO", "person", [*_names("detector"), "none"], about="none: a picture is one person"),
+            Port("pose", "COMBO", "wholebody-133", _names("pose"), about="the network for the 133 keypoints"),
+            Port(
+                "detector", "COMBO", "person", [*_names("detector"), "none"], about="none: each picture is one person"
+            ),
             _THRESHOLD,
-            Port("box_threshold", "FLOAT", 0.3, low=0.0, high=1.0, step=0.01, about="least score of a person"),
+            Port(
+                "box_threshold",
+                "FLOAT",
+                0.0,
+                low=0.0,
+                high=1.0,
+                step=0.01,
+                about="lowest score of a person; 0: the detector's",
+            ),
             *_parts(),
             *_PEOPLE,
-            Port("clip", "BOOLEAN", False, about="the pictures are frames of one clip: people are followed by id"),
+            Port("clip", "BOOLEAN", False, about="the pictures are frames of one clip: people are tracked by id"),
             Port("rotate", "COMBO", "0", [*map(str, TURNS), "auto"], about="for handstands and ceiling cameras"),
             Port("short_side", "INT", 0, low=0, high=16384, step=8, about="of the map; 0 for that of the picture"),
-            Port("multiple", "INT", 1, low=1, high=256, step=1, about="both sides of the map are multiples of it"),
-            Port("scores", "COMBO", _SCORES[0], _SCORES, about="most nodes draw points with a score of 1 alone"),
+            Port(
+                "multiple", "INT", 1, low=1, high=256, step=1, about="width and height of the map are multiples of this"
+            ),
+            Port("scores", "COMBO", _SCORES[0], _SCORES, about="most nodes draw only points with a score of 1"),
         ),
         (("image", "IMAGE"), ("keypoints", "POSE_KEYPOINT")),
         estimate,
@@ -360,13 +372,13 @@ NODES = (
     Node(
         "WholebodyRender",
         "Render Pose Keypoints",
-        "Draws POSE_KEYPOINT of any node at any size: points are scaled, not the drawing.",
+        "Draws POSE_KEYPOINT from any node at any size. The points are scaled, not the drawing.",
         (
             _KEYPOINTS,
             Port("style", "COMBO", "openpose", ("openpose", "aapose"), about="aapose is Wan-Animate's"),
             _WIDTH,
             _HEIGHT,
-            Port("how", "COMBO", "pad", _HOWS, about="for other proportions than the canvas has"),
+            Port("how", "COMBO", "pad", _HOWS, about="if the aspect ratio is not the canvas's"),
             *_parts(),
             _THRESHOLD,
         ),
@@ -386,7 +398,7 @@ NODES = (
         "WholebodyLoadKeypoints",
         "Load Pose Keypoints",
         "Reads POSE_KEYPOINT from JSON: ours, or that of other nodes.",
-        (Port("file", "STRING", "pose_00001.json", about="a name in the input or output folder, or a whole path"),),
+        (Port("file", "STRING", "pose_00001.json", about="a name in the input or output folder, or a full path"),),
         (("keypoints", "POSE_KEYPOINT"),),
         load,
         fresh=_age,
@@ -394,7 +406,7 @@ NODES = (
     Node(
         "WholebodyChoosePeople",
         "Choose People",
-        "Keeps some of the people: by size, by place, by region or by id.",
+        "Keeps some of the people: by size, position, region or id.",
         (_KEYPOINTS, *_PEOPLE),
         (("keypoints", "POSE_KEYPOINT"),),
         choose,
@@ -402,11 +414,11 @@ NODES = (
     Node(
         "WholebodyAlign",
         "Align Pose to Reference",
-        "Gives a clip's people the proportions and the place of a reference character.",
+        "Gives the people of a clip the proportions and the position of a reference character.",
         (
             _KEYPOINTS,
-            Port("reference", "POSE_KEYPOINT", about="of the character's picture; its first frame is taken"),
-            Port("mode", "COMBO", "linear", _MODES, about="linear: size and place alone; others: limb by limb"),
+            Port("reference", "POSE_KEYPOINT", about="of the character's picture; the first frame is used"),
+            Port("mode", "COMBO", "linear", _MODES, about="linear: size and position only; others: limb by limb"),
         ),
         (("keypoints", "POSE_KEYPOINT"),),
         aligned,
@@ -414,17 +426,25 @@ NODES = (
     Node(
         "WholebodyWanAnimate",
         "Wan-Animate Pose and Face",
-        "Makes what Wan2.2-Animate takes: POSEDATA, the pose video and the face video of 512 pixels.",
+        "Produces the inputs of Wan2.2-Animate: POSEDATA, the pose video and the face video of 512 pixels.",
         (
             Port("image", "IMAGE", about="the frames"),
-            Port("keypoints", "POSE_KEYPOINT", about="of the same frames; the first person of each is taken"),
+            Port("keypoints", "POSE_KEYPOINT", about="of the same frames; the first person of each is used"),
             _WIDTH,
             _HEIGHT,
             Port("hands", "BOOLEAN", True),
             Port("head", "BOOLEAN", True, about="nose, eyes and ears"),
-            Port("threshold", "FLOAT", 0.5, low=0.0, high=1.0, step=0.01, about="least score of a point to be drawn"),
-            Port("face_area", "FLOAT", 1.3, low=1.0, high=4.0, step=0.05, about="of the face picture, in face areas"),
-            Port("mode", "COMBO", "wan", _MODES, about="how to align to the reference, where there is one"),
+            Port("threshold", "FLOAT", 0.5, low=0.0, high=1.0, step=0.01, about="lowest score of a drawn point"),
+            Port(
+                "face_area",
+                "FLOAT",
+                1.3,
+                low=1.0,
+                high=4.0,
+                step=0.05,
+                about="area of the face crop, relative to the face",
+            ),
+            Port("mode", "COMBO", "wan", _MODES, about="how to align to the reference, if there is one"),
             Port("reference_image", "IMAGE", optional=True, about="the character"),
             Port("reference", "POSE_KEYPOINT", optional=True, about="of the character's picture"),
         ),
@@ -441,8 +461,12 @@ NODES = (
     Node(
         "WholebodyScail",
         "Pose Keypoints to DWPoses",
-        "Makes what the nodes for SCAIL draw faces and hands from.",
-        (_KEYPOINTS, Port("people", "INT", 0, low=0, high=100, step=1, about="at most so many; 0 for all"), _THRESHOLD),
+        "Produces the input from which the SCAIL nodes draw faces and hands.",
+        (
+            _KEYPOINTS,
+            Port("people", "INT", 0, low=0, high=100, step=1, about="at most this many; 0 for all"),
+            _THRESHOLD,
+        ),
         (("dw_poses", "DWPOSES"),),
         scail,
     ),

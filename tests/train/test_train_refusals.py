@@ -2,8 +2,11 @@
 
 import io
 import json
+import re
 import tarfile
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +18,7 @@ from wholebody.errors import WholebodyError
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.kinds import new_network
 from wholebody.schema import COCO_BODY
+from wholebody.train import check
 from wholebody.train.build import build_lesson
 from wholebody.train.config import DataSource, Distill
 from wholebody.train.data.crops import load_data, load_mixture
@@ -111,6 +115,15 @@ def test_check_lists_everything_that_is_missing_at_once(tmp_path, monkeypatch, c
     shards = shard(tmp_path / "shards", GOOD)
     assert train(["debug", "--check", "--data", f"shards:{shards}"]) == 0
     assert capsys.readouterr().out == "Nothing is missing.\n"
+
+
+def test_check_looks_for_every_package_of_the_extra(monkeypatch):
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert tuple(re.match(r"[\w-]+", line)[0] for line in extras["train"]) == check.PACKAGES
+    monkeypatch.setattr(check, "find_spec", lambda name: None)
+    told = check.missing(replace(debug(), init="thunder.tflite"))
+    assert told[: len(check.PACKAGES)] == [f"package {name}: pip install 'wholebody[train]'" for name in check.PACKAGES]
+    assert "package ai-edge-litert: pip install 'wholebody[thunder]'" in told
 
 
 def test_own_data_are_validated_on_a_part_that_is_kept_back(tmp_path, monkeypatch):

@@ -33,14 +33,14 @@ def train(words: Sequence[str]) -> int:
 
 
 def _check(*recipes: Any) -> int:
-    """Say everything that the recipes need and that is not there; 1 if there is something."""
+    """Print everything that the recipes need and that is missing; 1 if anything is."""
     from wholebody.train.check import missing
 
     found = list(dict.fromkeys(line for recipe in recipes for line in missing(recipe)))
     for line in found:
         print(line)
-    many = f"{len(found)} things are missing: docs/training-data.md says where they come from."
-    print(many if found else "Nothing is missing.")
+    verb = "thing is" if len(found) == 1 else "things are"
+    print(f"{len(found)} {verb} missing: see docs/training-data.md." if found else "Nothing is missing.")
     return 1 if found else 0
 
 

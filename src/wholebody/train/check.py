@@ -1,4 +1,4 @@
-"""What a recipe needs and what of it is not there, all of it at once, before anything is read. No torch here."""
+"""Everything that a recipe needs and that is missing, listed at once before anything is read. No torch here."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -10,6 +10,9 @@ from wholebody.files import cache_folder
 from wholebody.train.config import DataSource, TrainConfig
 from wholebody.weights.download import is_here
 from wholebody.weights.manifest import MANIFEST
+
+# What the train extra installs.
+PACKAGES = ("torch", "safetensors", "onnx", "onnxscript", "tensorboard")
 
 # Where the published sets come from.
 _FROM = {
@@ -24,9 +27,12 @@ _FROM = {
 
 
 def missing(recipe: TrainConfig) -> list[str]:
-    """A line for each thing that is not there: files of data, networks, packages."""
-    lines = [f"package {name}: pip install 'wholebody[train]'" for name in ("torch", "onnx") if not find_spec(name)]
-    named = {recipe.init: "the start", **dict.fromkeys(recipe.distill.teachers if recipe.distill else (), "a teacher")}
+    """A line for each missing thing: packages, networks, data files."""
+    lines = [f"package {name}: pip install 'wholebody[train]'" for name in PACKAGES if not find_spec(name)]
+    teachers = recipe.distill.teachers if recipe.distill else ()
+    named = {recipe.init: "the initial weights", **dict.fromkeys(teachers, "a teacher")}
+    if any(name.endswith(".tflite") for name in named) and not find_spec("ai_edge_litert"):
+        lines.append("package ai-edge-litert: pip install 'wholebody[thunder]'")
     for name, role in named.items():
         lines += _network(name, role)
     for source in (*recipe.sources, *recipe.validation):
@@ -35,16 +41,16 @@ def missing(recipe: TrainConfig) -> list[str]:
 
 
 def _network(name: str, role: str) -> Iterator[str]:
-    """A network by its name or file. What can be downloaded is missing until it is there."""
+    """A network by name or file. One that can be downloaded counts as missing until it has been."""
     if not name:
         return
     weights = MANIFEST.get(name)
     if weights is None:
         if not Path(name).exists():
-            yield f"{name}: {role}, a file that is not there; names of `wholebody models` can stand for it"
+            yield f"{name}: {role}, a file that does not exist; a name from `wholebody models` works too"
     elif not weights.bundled and not is_here(cache_folder() / weights.file, weights):
         yield (
-            f"{name}: {role}, {weights.file}, is downloaded to {cache_folder()} when the training starts "
+            f"{name}: {role}, {weights.file}; will be downloaded to {cache_folder()} when the training starts "
             f"({weights.urls[-1]})"
         )
 
@@ -60,10 +66,10 @@ def _data(source: DataSource) -> Iterator[str]:
         files, images = [path / "index.json"] if source.kind == "pool" else [], path
     for file in (*files, *([Path(source.boxes)] if source.boxes else [])):
         if not file.is_file():
-            yield f"{file}: not there{_origin(file.name)}"
+            yield f"{file}: missing{_origin(file.name)}"
     if not images.is_dir() or not next(islice(images.iterdir(), 1), None):
-        how = "; `wholebody data frames` cuts them from the videos" if source.kind == "ubody" else _origin(images.name)
-        yield f"{images}: no pictures there{how}"
+        how = "; `wholebody data frames` extracts them from the videos" if source.kind == "ubody" else _origin(images.name)
+        yield f"{images}: no pictures{how}"
 
 
 def _origin(name: str) -> str:
