@@ -275,7 +275,9 @@ def main() -> None:
         synth(*options.synth)
         return
     material(options.work)
-    table = Table("command", "seconds", "kills", "equal", "half files", "left", "pixels at most", box=box.MARKDOWN)
+    table = Table(
+        "command", "seconds", "kills", "equal", "half files", "left", "largest difference, pixels", box=box.MARKDOWN
+    )
     for command in commands(options.work, options.body):
         if not options.commands or command.name in options.commands:
             table.add_row(*tried(command, options.work, options.trials, options.kills, random.Random(options.seed)))
