@@ -118,8 +118,9 @@ def test_check_lists_everything_that_is_missing_at_once(tmp_path, monkeypatch, c
 
 
 def test_check_looks_for_every_package_of_the_extra(monkeypatch):
-    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert tuple(re.match(r"[\w-]+", line)[0] for line in extras["train"]) == check.PACKAGES
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extra = project["optional-dependencies"]["train"]
+    assert tuple(re.match(r"[\w-]+", line)[0] for line in extra) == check.PACKAGES
     monkeypatch.setattr(check, "find_spec", lambda name: None)
     told = check.missing(replace(debug(), init="thunder.tflite"))
     assert told[: len(check.PACKAGES)] == [f"package {name}: pip install 'wholebody[train]'" for name in check.PACKAGES]

@@ -68,7 +68,7 @@ def _data(source: DataSource) -> Iterator[str]:
         if not file.is_file():
             yield f"{file}: missing{_origin(file.name)}"
     if not images.is_dir() or not next(islice(images.iterdir(), 1), None):
-        how = "; `wholebody data frames` extracts them from the videos" if source.kind == "ubody" else _origin(images.name)
+        how = "; `wholebody data frames` extracts them from videos" if source.kind == "ubody" else _origin(images.name)
         yield f"{images}: no pictures{how}"
 
 
