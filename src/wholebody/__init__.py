@@ -6,7 +6,7 @@
     for frame, poses in follow(read_video("clip.mp4"), WholeBody()):
         print(frame.time, poses.ids)
 
-The names below are imported when they are first used, so that `import wholebody` costs nothing.
+The names below are imported on first use, so `import wholebody` is fast.
 """
 
 from importlib import import_module
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     read_video, write_video = decode.read, mux.write
     __version__: str
 
-# Public name -> where it lives, and its name there; a module where there is none.
+# Public name -> its module and its name there; the module itself if there is no name.
 _HOME = {
     "COCO_BODY": "schema.COCO_BODY",
     "COCO_WHOLEBODY": "schema.COCO_WHOLEBODY",

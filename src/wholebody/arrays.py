@@ -1,4 +1,4 @@
-"""Names for the arrays that pass between modules. Shapes stand in each docstring."""
+"""Type aliases for arrays. Each docstring gives the shapes."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 PathLike = str | os.PathLike[str]
 
-# (H, W, 3) BGR, or what a docstring says.
+# (H, W, 3) BGR unless a docstring says otherwise.
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 Ints32 = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
-# What may stand in brackets behind a set of rows.
+# Anything that can index a set of rows.
 Rows = slice | Sequence[int] | npt.NDArray[np.bool_] | npt.NDArray[np.integer[Any]]
 Index = int | Rows
 

@@ -59,17 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         hint = f" Did you mean {close[0]!r}?" if close else ""
         say(f"wholebody: no command {name!r}.{hint} There are {', '.join(group or COMMANDS)}.")
         sys.exit(2)
-    for stream in (sys.stdout, sys.stderr):  # a letter that the terminal does not know is no reason to stop
+    for stream in (sys.stdout, sys.stderr):  # do not fail on a character that the terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PlainFormatter())
-    # What is wrong with a picture is said once, by us.
+    # We report damaged pictures ourselves, once.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         command = COMMANDS[name]
         with ended_by_signals():
-            if command in (train, distill):  # a recipe decides which options there are
+            if command in (train, distill):  # the options depend on the recipe
                 status = command(rest)
             else:
                 status = tyro.cli(command, prog=f"wholebody {name}", args=rest, config=(tyro.conf.OmitArgPrefixes,))
@@ -88,13 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _overview(name: str, commands: Sequence[str]) -> int:
-    """What `wholebody`, `--help` and `--version` print; also `wholebody data`, with its commands."""
+    """The output of `wholebody`, `--help` and `--version`; also of `wholebody data`, with its subcommands."""
     from importlib.metadata import version
 
     if name == "--version":
         print(version("wholebody"))
         return 0
-    print("wholebody finds 133 keypoints of every person in pictures and videos.\n\nusage: wholebody COMMAND ...\n")
+    print("wholebody finds 133 keypoints for every person in pictures and videos.\n\nusage: wholebody COMMAND ...\n")
     for command in commands:
         print(f"  {command:12} {(COMMANDS[command].__doc__ or '').splitlines()[0]}")
     print("\nRun wholebody COMMAND --help for its options. To start: wholebody predict PHOTO")

@@ -1,4 +1,4 @@
-"""What networks say instead of keypoints: encoded for training, decoded after it, the way in beside the way out.
+"""Codecs: keypoints <-> the outputs of a network, encoded for training and decoded after inference.
 
 SimCC       two distributions, along x and along y (RTMPose, DWPose)
 Heatmap     one map of the crop, bright where the point is (SimpleBaseline, HRNet, ViTPose)
@@ -23,7 +23,7 @@ class Codec(Protocol):
         input_size: (w, h) of the network's input in pixels.
         udp: whether crops are cut as in unbiased data processing (see `geometry.crop_matrix`).
         decode: (*outputs) -> keypoints (..., K, 2) in input pixels and scores (..., K).
-        mirror: (flip, *outputs) -> the outputs for a mirrored crop, turned round to those of the crop itself; `flip` is
+        mirror: (flip, *outputs) -> the outputs for a mirrored crop, mirrored back to match the crop itself; `flip` is
             the schema's mirror permutation (K,).
     """
 
@@ -99,7 +99,7 @@ class SimCC:
         return labels[0], labels[1], weight
 
     def weight(self, keypoints: npt.NDArray[np.floating], visible: npt.NDArray[np.generic]) -> Floats:
-        """What `encode` gives as weight, without drawing anything."""
+        """The weight that `encode` returns, without computing the distributions."""
         with np.errstate(invalid="ignore"):
             means = np.rint(np.asarray(keypoints) * self.split_ratio)
         return _drawn(means, self.bins, self.sigma, visible)[1]
@@ -111,8 +111,8 @@ class SimCC:
             x: (..., K, X), y: (..., K, Y).
 
         Returns:
-            keypoints (..., K, 2) in input pixels and scores (..., K), the smaller of the two maxima. Where that is
-            not positive there is no keypoint: both coordinates are -1 bin.
+            keypoints (..., K, 2) in input pixels and scores (..., K), the smaller of the two maxima. If it is not
+            positive there is no keypoint, and both coordinates are -1 bin.
         """
         at = np.stack([x.argmax(axis=-1), y.argmax(axis=-1)], axis=-1).astype(np.float32)
         scores = np.minimum(x.max(axis=-1), y.max(axis=-1))
@@ -122,10 +122,11 @@ class SimCC:
     def deviation(
         self, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], sharpness: float = 10.0
     ) -> npt.NDArray[np.float32]:
-        """How far off each keypoint may be: half of the range that holds the middle 68 % of its distribution.
+        """The estimated error of each keypoint: half the width of the middle 68 % of its distribution.
 
-        For a Gaussian that is its standard deviation. The logits become a distribution as in training, by a softmax
-        over `sharpness` times as much (`train.distill`); its variance would mostly tell of the even floor far away.
+        For a Gaussian this is the standard deviation. As in training, the logits become a distribution by a softmax
+        after multiplication by `sharpness` (`train.distill`). Its variance would mostly reflect the flat floor far from
+        the peak.
 
         Args:
             x: (..., K, X), y: (..., K, Y).
@@ -147,7 +148,7 @@ class SimCC:
 
 
 def _quantile(total: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
-    """Where running sums (..., bins) reach a share, in bins, linearly within one."""
+    """The position, in bins, where cumulative sums (..., bins) reach a given fraction; linear within a bin."""
     at = (total < share).sum(axis=-1, keepdims=True)
     before = np.where(at > 0, np.take_along_axis(total, np.maximum(at - 1, 0), axis=-1), 0)
     within = (share - before) / (np.take_along_axis(total, at, axis=-1) - before)
@@ -161,17 +162,17 @@ Style = Literal["msra", "dark", "udp"]
 class Heatmap:
     """Keypoints <-> a map of the crop with a Gaussian at the point.
 
-    The style is one of three families, each with its own way in and out:
+    The style is one of three families, each with its own encoding and decoding:
 
-    "msra"  SimpleBaseline (Xiao et al. 2018) and HRNet: the Gaussian stands on the nearest cell; the maximum is moved a
-            quarter of a cell towards its higher neighbour.
-    "dark"  Distribution-aware coordinates (Zhang et al. 2020): the Gaussian stands on the point itself; the map is
-            smoothed, and the maximum moved to that of the log map's second-order Taylor expansion.
-    "udp"   Unbiased data processing (Huang et al. 2020), ViTPose: as "dark", and sizes are counted in intervals between
-            pixel centres, of the map and of the crop, so that mirroring is exact.
+    "msra"  SimpleBaseline (Xiao et al. 2018) and HRNet: the Gaussian is centred on the nearest cell; the maximum is
+            moved a quarter of a cell towards its higher neighbour.
+    "dark"  Distribution-aware coordinates (Zhang et al. 2020): the Gaussian is centred on the point itself; the map is
+            smoothed, and the maximum moved to that of the second-order Taylor expansion of the log map.
+    "udp"   Unbiased data processing (Huang et al. 2020), ViTPose: as "dark", but the sizes of map and crop are counted
+            in intervals between pixel centres, so that mirroring is exact.
 
-    For "msra" and "dark" cell i is at i * stride input pixels. A mirrored map is then off by nearly one cell, and
-    `mirror` moves it by one, as the released code of these models does.
+    For "msra" and "dark", cell i is at i * stride input pixels. A mirrored map is then off by nearly one cell, and
+    `mirror` shifts it by one, as the released code of these models does.
 
     Attributes:
         input_size: (w, h) of the network's input in pixels.
@@ -207,13 +208,13 @@ class Heatmap:
 
     @property
     def cell(self) -> npt.NDArray[np.float64]:
-        """(x, y) distance of two cells in input pixels."""
+        """(x, y) distance between two cells in input pixels."""
         ends = int(self.udp)
         (w, h), (columns, rows) = self.input_size, self.size
         return np.array([(w - ends) / (columns - ends), (h - ends) / (rows - ends)])
 
     def encode(self, keypoints: npt.NDArray[np.floating], visible: npt.NDArray[np.generic]) -> tuple[Floats, Floats]:
-        """Labels of one or more people: Gaussians with a peak of 1, cut off at three sigma but for "dark".
+        """Labels of one or more people: Gaussians with a peak of 1, cut off at three sigma except for "dark".
 
         As for `SimCC`, a point with `visible` below 0.5 gets an all-zero map but keeps its weight, and a point whose
         whole Gaussian lies outside the map gets weight 0.
@@ -244,15 +245,15 @@ class Heatmap:
     def decode(self, maps: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
         """The most likely position of each keypoint.
 
-        A maximum at the border, where a neighbour that the refinement needs is missing, stays on its cell; one near it
-        is drawn inwards by the smoothing, which sees nothing outside.
+        A maximum at the border stays on its cell, because the refinement lacks a neighbour. One near the border is
+        drawn inwards, because the smoothing treats everything outside as 0.
 
         Args:
             maps: (..., K, h, w).
 
         Returns:
-            keypoints (..., K, 2) in input pixels and scores (..., K), the maxima. Where that is not positive there is
-            no keypoint: both coordinates are -1 cell.
+            keypoints (..., K, 2) in input pixels and scores (..., K), the maxima. If a maximum is not positive there is
+            no keypoint, and both coordinates are -1 cell.
 
         Raises:
             WholebodyError: the maps have another size.
@@ -285,7 +286,7 @@ class Regression:
 
     Attributes:
         input_size: (w, h) of the network's input in pixels.
-        sigmoid: whether sigmas come as the head's own numbers, before the sigmoid that makes them fractions.
+        sigmoid: whether the sigmas are raw outputs, before the sigmoid that makes them fractions.
     """
 
     input_size: tuple[int, int]
@@ -352,7 +353,7 @@ def _drawn(
     sigmas: tuple[float, float],
     visible: npt.NDArray[np.generic],
 ) -> tuple[npt.NDArray[np.bool_], Floats]:
-    """Which Gaussians (..., K) there are to draw, and the weight of each point.
+    """Which Gaussians (..., K) to draw, and the weight of each point.
 
     Args:
         means: (..., K, 2) whole bins or cells. sizes: of the axes. sigmas: along the axes.
@@ -375,7 +376,7 @@ def _around(maps: npt.NDArray[np.floating], at: Ints, reach: int) -> Floats:
 
 
 def _inner(maps: npt.NDArray[np.floating], at: Ints, reach: int) -> npt.NDArray[np.bool_]:
-    """(M, 2) whether there are `reach` more cells on both sides along x and y."""
+    """(M, 2) whether there are at least `reach` cells on both sides along x and y."""
     return (at >= reach) & (at < np.array(maps.shape[:0:-1]) - reach)
 
 
@@ -386,7 +387,7 @@ def _quarter(maps: npt.NDArray[np.floating], at: Ints) -> Floats:
     return np.sign(slope) * np.float32(0.25) * _inner(maps, at, 1)
 
 
-# Cells. Farther from the maximum the expansion says nothing: flat and many-humped maps would throw points about.
+# In cells. Farther from the maximum the expansion is meaningless: flat or multimodal maps would give arbitrary points.
 _LONGEST_STEP = 2.0
 
 
@@ -419,7 +420,7 @@ def _taylor(maps: npt.NDArray[np.floating], at: Ints, sigma: float, udp: bool) -
     else:
         xy = (value(1, 1) + value(-1, -1) - value(1, -1) - value(-1, 1)) / 4
     determinant = xx * yy - xy**2
-    # Without a maximum of its own (a saddle, a plain, the border) the expansion has nothing to say.
+    # Where the expansion has no maximum (a saddle, a plateau, the border), it is not used.
     found = (xx < 0) & (determinant > 1e-12) & _inner(maps, at, step).all(axis=1)
     determinant = np.where(found, determinant, 1)
     steps = np.stack([xy * gy - yy * gx, xy * gx - xx * gy], axis=-1) / determinant[:, None]

@@ -1,4 +1,4 @@
-"""What commands print through: the console of their tables, and the one progress bar."""
+"""Output of the commands: the console for tables, and the progress bar."""
 
 import logging
 import re
@@ -11,50 +11,49 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Columns where the output is a file or a pipe: a name that is cut off is no use to another program.
+# Width where the output is a file or a pipe: a truncated name would be useless to another program.
 _UNCUT = 400
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def stdout_console() -> "Console":
-    """The console of tables on stdout: as wide as the terminal, and as wide as they need where there is none."""
+    """The console for tables on stdout: as wide as the terminal, or as wide as the tables if there is none."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else _UNCUT, highlight=False)
 
 
 def plain(text: str) -> str:
-    """Text of names and servers with control characters written out (\\x1b), so that it cannot steer a terminal.
+    """Text from files and servers with control characters escaped (\\x1b), so that it cannot control the terminal.
 
-    So are lone surrogates, which stand for bytes of names that are not UTF-8, and marks that turn the direction.
+    Lone surrogates, which stand for bytes of names that are not UTF-8, and bidirectional marks are escaped too.
     """
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def say(line: str) -> None:
-    """Print one line on stderr; whatever it quotes is `plain`."""
+    """Print one line on stderr, escaped by `plain`."""
     print(plain(line), file=sys.stderr)
 
 
 class PlainFormatter(logging.Formatter):
-    """Log records in one `plain` line each, but for a traceback."""
+    """Log records as one `plain` line each, except for a traceback."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return plain(super().formatMessage(record))
 
 
-# `progress`, or another function of a name and a total -> a context with the function that advances the bar.
+# `progress`, or another function (name, total) -> a context that yields the function that advances the bar.
 ProgressBar = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 @contextmanager
 def progress(name: str, total: int | None, unit: str | None = None, before: int = 0) -> Iterator[Callable[..., None]]:
-    """A bar on stderr and the function that moves it on, by one unless told; a single item needs none.
+    """A progress bar on stderr, and the function that advances it, by one by default; no bar for a single item.
 
     Args:
-        total: how many there will be, None where that is unknown. unit: what is counted per second. before: done
-            already.
+        total: the number of items, None if unknown. unit: what is counted per second. before: items already done.
     """
     from rich.console import Console
     from rich.markup import escape

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to see: a single line that says what happened and what to do."""
+"""The exception for errors that a user can fix: one line that says what happened and what to do."""
 
 import re
 
@@ -9,8 +9,8 @@ _LONGEST, _HEAD, _TAIL = 2000, 1500, 300
 class WholebodyError(Exception):
     """Something the user can act on. The message is one line: what happened, and what to do about it.
 
-    The command line prints it without a traceback and exits with status 1. Words may come from a file: line breaks in
-    them are written out, and of very many the middle is left out.
+    The command line prints it without a traceback and exits with status 1. The text may come from a file, so line
+    breaks are escaped, and the middle of a very long text is left out.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -18,14 +18,14 @@ class WholebodyError(Exception):
         super().__init__(message if len(message) <= _LONGEST else f"{message[:_HEAD]} ... {message[-_TAIL:]}")
 
 
-# What the machine refuses, and texts that are broken or nested without end: nobody's mistake in the program.
+# Limits of the machine, and text that is invalid or endlessly nested: not bugs in the program.
 REFUSALS = (OSError, UnicodeError, RecursionError, MemoryError)
 
 
 def refusal(error: BaseException) -> str:
     """One line about one of REFUSALS: what happened, and what to do about it."""
     if isinstance(error, MemoryError):
-        return "there is not enough memory. Close other programs, or do less at a time."
+        return "there is not enough memory. Close other programs, or process less at a time."
     if isinstance(error, RecursionError):
         return "a file is nested too deeply to be read. Check where it comes from."
     if isinstance(error, UnicodeError):

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one, and knowing what was written again."""
+"""Writing files atomically, and recognising what was written before."""
 
 import errno
 import hashlib
@@ -22,13 +22,13 @@ from wholebody.errors import WholebodyError
 
 T = TypeVar("T")
 
-# A temporary file has so much of its final name: systems allow 255 bytes, and a letter may take four.
+# A temporary file keeps this many letters of its final name: systems allow 255 bytes, and a letter may take four.
 _STEM = 40
 
-# Between a temporary file's name and its suffix: only files of ours have it.
+# Between a temporary file's name and its suffix; it marks our files.
 _MARK = ".unfinished"
 _TEMPORARY = re.compile(rf"\..*\.[a-z0-9_]{{8}}\{_MARK}(\.[^.]*)?")
-# Where a system cannot say whether somebody still writes a temporary file, a day is taken for long enough.
+# If a system cannot tell whether a temporary file is still being written, it counts as abandoned after a day.
 _LEFT_SECONDS = 86400
 
 # How much of each end of a large file `identity` reads.
@@ -40,33 +40,33 @@ _BESIDE = (".json", "_coco.json", "_openpose.json", "_comfy.json", ".npz", ".csv
 
 
 def about(place: Path) -> Path:
-    """The hidden file that says what the results of a video at `place` (without suffix) were made with."""
+    """The hidden file that records how the results of a video at `place` (without suffix) were made."""
     return place.with_name(f".{place.name}.json")
 
 
 def is_result(file: Path) -> bool:
-    """Whether an earlier run wrote this picture or video: then it is not read again."""
+    """Whether an earlier run wrote this picture or video, so that it must not be read as an input."""
     if not file.stem.endswith(RESULT):
         return False
     beside = (about(file.with_name(file.stem)), *(file.with_name(file.stem + end) for end in _BESIDE))
-    return any(map(os.path.exists, beside))  # Path.exists raises where a name is too long
+    return any(map(os.path.exists, beside))  # Path.exists raises if a name is too long
 
 
 def is_hidden(inside: PurePath) -> bool:
-    """Whether a path, from the folder that is searched on, has a name that begins with a dot: ._clip.mp4 of macOS.
+    """Whether a name in the path, below the folder that is searched, begins with a dot, like macOS's ._clip.mp4.
 
-    Files that are found by looking into folders leave these out; files that are named are taken whatever they are.
+    Searches of folders skip these; files named by the user are always used.
     """
     return any(part.startswith(".") for part in inside.parts)
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path with ~ written out; that of a user who is not there stays as it is, so that it is found missing."""
+    """A path with ~ expanded; an unknown user's stays as it is, so that it is reported as missing."""
     return Path(os.path.expanduser(path))  # noqa: PTH111, Path.expanduser raises
 
 
 def is_folder(path: Path) -> bool:
-    """Path.is_dir, but a name that is too long is no folder, instead of an error."""
+    """Path.is_dir, but False instead of an error if the name is too long."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
@@ -77,13 +77,13 @@ def is_link(path: Path) -> bool:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on any error it is removed.
+    """Yield a temporary path next to `path`; on success it becomes `path`, on any error it is removed.
 
-    The rename is atomic, so a crash or a full disk leaves either the old file or the new one, never a part. What a
-    killed process has left half-written in the folder is removed by the next one that writes there.
+    The rename is atomic, so a crash or a full disk leaves either the old file or the new one, never a partial one.
+    Temporary files left in the folder by a killed process are removed by the next process that writes there.
 
     Args:
-        durable: return when the disk has the file and its name, so that neither is lost if the power is.
+        durable: return only when the file and its name are on disk, so that they survive a power failure.
 
     Raises:
         WholebodyError: the folder cannot be created or written, or the disk is full.
@@ -116,14 +116,14 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
 
 @contextmanager
 def _temporary(final: Path) -> Iterator[Path]:
-    """An empty file beside `final`, locked for as long as this process lives and is within."""
+    """An empty file next to `final`, locked while this process is inside the context."""
     while True:
         handle, name = tempfile.mkstemp(
             dir=final.parent, prefix=f".{final.stem[:_STEM]}.", suffix=f"{_MARK}{final.suffix}"
         )
         try:
             _lock(handle)
-            # Another process may have swept it away before it was locked.
+            # Another process may have removed it before it was locked.
             if not Path(name).exists():
                 continue
             if fcntl is None:  # Windows does not replace a file that is open
@@ -137,7 +137,7 @@ def _temporary(final: Path) -> Iterator[Path]:
 
 
 def _lock(handle: int) -> bool:
-    """Lock an open file; False where somebody has, or where nobody can. The lock goes when the process does."""
+    """Lock an open file; False if it is locked already or locking is unsupported. The lock ends with the process."""
     if fcntl is None:
         return False
     try:
@@ -149,7 +149,7 @@ def _lock(handle: int) -> bool:
 
 @cache
 def _sweep(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed; once in each process, as a look takes its time."""
+    """Remove the temporary files of killed processes; only once per process, because the search takes time."""
     with suppress(OSError):
         for entry in os.scandir(folder):
             if _TEMPORARY.fullmatch(entry.name):
@@ -165,10 +165,10 @@ def _remove_left(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder, where the system can say so."""
+    """Wait until a file, or the names in a folder, are on disk, if the system supports it."""
     try:
         handle = os.open(path, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
+    except OSError:  # Windows cannot open folders
         return
     try:
         os.fsync(handle)
@@ -190,9 +190,9 @@ def digest(path: Path) -> str:
 
 
 def identity(path: Path) -> str:
-    """What tells a file from another without reading all of it: length, and SHA-256 of its first and last MiB.
+    """A file's identity without reading all of it: its length, and the SHA-256 of its first and last MiB.
 
-    Of a folder, the names and lengths of its files.
+    For a folder, the names and lengths of its files.
 
     Raises:
         OSError: it cannot be read.
@@ -212,10 +212,10 @@ def identity(path: Path) -> str:
 
 
 def to_bytes(write: Callable[..., object], *args: Any, **options: Any) -> bytes:
-    """What a writer of files writes, in memory: `to_bytes(formats.write_openpose, poses)`. Text is UTF-8.
+    """The bytes that a writer would write to a file: `to_bytes(formats.write_openpose, poses)`. Text is UTF-8.
 
     Args:
-        write: takes the path first. args, options: the rest of its arguments.
+        write: a function whose first argument is the path. args, options: its other arguments.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
@@ -224,10 +224,10 @@ def to_bytes(write: Callable[..., object], *args: Any, **options: Any) -> bytes:
 
 
 def from_bytes(read: Callable[..., T], data: bytes | str, *args: Any, **options: Any) -> T:
-    """The way back: `from_bytes(formats.read_openpose, data)`. Messages say "the file".
+    """The inverse: `from_bytes(formats.read_openpose, data)`. Error messages call it "the file".
 
     Args:
-        read: takes the path first. args, options: the rest of its arguments.
+        read: a function whose first argument is the path. args, options: its other arguments.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
@@ -239,10 +239,10 @@ def from_bytes(read: Callable[..., T], data: bytes | str, *args: Any, **options:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for results, if it is not there.
+    """Create a folder for results if it does not exist.
 
     Raises:
-        WholebodyError: it cannot be made, or nothing can be written into it.
+        WholebodyError: it cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -253,14 +253,14 @@ def make_folder(folder: Path) -> None:
 
 
 def replace_folder(final: Path, fresh: Path) -> None:
-    """Make the folder `fresh`, which is on the same disk, to `final`; nothing of an older one is left in it.
+    """Rename the folder `fresh`, on the same disk, to `final`, and replace an older one entirely.
 
     Raises:
         WholebodyError: the older one cannot be removed.
     """
     old = final.with_name(f".{final.name}.old")
     try:
-        if old.exists():  # of a run that was killed right here
+        if old.exists():  # left by a run that was killed right here
             shutil.rmtree(old)
         if final.exists():
             final.rename(old)
@@ -274,12 +274,12 @@ def replace_folder(final: Path, fresh: Path) -> None:
 
 @contextmanager
 def replacing_folder(final: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `final`; on success it becomes `final`, whole, on any error it is removed.
+    """Yield an empty folder next to `final`; on success it becomes `final`, on any error it is removed.
 
-    What a killed run has left of it is removed first.
+    Remains of a killed run are removed first.
 
     Raises:
-        WholebodyError: it cannot be made, or the older one cannot be removed.
+        WholebodyError: it cannot be created, or the older one cannot be removed.
     """
     fresh = final.with_name(f".{final.name[:_STEM]}{_MARK}")
     try:
@@ -302,7 +302,7 @@ def _umask() -> int:
 
 
 def cache_folder() -> Path:
-    """WHOLEBODY_CACHE, or the platform's cache folder of the user. It need not exist yet."""
+    """WHOLEBODY_CACHE, or the user's cache folder on this platform. It need not exist yet."""
     if chosen := os.environ.get("WHOLEBODY_CACHE"):
         try:
             return Path(chosen).expanduser()

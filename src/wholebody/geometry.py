@@ -1,7 +1,7 @@
 """Boxes, crops and distances between people.
 
-A person is cut out with one affine matrix and put back with its inverse, so the way in and the way out cannot drift
-apart. Conventions follow the released RTMPose and DWPose models: a box grows by 1.25, then to the input's aspect.
+A person is cropped with one affine matrix and mapped back with its inverse, so the two cannot drift apart. Conventions
+follow the released RTMPose and DWPose models: a box is enlarged 1.25 times, then extended to the input's aspect ratio.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ PADDING = 1.25
 
 
 def center_scale(box: npt.ArrayLike, size: tuple[int, int], padding: float = PADDING) -> tuple[Doubles, Doubles]:
-    """The region a person's crop shows: centre (x, y) and extent (w, h) in image pixels, of the input's aspect.
+    """The region of a person's crop: centre (x, y) and extent (w, h) in image pixels, with the input's aspect ratio.
 
     Args:
         box: x0, y0, x1, y1.
         size: (w, h) of the network's input.
-        padding: factor on the box before the shorter side is extended to the aspect.
+        padding: scale factor of the box, applied before the shorter side is extended to the aspect ratio.
     """
     x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
     w, h = (x1 - x0) * padding, (y1 - y0) * padding
@@ -47,7 +47,7 @@ def crop_matrix(
     cos, sin = np.cos(np.deg2rad(rotation)), np.sin(np.deg2rad(rotation))
     if udp:
         sx, sy = (width - 1) / w, (height - 1) / h
-        # The released code turns the other way round here than without UDP.
+        # The released code rotates in the opposite direction here than without UDP.
         matrix = np.array([[cos * sx, -sin * sx], [sin * sy, cos * sy]])
         target = np.array([width - 1, height - 1]) / 2
     else:
@@ -59,7 +59,7 @@ def crop_matrix(
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """How a person was cut out; its inverse puts points back.
+    """How a person was cropped; the inverse maps points back.
 
     Attributes:
         matrix: (2, 3) affine, image pixels -> input pixels.

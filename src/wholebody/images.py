@@ -3,13 +3,13 @@
     read_image(path)            decode_image(data)          from_rgb(array)         in
     write_image(path, image)    encode_image(image, ".png") to_rgb(image)           and out
 
-The file's own header is read first, so that a picture that is cut off, takes more memory than `MAX_BYTES` or says a
-size that its data cannot fill is refused before it is decoded. JPEGs go through simplejpeg, which gives the same pixels
-as OpenCV and says what libjpeg complains about: a part that is damaged is shown in grey or in the wrong place.
+The file's header is read first. A picture is refused before decoding if it is truncated, needs more memory than
+`MAX_BYTES`, or claims a size that its data cannot fill. JPEGs are decoded by simplejpeg, which gives the same pixels as
+OpenCV and also libjpeg's warnings about damage: damaged parts are grey or misplaced.
 
-Read: JPEG, PNG, WebP, TIFF, BMP, GIF. 16-bit channels are scaled to eight, a palette and CMYK become colours,
-transparency is laid on white as a viewer shows it, of an animation the first frame is taken. Not read: HEIC and AVIF,
-and pictures with floating-point samples, which have no agreed white.
+Supported: JPEG, PNG, WebP, TIFF, BMP, GIF. 16-bit channels are scaled to eight bits, palettes and CMYK are converted to
+RGB colours, transparency is composited onto white as in a viewer, and only the first frame of an animation is read. Not
+supported: HEIC, AVIF, and floating-point samples, which have no agreed white level.
 """
 
 import functools
@@ -31,16 +31,16 @@ from wholebody.files import replacing
 
 # 268 million pixels are 0.8 GB in memory; the largest phone cameras make 200 million.
 MAX_PIXELS = 2**28
-# What decoding may take in memory, all copies of the picture counted but the one that turns it upright.
+# Memory limit for decoding; it counts all copies of the picture except the one that turns it upright.
 MAX_BYTES = 2**30
-# OpenCV's warps count pixels in 16 bits.
+# OpenCV's warps use 16-bit pixel coordinates.
 MAX_SIDE = 2**15 - 2
 
 _HEADER_BYTES = 2**16
 
 READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 WRITE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-# Pictures we cannot read: in a folder they are reported, where a text file is passed over.
+# Pictures that cannot be read here: in a folder they are reported, whereas a text file is skipped.
 _FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".nef", ".arw", ".svg")
 
 
@@ -48,14 +48,14 @@ def read_image(path: str | os.PathLike[str], *, strict: bool = False) -> Image:
     """Decode one picture file.
 
     Args:
-        strict: refuse a JPEG of which libjpeg says that its data are damaged. Otherwise that is said in a warning of
-            the logger "wholebody", and the picture is what could be made of it.
+        strict: refuse a JPEG whose data are damaged according to libjpeg. Otherwise the logger "wholebody" warns, and
+            the picture is what libjpeg could recover.
 
     Returns:
-        (H, W, 3) uint8 BGR, EXIF orientation applied, transparency laid on white.
+        (H, W, 3) uint8 BGR, EXIF orientation applied, transparency composited onto white.
 
     Raises:
-        WholebodyError: the file is missing, unreadable, empty, cut off, damaged, of a kind not read here, or larger
+        WholebodyError: the file is missing, unreadable, empty, truncated, damaged, of an unsupported kind, or larger
             than MAX_PIXELS, MAX_SIDE or MAX_BYTES.
     """
     data, _ = _read(Path(path))
@@ -63,7 +63,7 @@ def read_image(path: str | os.PathLike[str], *, strict: bool = False) -> Image:
 
 
 def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture", *, strict: bool = False) -> Image:
-    """`read_image` for a file that is in memory already; `name` stands in front of every error."""
+    """`read_image` for a file in memory; error messages begin with `name`."""
     data = bytes(data)
     header = _header(data, name)
     _check_size(*header.size, name)
@@ -82,7 +82,7 @@ def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture"
 
 
 def _decoded(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, str]:
-    """The picture as stored, of as many channels and bits as the decoder gives, and what is wrong with its data."""
+    """The picture as stored, with the channels and bits that the decoder gives, and the damage it reported."""
     damage = ""
     if header.jpeg and (decode := _jpeg_decoder()) is not None:
         try:
@@ -93,8 +93,8 @@ def _decoded(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, s
             return decode(data, "BGR", strict=False), damage
         except ValueError:
             return None, damage
-    # The header tells the orientation, because OpenCV applies it only without alpha and, to some formats, only in
-    # newer versions.
+    # The orientation comes from the header, because OpenCV ignores it with alpha and, in older versions, for some
+    # formats.
     flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags), ""
@@ -104,7 +104,7 @@ def _decoded(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, s
 
 @functools.cache
 def _jpeg_decoder() -> Callable[..., npt.NDArray[np.uint8]] | None:
-    """simplejpeg's; None where it is not installed, as an environment older than this version has it not."""
+    """simplejpeg's decoder; None if it is not installed, as in an environment set up for an older version."""
     try:
         from simplejpeg import decode_jpeg
     except ImportError:
@@ -114,18 +114,18 @@ def _jpeg_decoder() -> Callable[..., npt.NDArray[np.uint8]] | None:
 
 
 def encoded_size(data: bytes, name: str = "the picture") -> tuple[int, int]:
-    """(width, height) as stored, before any turn, of a picture that is in memory: its header alone is read.
+    """(width, height) as stored, before rotation, of a picture in memory; only its header is read.
 
-    Any size is given back, also one that `decode_image` refuses.
+    Sizes that `decode_image` refuses are returned too.
 
     Raises:
-        WholebodyError: the header is cut off or damaged, or not of a kind read here.
+        WholebodyError: the header is truncated, damaged, or of an unsupported kind.
     """
     return _header(data, name).size
 
 
 def is_picture(data: bytes) -> bool:
-    """Whether the first bytes are those of a kind of picture that is read here."""
+    """Whether the first bytes are those of a supported kind of picture."""
     try:
         _parser(data[:16], "")
     except WholebodyError:
@@ -137,9 +137,9 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(width, height) of the picture that `read_image` would give, from the file's header.
 
     Raises:
-        WholebodyError: as `read_image`, but damage behind the header is not seen.
+        WholebodyError: as `read_image`, but damage after the header is not detected.
     """
-    # The start of a JPEG or PNG file tells its size; the others keep theirs anywhere.
+    # JPEG and PNG have the size at the start of the file; the others may have it anywhere.
     data, parse = _read(Path(path), _HEADER_BYTES)
     try:
         header = parse(data) if parse in (_jpeg, _png) else None
@@ -158,16 +158,16 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def as_image(source: Any, *, rgb: bool = False) -> Image:
-    """A picture from whatever a caller holds, as (H, W, 3) uint8 BGR.
+    """Any kind of picture as (H, W, 3) uint8 BGR.
 
     Args:
         source: a path; the bytes of a picture's file, or a file opened in binary mode; a PIL image, whose own colour
             order and EXIF orientation are honoured; a uint8 array (H, W, 3) BGR, which is passed through, (H, W) or
             (H, W, 1) grey, or (H, W, 4) BGRA; with `rgb`, an array or tensor as `from_rgb` takes it.
-        rgb: the channels of an array are R, G, B. Nothing tells them apart, so it has to be said.
+        rgb: the channels of an array are R, G, B. This cannot be detected.
 
     Raises:
-        WholebodyError: it is none of these, or too large, or without pixels.
+        WholebodyError: it is none of these, too large, or has no pixels.
     """
     if isinstance(source, (str, os.PathLike)):
         return read_image(source)
@@ -207,16 +207,16 @@ def _from_pil(source: Any) -> npt.NDArray[np.uint8]:
     mode = source.mode
     try:
         upright = ImageOps.exif_transpose(source)
-        if mode in ("F", "LAB") or (mode == "I" and source.format == "TIFF"):  # 32 bits, as its file is refused
+        if mode in ("F", "LAB") or (mode == "I" and source.format == "TIFF"):  # 32 bits; the file is refused too
             raise ValueError("its samples have no agreed white")
-        if mode.startswith("I"):  # 16-bit grey, which PIL would cut off at 255
+        if mode.startswith("I"):  # 16-bit grey, which PIL would clip at 255
             grey = np.asarray(upright)
             if grey.min() < 0 or grey.max() > 0xFFFF:
                 raise ValueError(f"values of {grey.min()} to {grey.max()} have no agreed white")
             return (grey.astype(np.uint16) >> 8).astype(np.uint8)
         width, height = upright.size
         image: npt.NDArray[np.uint8] = np.empty((height, width, 3), np.uint8)
-        for start, end in _strips(height, width):  # PIL's own pictures of four channels are large
+        for start, end in _strips(height, width):  # PIL's four-channel images are large
             strip = upright.crop((0, start, width, end))
             rgba = np.asarray((strip.convert("LA") if mode == "La" else strip).convert("RGBA"))
             image[start:end] = _on_white(np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), np.uint8))
@@ -226,7 +226,7 @@ def _from_pil(source: Any) -> npt.NDArray[np.uint8]:
         raise WholebodyError(f"the PIL image of mode {mode} cannot be read ({reason}). Convert it to RGB.") from error
 
 
-# Values of 0..1 that were computed may lie a little outside; values of 0..255 are another thing.
+# Computed values of 0..1 may lie slightly outside; values of 0..255 are refused.
 _NOT_ONE = 2.0
 
 
@@ -269,12 +269,12 @@ def from_rgb(pictures: Any) -> Image:
 
 
 def to_rgb(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The way back: (..., H, W, 3) uint8 BGR -> float32 RGB of 0..1, as ComfyUI's IMAGE and torch.from_numpy take."""
+    """The inverse: (..., H, W, 3) uint8 BGR -> float32 RGB of 0..1, for ComfyUI's IMAGE and torch.from_numpy."""
     return np.ascontiguousarray(pictures[..., ::-1], dtype=np.float32) / np.float32(255)
 
 
 def encode_image(image: npt.NDArray[Any], suffix: str = ".png") -> bytes:
-    """A picture (H, W, 3) uint8 BGR (or grey, or BGRA) as the bytes of a file of that suffix, as `write_image` writes.
+    """The bytes of the file that `write_image` would write, for (H, W, 3) uint8 BGR (or grey, or BGRA).
 
     Raises:
         WholebodyError: the suffix is unknown, or the format cannot hold the picture.
@@ -283,9 +283,9 @@ def encode_image(image: npt.NDArray[Any], suffix: str = ".png") -> bytes:
 
 
 def write_image(path: str | os.PathLike[str], image: npt.NDArray[Any]) -> None:
-    """Write (H, W, 3) uint8 BGR (or grey, or BGRA) in the format of the suffix, whole or not at all.
+    """Write (H, W, 3) uint8 BGR (or grey, or BGRA) in the format of the suffix, atomically.
 
-    JPEG is written at quality 95, WebP without loss.
+    JPEG has quality 95, WebP is lossless.
 
     Raises:
         WholebodyError: the suffix is unknown, the format cannot hold the picture, or the file cannot be written.
@@ -312,14 +312,14 @@ def _encoded(image: npt.NDArray[Any], suffix: str, name: str) -> bytes:
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The picture files that `paths` stand for, each once, in order.
+    """The picture files that `paths` stand for, in order and without duplicates.
 
-    A folder stands for the pictures directly in it, by name, without hidden files and without folders inside it. A
-    path to a file is kept whatever it is, and so are pictures of kinds not read here: reading them says what is wrong
-    with them, where leaving them out would lose them silently.
+    A folder stands for the pictures directly in it, sorted by name, without hidden files and subfolders. A path to a
+    file is always kept, and so are pictures of unsupported kinds: reading them reports the problem, whereas skipping
+    them would lose them silently.
 
     Raises:
-        WholebodyError: a folder cannot be listed or holds no picture.
+        WholebodyError: a folder cannot be listed or contains no picture.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -351,7 +351,7 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 
 def _check_room(header: "_Header", size: int, name: str) -> None:
-    """Refuse a picture whose decoding takes too much memory, or that `size` bytes cannot fill."""
+    """Refuse a picture that needs too much memory to decode, or whose pixels `size` bytes cannot fill."""
     width, height = header.size
     room = width * height * header.room
     if room > MAX_BYTES:
@@ -364,7 +364,7 @@ def _check_room(header: "_Header", size: int, name: str) -> None:
 
 
 def _strips(rows: int, width: int) -> Iterator[tuple[int, int]]:
-    """Beginning and end of strips of about a million pixels: what is computed of one stays small."""
+    """Start and end rows of strips of about a million pixels, which keep temporary arrays small."""
     step = max(2**20 // max(width, 1), 1)
     return ((start, min(start + step, rows)) for start in range(0, rows, step))
 
@@ -380,7 +380,7 @@ def _bgr(image: npt.NDArray[Any]) -> Image:
 
 
 def _on_white(image: npt.NDArray[Any]) -> Image:
-    """(..., 4) with an alpha channel -> (..., 3), laid on white as a viewer shows it; three channels stay."""
+    """(..., 4) with an alpha channel -> (..., 3), composited onto white; three channels are unchanged."""
     if image.shape[-1] != 4:
         return image
     laid: npt.NDArray[np.uint8] = np.empty((*image.shape[:-1], 3), np.uint8)
@@ -394,17 +394,17 @@ def _on_white(image: npt.NDArray[Any]) -> Image:
     return laid
 
 
-# --- What a file's header says --------------------------------------------------------------------------------------
+# --- File headers ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Header:
-    """What a file says of its picture.
+    """A picture's properties according to its file header.
 
     Attributes:
-        size: (w, h) as stored. orientation: EXIF's 1..8, 1 where the decoder turns the picture itself.
-        room: bytes of memory that decoding takes for each pixel. OpenCV makes the picture twice.
-        fills: how many pixels a byte of the file can stand for at most.
+        size: (w, h) as stored. orientation: EXIF's 1..8, or 1 if the decoder rotates the picture itself.
+        room: bytes of memory per pixel while decoding. OpenCV holds the picture twice.
+        fills: the largest number of pixels that a byte of the file can encode.
         jpeg: a JPEG of one or three components.
     """
 
@@ -417,12 +417,12 @@ class _Header:
     jpeg: bool = False
 
 
-# A byte of DEFLATE is 1032 bytes at most; LZW's longest word is of 4096 and takes a byte or more.
+# A byte of DEFLATE expands to at most 1032 bytes; LZW's longest word has 4096 and takes at least one byte.
 _DEFLATE, _LZW = 1032, 4096
 
 
 def _read(path: Path, limit: int = -1) -> tuple[bytes, Callable[[bytes], _Header]]:
-    """The file's bytes, or the first `limit`, and its kind's parser; a foreign file is read no further than needed."""
+    """The file's bytes, or the first `limit`, and its parser; other files are read no further than needed."""
     try:
         if path.is_dir():
             raise WholebodyError(f"{path}: is a folder. Name a picture.")
@@ -468,17 +468,17 @@ def _jpeg(data: bytes) -> _Header:
         if data[at] != 0xFF or marker == 0xD9:
             raise IndexError("no scan")
         if marker == 0xDA:
-            # Thumbnails inside the header have ends of their own; in a scan, FF is always followed by 00.
+            # Thumbnails inside the header have their own end markers; within a scan, FF is always followed by 00.
             complete = data.find(b"\xff\xd9", at) > 0
             return _Header(size, complete, False, orientation, room, fills, components in (1, 3))
         (length,) = struct.unpack_from(">H", data, at + 2)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, at + 5)
             size, components = (width, height), data[at + 9]
-            # Huffman's codes take a bit or more for a block of 8 by 8; arithmetic ones may take less.
+            # Huffman codes take at least one bit per 8 x 8 block; arithmetic codes may take less.
             fills = 512 if marker < 0xC8 else np.inf
             room = 3 if components in (1, 3) else 8
-            if marker in (0xC2, 0xC6, 0xCA, 0xCE):  # progressive: all coefficients stay in memory, of two bytes each
+            if marker in (0xC2, 0xC6, 0xCA, 0xCE):  # progressive: all coefficients stay in memory, two bytes each
                 room += 2 * components
         if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
             orientation = _orientation(data[at + 10 : at + 2 + length])
@@ -532,7 +532,7 @@ def _gif(data: bytes) -> _Header:
 
 
 def _bmp(data: bytes) -> _Header:
-    width, height = struct.unpack_from("<ii", data, 18)  # a negative height counts from the top
+    width, height = struct.unpack_from("<ii", data, 18)  # a negative height means rows from the top
     bits, compression = struct.unpack_from("<HI", data, 28)
     return _Header((width, abs(height)), fills=8 / max(bits, 1) if compression in (0, 3) else 128)
 
@@ -553,7 +553,7 @@ def _orientation(exif: bytes) -> int:
     try:
         return _tags(exif).get(274, 1)
     except (struct.error, IndexError):
-        return 1  # a broken note about the picture is no reason to refuse the picture
+        return 1  # damaged metadata is no reason to refuse the picture
 
 
 def _tags(tiff: bytes) -> dict[int, int]:
@@ -581,7 +581,7 @@ _PARSERS: dict[bytes, Callable[[bytes], _Header]] = {
 
 
 def _upright(image: Image, orientation: int) -> Image:
-    """Undo EXIF orientation 2..8: first the transposition, then the mirrors."""
+    """Undo EXIF orientation 2..8: first the transposition, then the flips."""
     if orientation in (5, 6, 7, 8):
         image = cv2.transpose(image).astype(np.uint8, copy=False)
     mirror = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)

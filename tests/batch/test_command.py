@@ -33,7 +33,7 @@ def test_a_folder_into_one_file(capsys):
     assert capsys.readouterr().out.startswith("poses.parquet: 4 done, 3 people in ")
     assert [len(result.poses) for result in read("poses.parquet")] == [0, 1, 2, 0]
     assert status(*words) == 0
-    assert capsys.readouterr().out == "poses.parquet: 0 done, 0 people, 4 were done before\n"
+    assert capsys.readouterr().out == "poses.parquet: 0 done, 0 people, 4 done before\n"
 
 
 def test_errors_are_counted(tmp_path, capsys):

@@ -16,7 +16,7 @@ from wholebody.errors import WholebodyError
 if TYPE_CHECKING:
     from wholebody.batch import Tally
 
-# Where nobody looks at a bar, a line after so many seconds.
+# Seconds between lines of progress where the output is no terminal.
 _LINE_SECONDS = 30.0
 
 
@@ -43,41 +43,41 @@ def batch(
     precision: Precision = "auto",
     threads: int | None = None,
 ) -> int:
-    """Find everyone in a collection of pictures and videos, of any size, and keep it as Parquet.
+    """Find everyone in a collection of pictures and videos of any size, and write Parquet.
 
-    "wholebody batch photos/ --output poses.parquet" does a folder, with the folders in it, into one file.
+    "wholebody batch photos/ --output poses.parquet" processes a folder and its subfolders into one file.
 
-    "wholebody batch s3://bucket/photos --output s3://bucket/poses" reads from a bucket and writes files into one.
+    "wholebody batch s3://bucket/photos --output s3://bucket/poses" reads from a bucket and writes to one.
 
-    "wholebody batch 'shards-{0000..0099}.tar' --output poses" takes WebDataset's tars.
+    "wholebody batch 'shards-{0000..0099}.tar' --output poses" reads WebDataset tars.
 
-    "wholebody batch list.txt --output poses --engine ray --address auto" shares a list among a Ray cluster.
+    "wholebody batch list.txt --output poses --engine ray --address auto" processes a list on a Ray cluster.
 
-    Stopped or killed, run it again: what is done is not done again. A picture that cannot be read is a row with an
-    error, and the exit status is then 1. docs/batch.md describes the columns.
+    If it is stopped or killed, run it again: finished work is not repeated. A picture that cannot be read becomes a row
+    with an error, and the exit status is 1. docs/batch.md describes the columns.
 
     Args:
-        source: A folder, a glob, a .tar, a .parquet file with pictures in a column, a .txt file of addresses; on this
-            machine or wherever fsspec reaches (s3://, gs://, az://, hf://).
-        output: A folder, here or in a bucket; or a .parquet file.
+        source: A folder, a glob, a .tar, a .parquet file with a column of pictures, or a .txt file of paths or
+            URLs; on this machine or any file system that fsspec supports (s3://, gs://, az://, hf://).
+        output: A folder, local or in a bucket; or a .parquet file.
         pose: Pose network: a name from `wholebody models`, or an .onnx file.
-        detector: Person detector: the same, or none.
-        threshold: Lowest score of a person. What the detector's file recommends, or 0.3, unless given.
-        people: Most people of a picture, the largest first.
-        flip: Average with the mirror image: a little more accurate, twice the time.
-        fps: Frames a second of a video; all of them unless given.
-        image_column: Column of a Parquet file that has the pictures' bytes, if there are several such columns.
-        id_column: Column whose values are the ids. Rows are numbered unless given.
-        part: Most pictures in a file of the output.
+        detector: Person detector: likewise, or none to take each picture as one person.
+        threshold: Lowest score of a person; by default what the detector's file recommends, or 0.3.
+        people: Keep at most this many people of a picture, the largest.
+        flip: Flip test: average with the mirror image. A little more accurate, twice the time.
+        fps: Frames per second to process of a video; by default all.
+        image_column: Column of a Parquet file with the pictures' bytes, if there are several such columns.
+        id_column: Column with the ids; by default rows are numbered.
+        part: Most pictures in one file of the output.
         readers: Processes that fetch and decode.
-        shard: Take the n-th of so many shares, 3/16 for the fourth of sixteen: machines without Ray share the work.
-        retry_errors: Do those again that failed.
+        shard: N/M: process share N of M, counted from 0 (3/16 is the fourth of sixteen), to split work without Ray.
+        retry_errors: Retry what failed before.
         engine: local computes in this process; ray on a cluster.
-        address: Of the Ray cluster; auto is the one that this machine belongs to. Without it Ray starts here.
-        workers: Ray actors, each with the networks. As many as there are processors or graphics cards unless given.
+        address: Address of the Ray cluster; auto is the one that this machine belongs to. By default Ray starts here.
+        workers: Ray actors, each with its own networks; by default one per CPU core or GPU.
         device: What to compute on.
-        precision: On a processor: fp32 as the model cards were measured, bf16 (OpenVINO), int8, or the fastest here.
-        threads: CPU threads; all cores by default, with Ray one for each worker.
+        precision: On the CPU: fp32 as in the model cards, bf16 (OpenVINO), int8, or auto for the fastest available.
+        threads: CPU threads; all cores by default, with Ray one per worker.
     """
     need("pyarrow", "batch")
     need("fsspec", "batch")
@@ -86,10 +86,10 @@ def batch(
     settings = Settings(pose, detector, threshold, flip, people, fps, device, precision, threads)
     columns = Columns(image_column, id_column)
     if part < 1 or (readers is not None and readers < 0) or (workers is not None and workers < 1):
-        raise WholebodyError("--part and --workers are 1 or more, --readers 0 or more.")
+        raise WholebodyError("--part and --workers must be 1 or more, --readers 0 or more.")
     if engine == "ray":
         if shard != "0/1" or readers is not None:
-            raise WholebodyError("--shard and --readers are for one machine: Ray shares the work itself.")
+            raise WholebodyError("--shard and --readers are for one machine: Ray distributes the work itself.")
         from wholebody.batch.ray import run as run_on_ray
 
         tally = run_on_ray(
@@ -130,7 +130,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 @contextmanager
 def _telling() -> Iterator[Callable[["Tally"], None]]:
-    """What shows how far a run is: a bar, or lines where standard error is no terminal."""
+    """Progress of a run: a bar, or lines if standard error is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -158,7 +158,7 @@ def _progress(tally: "Tally") -> str:
 
 
 def _say(tally: "Tally", output: str) -> None:
-    before = f", {tally.before:,} were done before" if tally.before else ""
+    before = f", {tally.before:,} done before" if tally.before else ""
     speed = f" in {tally.seconds:.0f} s ({tally.frames / tally.seconds:.1f}/s)" if tally.seconds else ""
     failed = f", {tally.failed:,} failed:" if tally.failed else ""
     print(f"{output}: {tally.done:,} done, {tally.people:,} people{speed}{before}{failed}")
@@ -166,4 +166,4 @@ def _say(tally: "Tally", output: str) -> None:
     for text, (count, first) in ordered[:20]:
         say(f"{count:,} x {text} First: {first}")
     if len(ordered) > 20:
-        print(f"... and {len(ordered) - 20:,} more kinds: they are in the column error.", file=sys.stderr)
+        print(f"... and {len(ordered) - 20:,} more kinds: see the column error.", file=sys.stderr)

@@ -34,7 +34,7 @@ PACKAGES = ("wholebody", "numpy", "opencv-python-headless", "onnxruntime", "av",
 
 
 def report() -> int:
-    """Print everything; 1 if the sample photo could not be done or packages clash."""
+    """Print everything; 1 if the sample photo failed or packages conflict."""
     console = stdout_console()
     console.print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores")
     console.print(", ".join(f"{package} {_version(package)}" for package in PACKAGES), highlight=False)
@@ -107,7 +107,7 @@ def time_stages(rounds: int = 7) -> Table:
 
 
 def _where(network: object) -> str:
-    """On what input and provider it runs, as far as it tells."""
+    """The input size and provider of a network, if known."""
     session = getattr(network, "session", None)
     if session is None:
         return ""
@@ -142,7 +142,7 @@ class Provider:
 
 
 def providers(model: str | os.PathLike[str] | None = None) -> list[Provider]:
-    """What each device would run on. With a model's path, every device present is tried on it, which may take long."""
+    """What each device would run on. With a model's path, it is tried on every device, which may take long."""
     found = []
     for device, (name, _) in PROVIDERS.items():
         why = absent(device)
@@ -161,10 +161,10 @@ def providers(model: str | os.PathLike[str] | None = None) -> list[Provider]:
 
 
 def duplicates() -> dict[str, tuple[str, ...]]:
-    """Import names that several installed packages fight over: they overwrite each other's files.
+    """Import names claimed by several installed packages, which overwrite each other's files.
 
     Returns:
-        For instance {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}; empty when all is well.
+        For instance {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}; empty if there is no conflict.
     """
     owners = importlib.metadata.packages_distributions()
     names = {module: tuple(sorted(set(owners.get(module, ())))) for module in ("onnxruntime", "cv2")}

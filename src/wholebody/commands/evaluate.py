@@ -75,7 +75,7 @@ def compare(
     "wholebody compare --annotations labels.json --images photos --models wholebody-133 other.onnx
     --run 'MediaPipe=python holistic.py {annotations} {images} {out}' --results HRNet=hrnet.json"
 
-    Writes compare.md, compare.json and compare.svg. Published results are listed beside the measured ones.
+    Writes compare.md, compare.json and compare.svg. Published results are listed after the measured ones.
 
     Args:
         annotations: Labels as `wholebody evaluate` reads them.

@@ -22,26 +22,26 @@ def label(
     device: Device = "auto",
     threads: int | None = None,
 ) -> int:
-    """Label photos by what several networks agree on: boxes and 133 keypoints with confidences, for training.
+    """Label photos by the agreement of several networks: boxes and 133 keypoints with confidences, for training.
 
-    "wholebody label photos/ --out labels" asks the bundled networks, plain and mirrored.
+    "wholebody label photos/ --out labels" uses the bundled networks, plain and flipped.
 
     "wholebody label photos/ --out labels --detectors person yolox_nano.onnx nanodet.onnx --estimators wholebody-133
-    movenet_thunder.tflite --close-ups hand_landmark_full.tflite face_landmark.tflite" asks more of them.
+    movenet_thunder.tflite --close-ups hand_landmark_full.tflite face_landmark.tflite" uses more networks.
 
-    Writes labels.json (COCO-WholeBody), least_certain.png and people.jsonl; run it again to resume after a stop.
+    Writes labels.json (COCO-WholeBody), least_certain.png and people.jsonl. Run it again to resume.
 
     Args:
-        inputs: Pictures and folders of them.
+        inputs: Pictures, or folders of them.
         out: Folder for the labels.
-        detectors: Names of `wholebody models`, or files: YOLOX, NanoDet, MoveNet MultiPose, CenterNet.
-        estimators: Names, or files: any pose network of 133 or 17 keypoints, MoveNet.
+        detectors: Names from `wholebody models`, or files: YOLOX, NanoDet, MoveNet MultiPose, CenterNet.
+        estimators: Names, or files: any pose network with 133 or 17 keypoints, MoveNet.
         close_ups: Files of MediaPipe's landmark networks for hands and faces.
-        labels: What people have labelled of these pictures, in COCO's layout: their boxes and keypoints are kept.
-        turns: Look at people in whom little is seen with the picture on its sides and upside down, too.
-        tiles: People on the sheet of those least agreed on; 0 for no sheet.
-        device: What to run on.
-        threads: Threads for each network.
+        labels: Human labels of these pictures, in COCO's layout: their boxes and keypoints are kept.
+        turns: For people with few visible keypoints, also try the picture rotated to its sides and upside down.
+        tiles: Number of people on the sheet of the least certain ones; 0 for no sheet.
+        device: What to compute on.
+        threads: CPU threads per network.
     """
     from wholebody.images import find_images
     from wholebody.label.run import Labeller, human_labels

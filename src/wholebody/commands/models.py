@@ -9,7 +9,7 @@ from wholebody.errors import WholebodyError
 
 
 def models() -> int:
-    """List the networks: bundled ones, and released ones that are downloaded on first use.
+    """List all networks: the bundled ones, and the released ones that are downloaded on first use.
 
     WHOLEBODY_OFFLINE=1 forbids downloads; WHOLEBODY_CACHE sets the folder for them.
     """
@@ -58,11 +58,11 @@ def export(
         target: The .onnx file.
         plain: The official layout: normalised float crops in, SimCC logits out. Without it: uint8 crops in, keypoints
             and scores out as well.
-        half: Store the weights in 16 bits; the network still computes in 32.
+        half: Store the weights in 16 bits; the network still computes in 32 bits.
     """
     if weights.suffix.lower() not in (".pth", ".pt", ".safetensors"):
         if not plain or half:
-            raise WholebodyError(f"{weights}: is ONNX already, which only --plain accepts. Give the checkpoint.")
+            raise WholebodyError(f"{weights}: is already ONNX, which only --plain accepts. Give the checkpoint.")
         need("onnx", "train")
         from wholebody.export.plain import plain_layout
         from wholebody.pose.load import onnx_file

@@ -42,16 +42,17 @@ class Find:
     Attributes:
         pose: Pose network: a name from `wholebody models`, or an .onnx, .pth or .safetensors file.
         detector: Person detector: likewise, or none to take the whole picture as one person.
-        mode: Both networks by a word: performance downloads rtmw-l-384, balanced and lightweight are bundled.
+        mode: Both networks by preset: performance downloads rtmw-l-384, balanced and lightweight are bundled.
         threshold: Lowest score of a person; by default what the detector's file recommends.
         flip: Flip test: average with the mirror image. A little more accurate, twice the time.
         people: Keep at most this many people: the largest, or the first in --order.
-        order: Which people come first. In a video it goes by where each is in the middle of the time they are seen.
+        order: Which people come first. In a video it depends on where each person is half-way through
+            their time in it.
         region: X,Y,WIDTH,HEIGHT: keep only people whose centre is inside, in pixels, or in fractions of the picture.
         id: Keep only these people of a video, by the ids in its files.
-        rotate: Rotate pictures clockwise before looking for people, for handstands and ceiling cameras; auto tries all
-            four. Results are in the picture as it is.
-        strict: Refuse a JPEG whose data are damaged in part, instead of a warning.
+        rotate: Rotate pictures clockwise before detection, for handstands and ceiling cameras; auto tries all four
+            rotations. Results are in pixels of the original picture.
+        strict: Refuse a partly damaged JPEG, instead of warning.
     """
 
     pose: str = "wholebody-133"
@@ -76,12 +77,12 @@ class Draw:
         parts: Parts of an openpose map.
         draw_threshold: Lowest score of a keypoint that is drawn. Files keep all keypoints.
         xinsir: Wide sticks in an openpose map, for the xinsir ControlNets.
-        size: WIDTHxHEIGHT of the drawing. Keypoints are scaled, never the drawing. Files stay in pixels of the picture.
+        size: WIDTHxHEIGHT of the drawing. Keypoints are scaled, not the drawing. Files keep the picture's pixels.
         short_side: Shorter side of the drawing, instead of --size.
         multiple: Round both sides of the drawing to multiples of this.
         resize: If --size has another aspect ratio: pad with bars, crop, fit inside, or stretch.
-        align_to: A picture of a character: people take on its proportions and place, and results are in its picture.
-        align: linear changes size and place only, as MimicMotion does. muse, uni and wan fit limb by limb from the
+        align_to: Picture of a character: people take on its proportions and position, and results are in its pixels.
+        align: linear changes size and position only, as MimicMotion does. muse, uni and wan fit limb by limb from the
             first frame, as MusePose, UniAnimate and Wan-Animate do.
     """
 
@@ -102,15 +103,15 @@ class Write:
     """What to write.
 
     Attributes:
-        output: Folder for the results; by default they go beside each file.
-        formats: Files of keypoints: coco, openpose (CMU's JSON), comfy (POSE_KEYPOINT), npz, csv; of videos also
+        output: Folder for the results; by default they are written next to each file.
+        formats: Keypoint files: coco, openpose (CMU's JSON), comfy (POSE_KEYPOINT), npz, csv; for videos also
             parquet, trc (OpenSim), sports2d, pose2sim, pose-format (.pose), deeplabcut, deeplabcut-h5 and png (the
             drawn frames); coco-results is one file for all pictures. By default coco for pictures and npz for videos.
-        true_scores: In comfy files the networks' scores, instead of 1 for what is drawn and 0 for what is not.
+        true_scores: Write the network's scores to comfy files, instead of 1 for drawn points and 0 for others.
         trc_unit: Unit of trc files.
-        metres_per_pixel: Scale of trc files; by default a pixel stands as a millimetre.
-        annotations: COCO annotations that have the ids of the pictures, for coco-results; by default the last number in
-            a picture's name is its id.
+        metres_per_pixel: Scale of trc files; by default a pixel counts as a millimetre.
+        annotations: COCO annotations with the ids of the pictures, for coco-results; by default the last number in a
+            picture's name is its id.
         resume: Resume videos of a run that was interrupted.
     """
 
@@ -131,11 +132,11 @@ class Video:
         fps: Constant frame rate; by default the video's own frames and times.
         start: Begin at this second.
         end: Stop at this second.
-        every: Run the detector on every n-th frame at least, and whenever someone may have come in.
-        latency: high looks at a few frames together, which is faster; low takes one after the other.
+        every: Run the detector at least on every n-th frame, and whenever someone may have entered.
+        latency: high processes a few frames together, which is faster; low processes them one by one.
         smooth: How much keypoints are smoothed.
         two_pass: Smooth in both directions, without lag, and drop people who appear only for a moment.
-        background: What is behind the transparent parts of a video: white, black or #rrggbb.
+        background: Colour behind the transparent parts of a video: white, black or #rrggbb.
     """
 
     fps: float | None = None
@@ -149,7 +150,7 @@ class Video:
 
 
 def check_port(port: int) -> None:
-    """Refuse a port that no machine has.
+    """Refuse an invalid port.
 
     Raises:
         WholebodyError: it is not 0 to 65535.

@@ -25,7 +25,7 @@ def predict(
 ) -> int:
     """Find everyone in photos and videos: a drawing and a file of keypoints for each.
 
-    "wholebody predict photo.jpg" writes photo_pose.jpg and photo_pose.json beside it.
+    "wholebody predict photo.jpg" writes photo_pose.jpg and photo_pose.json next to it.
 
     "wholebody predict holiday/ --output out" processes every picture and video of a folder.
 
@@ -33,9 +33,9 @@ def predict(
 
     "wholebody predict crop.jpg --detector none" takes the whole picture as one person.
 
-    "wholebody predict clip.mp4" writes clip_pose.mp4, with its sound, and clip_pose.npz: everybody in every frame.
+    "wholebody predict clip.mp4" writes clip_pose.mp4, with its sound, and clip_pose.npz with everyone in every frame.
 
-    "wholebody predict clip.mp4 --draw openpose --fps 16 --people 1" makes a control video of one dancer.
+    "wholebody predict clip.mp4 --draw openpose --fps 16 --people 1" makes a control video with one dancer.
 
     "wholebody predict dance.mp4 --align-to character.png --align muse --draw openpose" gives the dancer the
     character's proportions.
@@ -96,13 +96,13 @@ def camera(
     port: int = 8000,
     compute: Compute = Compute(),  # noqa: B008
 ) -> int:
-    """Show skeletons over what a camera sees, live, on a page in the browser of this machine.
+    """Show skeletons over the live picture of a camera, on a page in this machine's browser.
 
-    "wholebody camera" takes the first camera, "wholebody camera 1" the second, and an address such as rtsp://... works
-    too. Ctrl-C ends it.
+    "wholebody camera" uses the first camera, "wholebody camera 1" the second; a URL such as rtsp://... works too.
+    Ctrl-C ends it.
 
     Args:
-        source: Number of a camera, address of a stream, or a file.
+        source: Number of a camera, URL of a stream, or a file.
         output: An .mp4 file to record what is shown.
         draw: skeleton over the picture, openpose for a ControlNet map on black, or none.
         pose: Pose network: a name from `wholebody models`, or an .onnx file.
@@ -110,7 +110,7 @@ def camera(
         threshold: Lowest score of a person; by default what the detector's file recommends.
         draw_threshold: Lowest score of a keypoint that is drawn.
         people: Keep at most this many people, the largest.
-        every: Run the detector on every n-th frame at least.
+        every: Run the detector at least on every n-th frame.
         smooth: How much keypoints are smoothed.
         port: Port of the page.
     """

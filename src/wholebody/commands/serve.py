@@ -27,31 +27,31 @@ def serve(
     batch_wait: float = 5,
     log: Literal["debug", "info", "warning", "error"] = "info",
 ) -> int:
-    """Answer pictures over HTTP with the people in them, and show a page that does the same in the browser.
+    """Serve pose estimation over HTTP, and a page that runs it in the browser (needs the serve extra).
 
-    "wholebody serve" then "curl -F image=@photo.jpg http://127.0.0.1:8000/v1/pose"; /docs says more.
+    "wholebody serve", then "curl -F image=@photo.jpg http://127.0.0.1:8000/v1/pose". /docs has all routes.
 
-    WHOLEBODY_API_KEYS=one,another lets in only those who send a key. Ctrl-C and SIGTERM end it, when what was begun is
-    answered. Needs the serve extra.
+    With WHOLEBODY_API_KEYS=one,another requests must send one of the keys. Ctrl-C and SIGTERM end it once the requests
+    in progress are answered.
 
     Args:
-        host: The address to listen at; 0.0.0.0 lets other machines in.
-        port: 0 takes a free one.
-        workers: Processes, each with its own networks. Limits are those of one.
+        host: Address to listen on; 0.0.0.0 accepts connections from other machines.
+        port: Port to listen on; 0 takes a free one.
+        workers: Processes, each with its own networks. The limits are per process.
         pose: Pose network: a name from `wholebody models`, or an .onnx file.
-        detector: Person detector: the same, or none.
+        detector: Person detector: likewise, or none.
         device: What to compute on.
-        precision: On a processor: fp32, bf16 (OpenVINO), int8, or the fastest here.
-        threads: CPU threads of a worker; all cores, shared by the workers, by default.
-        max_mb: Largest file of a picture, in MB.
-        max_megapixels: Most pixels of a picture, in millions.
-        max_people: Most people in a picture; the largest stay.
-        seconds: Longest time for an answer.
-        queue: Requests that wait or are worked on; one more is told when to come again.
-        batch_pictures: Most pictures of several requests in one run of the detector.
-        batch_people: Most people of several requests in one run of the pose network.
-        batch_wait: Milliseconds to wait for other requests at most; who is alone never waits.
-        log: What is written to stderr, as lines of JSON.
+        precision: On the CPU: fp32, bf16 (OpenVINO), int8, or auto for the fastest available.
+        threads: CPU threads per worker; by default the workers share all cores.
+        max_mb: Largest picture file, in MiB (2^20 bytes).
+        max_megapixels: Most pixels in a picture, in millions.
+        max_people: Most people in a picture; the largest are kept.
+        seconds: Longest time for a response.
+        queue: Most requests waiting or in progress; further ones are told when to retry.
+        batch_pictures: Most pictures, from any requests, in one run of the detector.
+        batch_people: Most people, from any requests, in one run of the pose network.
+        batch_wait: Longest wait for other requests, in milliseconds; a single request never waits.
+        log: Level of the log, JSON lines on stderr.
     """
     need("fastapi", "serve")
     check_port(port)

@@ -52,7 +52,7 @@ TRAIN_HELP = """Train a pose network by a recipe (needs the train extra).
 
     "torchrun --nproc-per-node 8 -m wholebody.cli train teacher --out work/teacher" trains in eight processes.
 
-    "wholebody train detector --labels boxes.json --out work/detector" trains a person detector, in the same loop.
+    "wholebody train detector --labels boxes.json --out work/detector" trains a person detector with the same loop.
     """
 
 
@@ -66,7 +66,7 @@ def _detector(words: Sequence[str]) -> int:
         ("out", Annotated[Path, tyro.conf.arg(help="Folder for weights, state and figures.")]),
         ("recipe", Annotated[DetectorConfig, tyro.conf.arg(name="")], DetectorConfig()),
     ]
-    described = "Train a person detector (YOLOX) on pictures with boxes. Run again to resume where a stopped run ended."
+    described = "Train a person detector (YOLOX) on pictures with boxes. Run it again to resume."
     run: Any = tyro.cli(
         make_dataclass("Run", fields, frozen=True),
         prog="wholebody train detector",
@@ -108,9 +108,9 @@ DISTILL_HELP = """Distil a large network into a small one, in DWPose's two stage
 
     "wholebody distill student-t --out work/student-t --stages 2" runs stage 2 on the result of stage 1.
 
-    "wholebody distill dwpose-m --check" says what a published pair needs and what of it is not there.
+    "wholebody distill dwpose-m --check" lists what a published pair needs and what is missing.
 
-    "wholebody distill dwpose-m --out work/dwpose-m --first.distill.beta 0.2" is that pair with another weight.
+    "wholebody distill dwpose-m --out work/dwpose-m --first.distill.beta 0.2" trains that pair with another loss weight.
     """
 
 
@@ -127,22 +127,22 @@ def _adapt(
     threshold: float | None = None,
     precision: TrainPrecision = "fp32",
 ) -> int:
-    """Adapt a small network to your own pictures or videos without labels, by a teacher's logits alone.
+    """Adapt a small network to your own pictures or videos without labels, from a teacher's logits alone.
 
     "wholebody distill --images dance/ --teacher big.safetensors --student small.safetensors --out work/mine"
 
     Args:
         images: Pictures, videos, or folders of them.
-        teacher: Names of `wholebody models` or files (.onnx, .pth, .safetensors); several are averaged.
+        teacher: Names from `wholebody models` or files (.onnx, .pth, .safetensors); several are averaged.
         student: A checkpoint to start from, or t, s, m, l or x for random weights.
         out: Folder for the weights, the training state and the exported network.
         detector: Person detector: a name or a file, or "none" for pictures of one person each.
         steps: Training steps.
         batch: Crops per step.
-        lr: Highest learning rate.
+        lr: Peak learning rate.
         every: Use every n-th frame of a video.
         threshold: Lowest score of a person.
-        precision: bf16 needs a processor with native support.
+        precision: bf16 needs a CPU with native support.
     """
     from wholebody.train.adapt import Footage, adapt
 
@@ -158,7 +158,7 @@ def _recipe(command: str, words: Sequence[str], recipes: Mapping[str, object]) -
     if not words or words[0] in ("-h", "--help"):
         how = TRAIN_HELP if command == "train" else DISTILL_HELP
         print(f"usage: wholebody {command} RECIPE --out FOLDER [options]\n\n{inspect.cleandoc(how)}\n")
-        more = " For people's boxes: detector." if command == "train" else ""
+        more = " For a person detector: detector." if command == "train" else ""
         print(f"Recipes: {known}.{more}")
         print(f"wholebody {command} RECIPE --help lists the options and their values in the recipe.")
         if command == "distill":
@@ -171,8 +171,9 @@ def _recipe(command: str, words: Sequence[str], recipes: Mapping[str, object]) -
     return words[0], list(words[1:])
 
 
-# What people change. The rest is shown by --help-all.
+# The options that people change. --help-all shows the rest.
 _RUN = ("out", "data", "validate_on", "changes", "check")
+_CHANGES = "If a stopped run began with another recipe or other data: refuse to resume, or record the change."
 _COMMON = {
     "train": (
         *("network", "init", "input_size", "epochs", "steps", "batch", "seed", "precision", "workers"),
@@ -188,7 +189,7 @@ _COMMON = {
 
 
 def _common_help(command: str, name: str, recipe: Any, text: str) -> None:
-    """Print the options that people change, with what the recipe has there."""
+    """Print the options that people change, with the recipe's values."""
     from docstring_parser import parse
     from rich.table import Table
 
@@ -198,8 +199,8 @@ def _common_help(command: str, name: str, recipe: Any, text: str) -> None:
         "out": "Folder for weights, state and figures (required).",
         "data": "Data instead of the recipe's: KIND:PATH[:IMAGES][=SHARE], several for a mixture.",
         "validate_on": "People to evaluate on, written in the same way, or none; else a held-out part of --data.",
-        "changes": "Where a stopped run began with another recipe or other data: refuse, or record.",
-        "check": "Only say what is missing: data, networks, packages.",
+        "changes": _CHANGES,
+        "check": "Only list what is missing: data, networks, packages.",
         "stages": "Which stages to run.",
     }
     table = Table("option", "recipe", "", box=None, pad_edge=False)
@@ -257,18 +258,18 @@ def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text
             "changes",
             Annotated[
                 Changes,
-                tyro.conf.arg(help="Where a stopped run began with another recipe or other data: refuse, or record."),
+                tyro.conf.arg(help=_CHANGES),
             ],
             "refuse",
         ),
-        ("check", Annotated[bool, tyro.conf.arg(help="Only say what is missing: data, networks, packages.")], False),
+        ("check", Annotated[bool, tyro.conf.arg(help="Only list what is missing: data, networks, packages.")], False),
     ]
-    # What is only looked at needs no folder.
+    # --help and --check need no folder.
     if "--check" in words and "--out" not in words:
         words = [*words, "--out", "."]
     if isinstance(recipe, TwoStages):
         fields.append(("stages", Annotated[tuple[Literal[1, 2], ...], tyro.conf.arg(help="Which to run.")], (1, 2)))
-    # The recipe's class is only known here, which a type checker does not follow.
+    # The recipe's class is known only at run time, which a type checker cannot follow.
     kind: Any = type(recipe)
     marker: Any = Annotated[kind, tyro.conf.arg(name="")]
     run: Any = tyro.cli(
@@ -281,7 +282,7 @@ def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text
     changes: dict[str, Any] = {}
     if run.data:
         sources = tuple(map(parse_source, run.data))
-        if not run.validate_on:  # on a part of these data that is kept back
+        if not run.validate_on:  # on a held-out part of these data
             sources = tuple(replace(each, held_out=HELD_OUT) for each in sources)
             changes["validation"] = tuple(each for each in sources if each.kind != "views")
         changes["sources"] = sources
