@@ -1,10 +1,10 @@
-"""Maps at the size that is asked for: keypoints are scaled before they are drawn, never the drawing after it.
+"""Drawings of a requested size: the keypoints are scaled before drawing, not the drawing afterwards.
 
     canvas = Sizing(size=(768, 1344)).canvas((1920, 1080))     # of a picture of 1920 x 1080
     draw.openpose(canvas.black(), canvas.poses(poses))
     draw.skeleton(canvas.image(photo), canvas.poses(poses))
 
-| how      | for a size of other proportions than the picture's               | the map has |
+| how      | if the size has another aspect ratio than the picture            | the map has |
 |----------|------------------------------------------------------------------|-------------|
 | pad      | the whole picture in the middle, black at two sides               | that size   |
 | crop     | the picture fills it, and what sticks out at two sides is cut off | that size   |
@@ -27,7 +27,7 @@ LONGEST = 2**15 - 2
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where a picture comes to lie: its pixels times `scale`, then moved by `shift`, on a canvas of `size`.
+    """The placement of a picture on a canvas of `size`: its pixels times `scale`, then moved by `shift`.
 
     Attributes:
         size: (width, height). scale, shift: x and y.
@@ -38,11 +38,11 @@ class Canvas:
     shift: tuple[float, float] = (0.0, 0.0)
 
     def black(self) -> Image:
-        """(H, W, 3) uint8, empty."""
+        """A black (H, W, 3) uint8 canvas."""
         return np.zeros((self.size[1], self.size[0], 3), np.uint8)
 
     def poses(self, poses: Poses) -> Poses:
-        """People of the picture in pixels of the canvas."""
+        """The people, in pixels of the canvas."""
         return poses if self.scale == (1, 1) and self.shift == (0, 0) else poses.scaled(*self.scale, shift=self.shift)
 
     def image(self, picture: Image) -> Image:
@@ -65,12 +65,12 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Sizing:
-    """What size is asked for.
+    """The requested size.
 
     Attributes:
-        size: (width, height). short_side: the length of the shorter side instead; the other follows.
-        multiple: both sides are rounded to the nearest multiple of it, as the networks for them want: 8, 16, 64.
-        how: see the table above; for `size` alone. Rounding stretches by less than half of `multiple`.
+        size: (width, height). short_side: instead, the length of the shorter side; the other follows.
+        multiple: both sides are rounded to the nearest multiple of this, as image generators require: 8, 16, 64.
+        how: see the table above; only for `size`. Rounding stretches by less than half of `multiple`.
 
     Raises:
         WholebodyError: both a size and a short side, or a side below 1 or beyond LONGEST.
@@ -115,7 +115,7 @@ class Sizing:
         return Canvas(size, (wide / width, high / height), shift)
 
     def _rounded(self, width: float, height: float) -> Size:
-        """Nearest multiples; a half goes to the even one, as in the annotators around ControlNet."""
+        """Nearest multiples; halves round to even, as in the annotators around ControlNet."""
         wide, high = (max(round(side / self.multiple), 1) * self.multiple for side in (width, height))
         return min(wide, LONGEST), min(high, LONGEST)
 
@@ -124,7 +124,7 @@ def parsed_size(text: str) -> Size:
     """(768, 1344) of "768x1344".
 
     Raises:
-        WholebodyError: it is not two numbers with an x between.
+        WholebodyError: it is not two numbers joined by an x.
     """
     sides = text.lower().split("x")
     if len(sides) != 2 or not all(side.strip().isdecimal() for side in sides):

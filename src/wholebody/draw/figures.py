@@ -3,7 +3,7 @@
 openpose  the map that ControlNet, T2I-Adapter and their descendants were trained on, to the pixel
 skeleton  coloured bones and dots over a picture, for people to look at
 
-The map is BGR too, so `cv2.imwrite` stores the right colours; PIL and diffusers want RGB, `drawn[..., ::-1]`.
+The map is BGR too, so `cv2.imwrite` stores the right colours; PIL and diffusers need RGB, `drawn[..., ::-1]`.
 """
 
 import colorsys
@@ -28,7 +28,7 @@ _FAR = 1e6
 
 
 def drawable(keypoints: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    """(...,) whether a point is finite and within reach."""
+    """(...,) whether a point is finite and not too far away."""
     near: npt.NDArray[np.bool_] = np.abs(keypoints) < _FAR
     return np.logical_and(near[..., 0], near[..., 1])
 
@@ -44,7 +44,7 @@ _WHITE, _BLUE = (255, 255, 255), (255, 0, 0)
 
 
 def dark(color: Color) -> Color:
-    """The colour of a stick: the official code draws sticks at 0.6 of their dots' light."""
+    """The colour of a stick: the official code draws sticks at 0.6 of the brightness of their dots."""
     b, g, r = (int(channel * 0.6) for channel in color)
     return b, g, r
 
@@ -78,9 +78,9 @@ def openpose(
 
     On a black canvas the result is the official one pixel for pixel, quirks included: a body point needs a score
     above the threshold, a hand or face point one not below it, and hand and face points in column 0 or row 0 are
-    left out. A stick leads to a joint that is outside the canvas, as there (`skeleton` leaves such points out). Where
-    the official code darkens the whole canvas to 0.6 between sticks and dots, the sticks are drawn that much darker
-    here: the same on black, and a photo underneath keeps its light.
+    left out. As there, sticks are also drawn to joints outside the canvas (`skeleton` leaves such points out). The
+    official code darkens the whole canvas to 0.6 between sticks and dots; here the sticks are drawn darker instead,
+    which is the same on black and keeps the brightness of a photo underneath.
 
     Args:
         canvas: (H, W, 3) uint8 BGR; black for ControlNet: `np.zeros((height, width, 3), np.uint8)`.
@@ -88,20 +88,20 @@ def openpose(
         body: 17 sticks and 18 dots.
         hands: 2 x 21 points.
         face: 68 white dots.
-        feet: sticks to toes and heel in the colour of their ankle. The official drawing has no feet; this is for
-            networks trained with them.
+        feet: sticks to toes and heel in the colour of the ankle. The official drawing has no feet; this is for models
+            trained with them.
         stick_scale: "xinsir" widens the body's sticks, not the dots, as the xinsir SDXL ControlNets expect: 2x from
             500 pixels of the longer side on, 3x from 1000, one more for each further 1000, at most 7x.
-        threshold: the score a point must have to be drawn.
-        size: (width, height) of the map, where it is not the canvas's: canvas and points are scaled and padded first
-            (`Sizing` has the other ways), and sticks keep their width.
+        threshold: lowest score of a drawn point.
+        size: (width, height) of the map, if it differs from the canvas: canvas and points are scaled and padded first
+            (`Sizing` has the other ways), and the sticks keep their width.
 
     Returns:
         (H, W, 3) uint8 BGR, a new array.
 
     Raises:
-        ValueError: the canvas is not (H, W, 3) uint8, the schema cannot become OPENPOSE, or `feet` is asked of a schema
-            without feet.
+        ValueError: the canvas is not (H, W, 3) uint8, the schema cannot be converted to OPENPOSE, or it has no feet
+            although `feet` is set.
     """
     if canvas.ndim != 3 or canvas.shape[2] != 3 or canvas.dtype != np.uint8:
         raise ValueError(f"the canvas is {canvas.shape} of {canvas.dtype}, not (height, width, 3) of uint8")
@@ -141,16 +141,16 @@ def _xinsir_scale(longer_side: int) -> int:
 
 
 def _official_pixels(keypoints: Floats, size: tuple[int, int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Positions (..., 2) as the official code has them when it draws, exact and truncated to pixels.
+    """Positions (..., 2) as the official code computes them for drawing, exact and truncated to pixels.
 
-    It stores points as fractions of the picture; the way there and back moves some whole numbers below themselves.
+    It stores points as fractions of the picture; the round trip leaves some whole numbers slightly smaller.
     """
     there_and_back = keypoints.astype(np.float64) / size * size
     return there_and_back, np.where(drawable(there_and_back)[..., None], there_and_back, -1).astype(np.int64)
 
 
 def sticks(canvas: Image, ends: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_], color: Color, width: int) -> None:
-    """Filled ellipses between `ends` (N, 2 points, xy) of the people `seen`."""
+    """Filled ellipses between `ends` (N, 2 points, xy) for the people `seen`."""
     for (x0, y0), (x1, y1) in ends[seen].tolist():
         center = int((x0 + x1) / 2), int((y0 + y1) / 2)
         half_length = int(math.hypot(x0 - x1, y0 - y1) / 2)
@@ -186,16 +186,16 @@ def _feet(canvas: Image, people: Poses, threshold: float, stick: int) -> None:
 
 _RIM = (28, 22, 22)
 _SMALLEST_DOTTED = 2.4  # width of a finger in pixels
-_SHIFT = 4  # bits behind the point in OpenCV's coordinates
+_SHIFT = 4  # fractional bits in OpenCV's coordinates
 _HALF_TURN = np.stack([f(np.linspace(-np.pi / 2, np.pi / 2, 5)) for f in (np.cos, np.sin)], axis=-1)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What drawing needs to know of a schema: E bones, K points."""
+    """What drawing needs from a schema: E bones, K points."""
 
     bones: npt.NDArray[np.int64]  # (E, 2)
-    incident: npt.NDArray[np.int64]  # (K, most bones of a point) the bones that end at it, filled up with E
+    incident: npt.NDArray[np.int64]  # (K, most bones of a point) the bones that end at it, padded with E
     bone_colors: list[Color]
     point_colors: list[Color]
     body: npt.NDArray[np.bool_]  # (K,) body and feet
@@ -224,18 +224,18 @@ def _bgr(color: Color) -> Color:
 
 
 def skeleton(image: Image, poses: Poses, threshold: float = 0.3, *, boxes: bool = False) -> Image:
-    """The picture with every person's bones and keypoints over it.
+    """The picture with every person's bones and keypoints drawn over it.
 
-    Left limbs are green and right ones orange, as the schema's edges say; a dark rim keeps them legible on any
-    ground. Widths follow the size of the person on the picture, those of a hand or face the size of that part.
-    Smaller people are drawn first, so that whoever stands in front mostly ends up in front.
+    Left limbs are green and right ones orange, as defined by the schema's edges; a dark outline keeps them visible on
+    any background. Line widths scale with the size of the person, those of hands and face with the size of that part.
+    Smaller people are drawn first, so that people in front usually end up in front.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         poses: people in pixels of the image, any schema.
-        threshold: points with a lower score are left out, and so are their bones; so are points outside the picture,
-            whatever their score: nobody can see whether they are right.
-        boxes: draw the boxes too, with the track id where there is one.
+        threshold: points with a lower score are left out, and so are their bones. Points outside the picture are always
+            left out, because nobody can see whether they are right.
+        boxes: draw the boxes too, with the track id if there is one.
 
     Returns:
         (H, W, 3) uint8 BGR, a new array.
@@ -253,7 +253,7 @@ def skeleton(image: Image, poses: Poses, threshold: float = 0.3, *, boxes: bool 
 
 
 def _extents(points: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """The diagonals (N,) of the bounding boxes of the points (N, K, 2) that are seen, 0 where none is."""
+    """The diagonals (N,) of the bounding boxes of the visible points (N, K, 2), 0 if there are none."""
     low = np.where(seen[..., None], points, np.inf).min(axis=1, initial=np.inf)
     high = np.where(seen[..., None], points, -np.inf).max(axis=1, initial=-np.inf)
     extents: npt.NDArray[np.float64] = np.hypot(*np.maximum(high - low, 0).T)
@@ -264,7 +264,7 @@ def _extents(points: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> np
 class _Strokes:
     """One person's bones, E of them, and dots, P of them, in OpenCV's fixed-point coordinates.
 
-    Each is twice there: a little larger, the rim, and as it is, the fill.
+    Each exists twice: slightly enlarged for the outline, and at its size for the fill.
     """
 
     bones: npt.NDArray[np.int32]  # (2, E, corners, 2) outlines
@@ -272,11 +272,11 @@ class _Strokes:
     radii: list[list[int]]  # (2, P)
     bone_colors: list[Color]
     dot_colors: list[Color]
-    bone_rims: list[int]  # (E,) how OpenCV draws the edge of the rim
+    bone_rims: list[int]  # (E,) OpenCV's line type for the outline
     dot_rims: list[int]  # (P,)
 
     def draw(self, canvas: Image) -> None:
-        """The rims of everything, then everything."""
+        """All outlines first, then all fills."""
         for outline, edge in zip(self.bones[0], self.bone_rims, strict=True):
             cv2.fillConvexPoly(canvas, outline, _RIM, edge, _SHIFT)
         for center, radius, edge in zip(self.centers, self.radii[0], self.dot_rims, strict=True):
@@ -296,10 +296,10 @@ def _strokes(
 ) -> list[_Strokes]:
     """What to draw of each of N people on a picture of (width, height).
 
-    Computed for all at once, as numpy's cost is mostly one for each operation.
+    Computed for all people at once, because numpy's cost is mostly per operation.
     """
-    # Widths follow the whole person, what is outside the picture as well.
-    # A close-up shows little but a face or a hand: the person is larger than what is seen.
+    # Widths depend on the whole person, including what is outside the picture.
+    # In a close-up of a face or a hand, the person is larger than what is visible.
     details = [_extents(points[:, part], sure[:, part]) for part in plan.details]
     size = np.maximum(extents, 3 * np.max(details, axis=0))
     base = np.minimum(np.maximum(size / 85, 1.2), max(max(picture) / 130, 1.2))
@@ -307,13 +307,13 @@ def _strokes(
     for part, extent, share in zip(plan.details, details, (1 / 55, 1 / 26, 1 / 26), strict=True):
         width[:, part] = np.minimum(np.maximum(extent * share, 0.5), 0.6 * base)[:, None]
 
-    # The first pixel is from -0.5 to 0.5.
+    # The first pixel spans -0.5 to 0.5.
     inside = np.logical_and(points >= -0.5, points < np.array(picture) - 0.5)
     seen = sure & inside[..., 0] & inside[..., 1]
     a, b = plan.bones.T
     drawn = seen[:, a] & seen[:, b]
     bone_width = np.minimum(width[:, a], width[:, b])
-    # Short bones of the body (eyes, ears, toes) are thinner, or a small face would vanish behind them.
+    # Short bones of the body (eyes, ears, toes) are thinner, or they would cover a small face.
     along = points[:, b] - points[:, a]
     length = np.hypot(along[..., 0], along[..., 1])
     short = np.minimum(np.maximum(length / 5, 0.45 * bone_width), bone_width)
@@ -323,13 +323,13 @@ def _strokes(
     thinnest[:, :-1][drawn] = bone_width[drawn]
     thinnest = thinnest[:, plan.incident].min(axis=2)
     width = np.minimum(width, thinnest)
-    # Small hands show their points as the bends of the fingers; dots there would only hide them.
+    # On small hands, dots would only hide the fingers, whose bends already show the points.
     dotted = seen & ~((thinnest < np.inf) & (width < _SMALLEST_DOTTED) & ~plan.body)
 
     bone_rows, dot_rows = (np.nonzero(mask)[1].tolist() for mask in (drawn, dotted))
     bones = _capsules(points[:, a][drawn], points[:, b][drawn], _rimmed(bone_width[drawn], 0.5, 0.7))
     centers, radii = _fixed(points[dotted]), np.maximum(_fixed(_rimmed(width[dotted], 0.83, 0.4)), 1)
-    # Smooth edges cost twice the time, and nobody sees them on the thin rims of fingers and faces.
+    # Anti-aliasing takes twice the time, and is invisible on the thin outlines of fingers and faces.
     edges = np.where(plan.body, cv2.LINE_AA, cv2.LINE_8).tolist()
     people = []
     for bone, dot in zip(_spans(drawn), _spans(dotted), strict=True):
@@ -348,13 +348,13 @@ def _strokes(
 
 
 def _spans(chosen: npt.NDArray[np.bool_]) -> list[slice]:
-    """Where the rows of each person are among all that are chosen (N, rows)."""
+    """The positions of each person's rows among all selected rows (N, rows)."""
     ends = chosen.sum(axis=1).cumsum().tolist()
     return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _rimmed(width: npt.NDArray[np.float64], share: float, thinnest: float) -> npt.NDArray[np.float64]:
-    """(2, M) the radius with the rim and without, half a pixel less: as far OpenCV's anti-aliased edge reaches out."""
+    """(2, M) the radius with and without outline, minus half a pixel for OpenCV's anti-aliased edge."""
     radius = share * width - 0.5
     return np.maximum(np.stack([radius + np.minimum(np.maximum(0.3 * width, thinnest), 2.5), radius]), 0)
 

@@ -1,4 +1,4 @@
-"""Poses in files: a writer and a reader for each layout that other programs understand.
+"""File formats: a writer and a reader for each layout that other programs understand.
 
 | writer           | one file holds       | keypoints                  | boxes | ids | feet | scores   | nobody    |
 |------------------|----------------------|----------------------------|-------|-----|------|----------|-----------|
@@ -17,14 +17,14 @@
 | write_sign       | a video (.pose)      | COCO_WHOLEBODY             | no    | no  | yes  | yes      | kept      |
 | write_deeplabcut | a video (CSV, H5)    | any schema                 | no    | yes | yes  | yes      | kept      |
 
-In memory: `to_bytes(write_openpose, poses)` and `from_bytes(read_openpose, data)`, and so for each of them.
+In memory: `to_bytes(write_openpose, poses)` and `from_bytes(read_openpose, data)`, and likewise for the others.
 
-Where boxes are not kept, a reader gives the extent of the points with a score above 0, and box score 1.
+If a format has no boxes, the reader returns the extent of the points with a score above 0, and a box score of 1.
 
-JSON and CSV hold pixels with 2 decimals and scores with 4. A point with a number that is NaN or infinite is written as
-0, 0, 0, these formats' way to say "missing"; such a box as 0, 0, 0, 0, such a box score as 0. The same Poses always
-give the same bytes, and a file is replaced in one step. A file that cannot be read raises a WholebodyError naming the
-file and the field.
+JSON and CSV hold pixels with 2 decimals and scores with 4. A point with NaN or infinity is written as 0, 0, 0, which
+means "missing" in these formats; such a box as 0, 0, 0, 0, and such a box score as 0. The same Poses always give the
+same bytes, and files are replaced atomically. A file that cannot be read raises a WholebodyError that names the file
+and the field.
 """
 
 from wholebody.files import from_bytes, to_bytes

@@ -1,4 +1,4 @@
-"""Poses as NPZ: of one picture, of frames, and of a video with ids and times."""
+"""Poses as NPZ: one picture, several frames, or a video with ids and times."""
 
 import math
 import zipfile
@@ -20,12 +20,12 @@ from wholebody.schema import schema_named
 
 _NPZ_ARRAYS = ("keypoints", "scores", "boxes", "box_scores")
 _OURS = ("an NPZ file of poses", "Write it again")
-# What a frame of nobody takes in memory, in bytes: an archive can hold very many of them.
+# Memory for a frame without people, in bytes: an archive can hold very many of them.
 _FRAME = 1000
 
 
 def write_npz(path: PathLike, poses: Poses) -> None:
-    """Write the arrays of one picture under their names, and `schema`, the schema's name. `ids` only if there are.
+    """Write the arrays of one picture under their names, `schema`, the schema's name, and `ids` if there are any.
 
     Raises:
         WholebodyError: the file cannot be written.
@@ -48,7 +48,7 @@ def read_npz(path: PathLike) -> Poses:
 
 
 def write_npz_frames(path: PathLike, frames: Sequence[Poses]) -> None:
-    """Write pictures in order: the arrays of all people one after another, and `counts`, (frames,) people in each.
+    """Write pictures in order: the concatenated arrays of all people, and `counts`, the people in each (frames,).
 
     Ids are kept if all frames have them.
 
@@ -63,7 +63,7 @@ def write_npz_frames(path: PathLike, frames: Sequence[Poses]) -> None:
 
 
 def read_npz_frames(path: PathLike) -> list[Poses]:
-    """Read what `write_npz_frames` wrote; what `write_npz` wrote is one frame.
+    """Read what `write_npz_frames` wrote; a file from `write_npz` is one frame.
 
     Raises:
         WholebodyError: the file cannot be read, or is something else.
@@ -106,13 +106,13 @@ def _from_arrays(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> Pose
 
 
 def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[int] = ()) -> None:
-    """Write a video of T frames as arrays, compressed: N rows of people, frame after frame, in a frame lowest id first.
+    """Write a video of T frames as compressed arrays: N rows of people, frame by frame, lowest id first in a frame.
 
     `times` (T,) seconds; `counts` (T,) people in each frame; `ids` (N,); `keypoints` (N, K, 2), `scores` (N, K),
     `boxes` (N, 4), `box_scores` (N,); `schema`, its name. `source_frames` (T,): the frames' numbers in the video.
 
     Args:
-        numbers: those numbers; without them they are left out.
+        numbers: these numbers; omitted if not given.
 
     Raises:
         WholebodyError: a person has no id, or the file cannot be written.
@@ -140,7 +140,7 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
 
 
 def read_npz_video(path: PathLike) -> list[Timed]:
-    """Read what `write_npz_video` wrote, and the files of version 0.1, which had a row for everybody in every frame.
+    """Read what `write_npz_video` wrote, and files of version 0.1, which had a row for every id in every frame.
 
     Raises:
         WholebodyError: the file cannot be read, or is something else.
@@ -159,7 +159,7 @@ def read_npz_video(path: PathLike) -> list[Timed]:
 
 
 def read_source_frames(path: PathLike) -> list[int]:
-    """The numbers of a video's frames in what `write_npz_video` wrote, [] where they are not known.
+    """The numbers of a video's frames in a file from `write_npz_video`, [] if they are unknown.
 
     Raises:
         WholebodyError: the file cannot be read, or is something else.
@@ -184,9 +184,9 @@ def _times(times: npt.NDArray[Any]) -> list[float]:
 
 
 def _dense(path: PathLike, archive: zipfile.ZipFile) -> Iterator[Timed]:
-    """The frames of `keypoints` (T, I, K, 2), `boxes` (T, I, 4) and so on; who is not there has NaN boxes.
+    """The frames of `keypoints` (T, I, K, 2), `boxes` (T, I, 4) and so on; absent people have NaN boxes.
 
-    They are read frame by frame: many frames of many people, of whom few are there, are large as a whole.
+    They are read frame by frame, because many frames with many ids, of which few are present, are large as a whole.
     """
     small = {}
     for name in ("times", "ids", "schema"):

@@ -1,4 +1,4 @@
-"""COCO's results format, extended to 133 points as COCO-WholeBody's evaluation takes it."""
+"""COCO's results format, extended to 133 points as COCO-WholeBody's evaluation expects it."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,11 +38,11 @@ _COCO_FIELDS = {
 def write_coco(
     path: PathLike, images: Mapping[int, Poses] | Mapping[str, Poses] | Iterable[tuple[int | str, Poses]]
 ) -> None:
-    """Write pictures as COCO-WholeBody results: a row per person, `score` the box score, track ids where there are.
+    """Write pictures as COCO-WholeBody results: a row per person, with the box score as `score`, and track ids if any.
 
     Args:
         path: the file.
-        images: image_id -> people, in COCO_WHOLEBODY or a schema that converts to it; or pairs of both.
+        images: image_id -> people, in COCO_WHOLEBODY or a schema that converts to it; or such pairs.
 
     Raises:
         WholebodyError: a schema cannot become COCO_WHOLEBODY, or the file cannot be written.
@@ -52,15 +52,16 @@ def write_coco(
 
 
 def write_ranked(path: PathLike, images: Mapping[int, Poses], ranks: Mapping[int, Mapping[int, float]]) -> None:
-    """Write what an evaluation has judged as COCO-WholeBody results, unrounded: official tools print the same figures.
+    """Write the predictions of an evaluation as COCO-WholeBody results, unrounded: official tools print the same
+    figures.
 
-    `score` is what ranks a person, and `box_score` what the box had: `read_coco` takes that, so that another evaluation
-    ranks as this one did. People who were left out of it are not in the file.
+    `score` is the ranking score, and `box_score` the score of the box, which `read_coco` reads, so that another
+    evaluation ranks in the same way. People who were excluded from the evaluation are not in the file.
 
     Args:
         path: the file.
         images: image id -> people, COCO_WHOLEBODY.
-        ranks: image id -> which of its people were judged, the best first, and the score of each.
+        ranks: image id -> the rows of the people that were evaluated, best first, and the score of each.
 
     Raises:
         WholebodyError: the file cannot be written.
@@ -77,7 +78,7 @@ def write_ranked(path: PathLike, images: Mapping[int, Poses], ranks: Mapping[int
                     "image_id": int(number),
                     "category_id": 1,
                     **split(triplets[n], COCO_WHOLEBODY, _COCO_FIELDS),
-                    # As `bbox`, pycocotools would take its area for the person's, which is that of the keypoints.
+                    # Not named `bbox`: pycocotools would use its area instead of that of the keypoints.
                     "box": boxes[n].tolist(),
                     "score": float(score),
                     "box_score": float(poses.box_scores[n]),
@@ -87,17 +88,17 @@ def write_ranked(path: PathLike, images: Mapping[int, Poses], ranks: Mapping[int
 
 
 def is_ranked(path: PathLike) -> bool:
-    """Whether `write_ranked` wrote a file: its first row says so."""
+    """Whether a file was written by `write_ranked`, according to its first row."""
     with Path(path).open("rb") as file:
         return b'"box_score"' in file.read(1 << 16)
 
 
 def write_coco_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[int] = ()) -> None:
-    """Write a video as COCO-WholeBody results. Ids of images count the frames that were looked at from 0; `time` and
-    `source_frame` in each row tell where in the video that is.
+    """Write a video as COCO-WholeBody results. The image ids number the processed frames from 0; `time` and
+    `source_frame` in each row give the position in the video.
 
     Args:
-        numbers: of the frames in the video, where they are known.
+        numbers: the numbers of the frames in the video, if known.
 
     Raises:
         WholebodyError: as `write_coco`.
@@ -107,11 +108,11 @@ def write_coco_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[
 
 
 def image_ids(names: Sequence[str], annotations: PathLike | None = None) -> dict[str, int]:
-    """COCO's whole-numbered id of each picture: what an annotation file says, or else the last number in its name.
+    """COCO's integer id of each picture: from an annotation file, or else the last number in its name.
 
     Args:
         names: of the files, without folders.
-        annotations: COCO's JSON, of which `images` is read.
+        annotations: COCO JSON, of which `images` is read.
 
     Raises:
         WholebodyError: a picture has no id, two have the same one, or the annotations cannot be read.
@@ -162,9 +163,9 @@ def _coco(path: PathLike, images: Iterable[tuple[int | str, Poses, Mapping[str, 
 def read_coco(path: PathLike) -> dict[int | str, Poses]:
     """Read COCO-WholeBody results, with the points in five fields or all 133 in `keypoints`: image_id -> people.
 
-    Fields other than image_id and keypoints may be absent: a part becomes zeros, the box the extent of the points,
-    the box score 1. Where a row has `box_score` and `box` (`write_ranked`), those are the box's instead of `score` and
-    `bbox`.
+    Fields other than image_id and keypoints may be absent: a part defaults to zeros, the box to the extent of the
+        points, and the box score to 1. If a row has `box_score` and `box` (from `write_ranked`), they are used instead
+        of `score` and `bbox`.
 
     Raises:
         WholebodyError: the file cannot be read, or is something else.

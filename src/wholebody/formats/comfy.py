@@ -1,4 +1,4 @@
-"""POSE_KEYPOINT of ComfyUI: a list of frames with a canvas each."""
+"""ComfyUI's POSE_KEYPOINT: a list of frames, each with its canvas size."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
@@ -52,10 +52,10 @@ def write_comfy_video(
     *,
     threshold: float | None = 0.3,
 ) -> None:
-    """Write a video as POSE_KEYPOINT; each frame has its place in the video too, `time` and `source_frame`.
+    """Write a video as POSE_KEYPOINT; each frame also has its position in the video, `time` and `source_frame`.
 
     Args:
-        numbers: of the frames in the video, where they are known.
+        numbers: the numbers of the frames in the video, if known.
 
     Raises:
         WholebodyError: as `write_comfy`.
@@ -78,15 +78,15 @@ def pose_keypoint(
     threshold: float | None = 0.3,
     name: PathLike = "POSE_KEYPOINT",
 ) -> Iterator[dict[str, Any]]:
-    """Pictures as POSE_KEYPOINT's frames: 18 body points, 70 face points, two hands, and 6 of the feet if there are.
+    """Pictures as POSE_KEYPOINT frames: 18 body points, 70 face points, two hands, and 6 foot points if available.
 
-    A missing point is 0, 0, 0, and a part is never null: several of the usual nodes fail on null.
+    A missing point is 0, 0, 0, and a part is never null, because several common nodes fail on null.
 
     Args:
         frames: the people of each picture; a single Poses is one picture.
-        size: (width, height) of the canvas in pixels, for all pictures or one for each.
-        threshold: the usual nodes drop points whose score is below 1. So a point that `draw.openpose` draws at this
-            threshold has score 1, and another is missing. None keeps the points and their true scores.
+        size: (width, height) of the canvas in pixels, one for all pictures or one per picture.
+        threshold: common nodes drop points whose score is below 1. So a point that `draw.openpose` draws at this
+            threshold has score 1, and others are missing. None keeps all points and their true scores.
         name: what errors start with.
 
     Raises:
@@ -113,7 +113,7 @@ def _people(poses: Poses, threshold: float | None, name: PathLike) -> list[dict[
 
 
 def _shown(triplets: Doubles, threshold: float | None, body: slice) -> Doubles:
-    """Score 1 for what is drawn, the body above the threshold, other points from it on; 0, 0, 0 for the rest."""
+    """Score 1 for drawn points (the body above the threshold, other points at or above it); 0, 0, 0 for the rest."""
     if threshold is None:
         return triplets
     shown = triplets[..., 2] >= threshold
@@ -134,17 +134,17 @@ def read_comfy(path: PathLike) -> tuple[list[Poses], list[Size]]:
 
 
 def from_pose_keypoint(content: Any) -> tuple[list[Poses], list[Size]]:
-    """POSE_KEYPOINT -> people, that of other programs too.
+    """POSE_KEYPOINT -> people; also reads that of other programs.
 
-    A part that is null or absent becomes zeros. Coordinates in fractions of the canvas are scaled to pixels: those
-    of a picture all of whose points with a score lie within -1..1. Animals are passed over.
+    A part that is null or absent becomes zeros. If all scored points of a picture lie within -1..1, the coordinates are
+    taken as fractions of the canvas and scaled to pixels. Animals are ignored.
 
     Args:
-        content: a list of frames, or one, as they are after `json.load`.
+        content: a list of frames, or one frame, as returned by `json.load`.
 
     Returns:
-        the people of each picture, in OPENPOSE, or in OPENPOSE_25 where a person has feet, and each picture's (width,
-        height). Ids where there are any.
+        the people of each picture, in OPENPOSE, or in OPENPOSE_25 if a person has feet, and each picture's (width,
+        height). Ids if there are any.
 
     Raises:
         WholebodyError: it is something else.
@@ -187,7 +187,7 @@ def _without_feet(triplets: Doubles, _: Doubles, ids: list[int]) -> Poses:
 
 
 def _with_feet(triplets: Doubles, feet: Doubles, ids: list[int]) -> Poses:
-    """People of OPENPOSE's rows and feet as OPENPOSE_25, whose middle hip is between the hips."""
+    """People with OPENPOSE's rows and feet as OPENPOSE_25; the mid-hip is the mean of the hips."""
     whole = np.zeros((len(triplets), len(OPENPOSE_25), 3))
     whole[:, [OPENPOSE_25.names.index(name) for name in OPENPOSE.names]] = triplets
     whole[:, _FEET_ROWS] = feet
@@ -206,7 +206,7 @@ class Bodies(TypedDict):
 
 
 class PoseDict(TypedDict):
-    """What the official annotator and its descendants pass to their drawing functions."""
+    """The dict that the official annotator and its descendants pass to their drawing functions."""
 
     bodies: Bodies
     hands: Doubles
@@ -214,7 +214,7 @@ class PoseDict(TypedDict):
 
 
 def pose_dict(poses: Poses, size: Size, threshold: float = 0.3) -> PoseDict:
-    """The people as controlnet_aux's dict, in fractions of the picture.
+    """The people as controlnet_aux's dict, with coordinates in fractions of the picture.
 
     Args:
         poses: N people, in any schema that converts to OPENPOSE.
@@ -222,7 +222,7 @@ def pose_dict(poses: Poses, size: Size, threshold: float = 0.3) -> PoseDict:
         threshold: a body point needs a higher score, a face or hand point at least this one; else its row is -1.
 
     Returns:
-        `bodies`: see Bodies; `hands` (2 N, 21, 2), all left ones, then all right ones; `faces` (N, 68, 2).
+        `bodies`: see Bodies; `hands` (2 N, 21, 2), all left hands, then all right hands; `faces` (N, 68, 2).
     """
     people = poses.to(OPENPOSE)
     n = len(people)

@@ -1,4 +1,4 @@
-"""What the layouts share: rounding, missing points, ids, and JSON that is checked field by field."""
+"""Shared by the formats: rounding, missing points, ids, and JSON that is checked field by field."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,13 +20,13 @@ LARGEST = float(np.finfo(np.float32).max)
 NO_ID = -1
 
 # A video's poses are pairs (time, people): seconds since its start, and Poses with ids. Writers take any iterable of
-# them that can be gone through again and again, such as a list, and hold a frame at a time.
+# them that can be iterated repeatedly, such as a list, and hold one frame at a time.
 
 Timed = tuple[float, Poses]
 
 
 def row_ids(poses: Poses) -> list[int]:
-    """The ids of the people, in the order of the rows; none where they have none."""
+    """The ids of the people, in the order of the rows; empty if they have none."""
     return [] if poses.ids is None else poses.ids.tolist()
 
 
@@ -43,7 +43,7 @@ def video_index(path: PathLike, frames: Iterable[Timed]) -> tuple[list[float], l
 
 
 def mean_rate(times: Sequence[float], fps: float | None) -> float:
-    """Frames in a second: what the video says, where times, which some files round, agree with it within 1 %."""
+    """Frames per second: the video's own rate, if the times, which some files round, agree with it within 1 %."""
     if len(times) < 2:
         return fps or 1.0
     rate = (len(times) - 1) / (times[-1] - times[0])
@@ -51,7 +51,7 @@ def mean_rate(times: Sequence[float], fps: float | None) -> float:
 
 
 def moment(time: float, number: int | None) -> dict[str, Any]:
-    """What JSON says of where in its video a frame is: its number there, if that is known, and its time in seconds."""
+    """The JSON fields for a frame's position in its video: its number, if known, and its time in seconds."""
     return ({} if number is None else {"source_frame": number}) | {"time": round(float(time), 6)}
 
 
@@ -104,7 +104,7 @@ def write_json(path: PathLike, content: object) -> None:
 
 
 def write_json_list(path: PathLike, rows: Iterable[object]) -> None:
-    """Row by row: a long video's poses need not fit into memory."""
+    """Write row by row: a long video's poses need not fit into memory."""
     with replacing(path) as partial, partial.open("wb") as file:
         file.write(b"[")
         for n, row in enumerate(rows):
@@ -114,7 +114,7 @@ def write_json_list(path: PathLike, rows: Iterable[object]) -> None:
 
 @dataclass(frozen=True)
 class JsonFile:
-    """A JSON file being read: each method takes a value and its place in the file, and returns it checked."""
+    """A JSON file being read: each method takes a value and its path in the file, and returns the checked value."""
 
     path: Path
     kind: str
@@ -166,7 +166,7 @@ class JsonFile:
         return array
 
     def person(self, holder: Any, where: str, schema: Schema, fields: Mapping[str, str]) -> Floats:
-        """(K, 3) x, y and score from the fields of one person; a field that is absent, null or empty is zeros."""
+        """(K, 3) x, y and score from the fields of one person; absent, null or empty fields become zeros."""
         if not isinstance(holder, dict):
             raise self.wrong(where.rstrip("."), "is not an object")
         triplets = np.zeros((len(schema), 3), dtype=np.float32)

@@ -1,7 +1,7 @@
-"""DeepLabCut's tables: a row a frame; x, y and likelihood of each body part; columns with names of several levels.
+"""DeepLabCut's tables: one row per frame; x, y and likelihood of each body part; multi-level column names.
 
-One person has the levels scorer, bodyparts and coords, several have individuals besides. The CSV file is read here. The
-H5 file is pandas' own: reading one executes what it has pickled, so that this is left to DeepLabCut and pandas.
+With one person the levels are scorer, bodyparts and coords; with several there is also individuals. CSV files can be
+read here. H5 files are pandas' own: reading one executes pickled code, so this is left to DeepLabCut and pandas.
 """
 
 import csv
@@ -24,7 +24,7 @@ _PERSON = "person"
 
 
 def _levels(ids: Sequence[int], names: Sequence[str]) -> dict[str, list[str]]:
-    """Level -> its word for each column."""
+    """Level -> its value for each column."""
     columns = [(f"{_PERSON}{track_id}", name, coord) for track_id in ids for name in names for coord in _COORDS]
     people, parts, coords = (list(words) for words in zip(*columns, strict=True))
     levels = {"scorer": [_SCORER] * len(columns), "individuals": people, "bodyparts": parts, "coords": coords}
@@ -32,7 +32,7 @@ def _levels(ids: Sequence[int], names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _rows(path: PathLike, frames: Iterable[Timed], ids: Sequence[int], width: int) -> Iterator[np.ndarray[Any, Any]]:
-    """(people * keypoints * 3,) of each frame, NaN where nobody, or no point, is."""
+    """(people * keypoints * 3,) for each frame, NaN where a person or a point is missing."""
     columns = {track_id: column for column, track_id in enumerate(ids)}
     for _, poses in frames:
         row = np.full((len(ids), width, 3), np.nan)
@@ -48,8 +48,8 @@ def _table(path: PathLike, frames: Iterable[Timed]) -> tuple[list[int], dict[str
 
 
 def write_deeplabcut(path: PathLike, frames: Iterable[Timed]) -> None:
-    """Write a video as DeepLabCut's CSV. A point without a score is empty. Ids are in the names of individuals, if
-    there are several; times are not kept.
+    """Write a video as DeepLabCut's CSV. A point without a score is empty. If there are several people, the names of
+    the individuals contain the ids; times are not stored.
 
     Raises:
         WholebodyError: a person has no id, or the file cannot be written.
@@ -81,8 +81,8 @@ def write_deeplabcut_h5(path: PathLike, frames: Iterable[Timed]) -> None:
 
 
 def read_deeplabcut(path: PathLike, fps: float = 25.0) -> list[Timed]:
-    """Read a CSV file of DeepLabCut's layout: times by the number of the row and `fps`. A person alone has the id 1,
-    individuals the number in their names, or else their place.
+    """Read a CSV file in DeepLabCut's layout; times come from the row number and `fps`. A single person has the id 1;
+    individuals have the number in their name, or else their position.
 
     Raises:
         WholebodyError: the file cannot be read, has body parts of no known schema, or is something else.

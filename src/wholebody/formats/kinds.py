@@ -1,6 +1,6 @@
-"""Every format by name: its suffix, whether pictures or videos have it, and its writers. A new format is a row here.
+"""All formats by name: suffix, whether they are for pictures or videos, and writers. A new format is a row here.
 
-`wholebody predict --formats`, the names of results and what is done again all go by this table.
+`wholebody predict --formats`, the names of results and the check for finished results all use this table.
 """
 
 import re
@@ -27,13 +27,14 @@ from wholebody.poses import Poses
 
 @dataclass(frozen=True)
 class Origin:
-    """What a writer may want to know of the picture or video that poses were found in.
+    """What a writer may need to know about the picture or video.
 
     Attributes:
-        name: of the file, or for frames what numbers are put behind. size: of a picture, in pixels.
-        drawn_from: the score from which a point is drawn, for formats that say no more than that; None for the scores.
-        fps: of a video, as it says itself.
-        numbers: of the frames that were looked at, in the file; empty where they are not known.
+        name: of the file, or for frames the prefix of the number. size: of a picture, in pixels.
+        drawn_from: the score from which a point is drawn, for formats that only state whether it is; None for true
+            scores.
+        fps: a video's own frame rate.
+        numbers: the numbers of the processed frames in the file; empty if unknown.
         axes: of marker files.
     """
 
@@ -46,7 +47,7 @@ class Origin:
 
 
 PictureWriter = Callable[[Path, Poses, Origin], None]
-# Frames can be gone through again and again. A writer that does not write `path` itself gives the paths it wrote.
+# Frames can be iterated repeatedly. A writer that does not write `path` itself returns the paths it wrote.
 VideoWriter = Callable[[Path, Iterable[Timed], Origin], Sequence[Path] | None]
 # The people of all pictures of a run, by COCO's ids.
 TogetherWriter = Callable[[Path, Mapping[int, Poses]], None]
@@ -58,12 +59,12 @@ class Kind:
 
     Attributes:
         suffix: of a file, with its dot.
-        picture: writes the people of a picture; None where the format is for videos.
-        video: writes the people of all frames of a video; None where the format is for pictures.
+        picture: writes the people of a picture; None if the format is for videos only.
+        video: writes the people of all frames of a video; None if the format is for pictures only.
         together: writes the people of all pictures into one file, which is named after the format.
-        folder: of a video it is a folder, named after the format.
-        drawn: the drawn frames of a video, which are written while they are drawn, rather than poses.
-        place: path without suffix -> where it goes, for a format that others look for in a place of its own.
+        folder: for a video it is a folder, named after the format.
+        drawn: it holds the drawn frames of a video, written during drawing, rather than poses.
+        place: path without suffix -> final path, for a format that other programs expect in a specific place.
     """
 
     suffix: str
@@ -76,7 +77,7 @@ class Kind:
 
 
 def _openpose_frames(path: Path, frames: Iterable[Timed], source: Origin) -> None:
-    """A folder with a file for each frame, as OpenPose writes it; put in place whole."""
+    """A folder with one file per frame, as written by OpenPose; it appears atomically."""
     with replacing_folder(path) as fresh:
         for n, (time, poses) in enumerate(frames):
             where = moment(time, source.numbers[n] if source.numbers else None)
@@ -84,7 +85,7 @@ def _openpose_frames(path: Path, frames: Iterable[Timed], source: Origin) -> Non
 
 
 def _trc_people(end: str, axes: Axes | None, path: Path, frames: Iterable[Timed], source: Origin) -> list[Path]:
-    """<name>_<id><end>.trc for each person; those of people whom an earlier run had are deleted."""
+    """<name>_<id><end>.trc for each person; files of an earlier run's people are deleted."""
     stem = path.stem.removesuffix(end)
     ids = sorted({person for _, poses in frames for person in row_ids(poses)})
     each = {person: path.with_name(f"{stem}_{person}{end}.trc") for person in ids}
@@ -143,15 +144,15 @@ KINDS: dict[str, Kind] = {
     "coco-results": Kind(".json", together=write_coco),
     "png": Kind(".png", folder=True, drawn=True),
 }
-# What a picture and a video get unasked.
+# The default formats for a picture and for a video.
 USUAL_PICTURE, USUAL_VIDEO = ("coco",), ("npz",)
 
 
 def check_kinds(names: Iterable[str]) -> None:
-    """Refuse a name that the table does not have.
+    """Refuse a name that is not in the table.
 
     Raises:
-        WholebodyError: the line names the formats there are.
+        WholebodyError: the message lists the formats.
     """
     for name in names:
         if name not in KINDS:
@@ -159,7 +160,7 @@ def check_kinds(names: Iterable[str]) -> None:
 
 
 def refused(names: Iterable[str], *, video: bool = False) -> str | None:
-    """A line about formats that pictures, or videos, do not have; None where they have all of them."""
+    """A line about formats that pictures, or videos, do not support; None if all are supported."""
     kinds = {name: KINDS[name] for name in names}
     if video:
         wrong = [name for name, kind in kinds.items() if kind.video is None and not kind.drawn]
@@ -171,9 +172,9 @@ def refused(names: Iterable[str], *, video: bool = False) -> str | None:
 
 
 def place_of(place: Path, name: str, names: Sequence[str], *, video: bool = False) -> Path:
-    """Where the poses at `place` (a path without suffix) go in format `name`, of all formats that are asked for.
+    """The path of the poses at `place` (a path without suffix) in format `name`, one of the requested formats.
 
-    One JSON layout is <place>.json; of several each says which it is. A folder is <place>_<format>.
+    A single JSON layout is <place>.json; with several, each name includes the format. A folder is <place>_<format>.
     """
     kind = KINDS[name]
     if kind.place is not None:
@@ -185,5 +186,5 @@ def place_of(place: Path, name: str, names: Sequence[str], *, video: bool = Fals
 
 
 def _is_plain(kind: Kind, video: bool) -> bool:
-    """Whether it is a file <place><suffix>."""
+    """Whether the result is a file <place><suffix>."""
     return kind.place is None and kind.together is None and not (video and kind.folder)

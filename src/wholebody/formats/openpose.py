@@ -1,4 +1,4 @@
-"""CMU OpenPose's JSON: a file a frame, 25 or 18 body points, hands and face."""
+"""CMU OpenPose's JSON: one file per frame; 25 or 18 body points, hands and face."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ OPENPOSE_FIELDS = {
 
 
 def openpose_name(stem: str, frame: int) -> str:
-    """The name OpenPose gives to the file of a video's frame, counted from 0."""
+    """OpenPose's name for the file of a video's frame, numbered from 0."""
     return f"{stem}_{frame:012d}_keypoints.json"
 
 
@@ -27,7 +27,7 @@ def write_openpose(path: PathLike, poses: Poses, moment: Mapping[str, Any] | Non
     """Write the people of one picture as OpenPose 1.3 does: BODY_25, 70 face points, two hands, all scores.
 
     Args:
-        moment: fields beside `people`, such as `formats.common.moment` gives for a frame of a video.
+        moment: additional fields, such as `formats.common.moment` for a frame of a video.
 
     Raises:
         WholebodyError: the schema has no feet (OPENPOSE), or the file cannot be written.
@@ -48,7 +48,7 @@ def write_openpose(path: PathLike, poses: Poses, moment: Mapping[str, Any] | Non
 def read_openpose(path: PathLike) -> Poses:
     """Read an OpenPose file: BODY_25 as OPENPOSE_25, the older 18-point body as OPENPOSE.
 
-    A part that is absent, null or empty becomes zeros. Ids are None where every person_id is -1 or absent.
+    A part that is absent, null or empty becomes zeros. Ids are None if every person_id is -1 or absent.
 
     Raises:
         WholebodyError: the file cannot be read, or is something else.

@@ -1,6 +1,6 @@
-"""TRC marker files, one for each person, as OpenSim and Sports2D take them.
+"""TRC marker files, one per person, for OpenSim and Sports2D.
 
-Markers are called as in the OpenSim models of Pose2Sim and Sports2D: RHip, LBigToe, and so on for all 133 points.
+Markers have the names of the OpenSim models of Pose2Sim and Sports2D: RHip, LBigToe, and so on for all 133 points.
 """
 
 import math
@@ -20,18 +20,18 @@ from wholebody.formats.common import Timed, mean_rate, row_ids, triplets_of, vid
 from wholebody.reading import reading
 from wholebody.schema import COCO_WHOLEBODY, HALPE_26, Schema
 
-# Marker files that are written at a time: systems allow a few hundred open files.
+# Number of marker files written at a time: systems allow a few hundred open files.
 _TRC_OPEN = 100
 
 
 @dataclass(frozen=True)
 class Axes:
-    """How pixels become coordinates of markers. Z is 0.
+    """How pixels are converted to marker coordinates. Z is 0.
 
     Attributes:
-        unit: what the file says that its numbers are: it knows millimetres and metres only.
-        pixel: how many of them a pixel is.
-        up: Y is up from the lower edge of the picture; else down from its upper edge. X is to the right.
+        unit: the unit stated in the file; the format knows only millimetres and metres.
+        pixel: the size of a pixel in this unit.
+        up: Y points up from the lower edge of the picture, otherwise down from its upper edge. X points right.
     """
 
     unit: TrcUnit = "mm"
@@ -40,11 +40,11 @@ class Axes:
 
     @property
     def decimals(self) -> int:
-        """So many that a hundredth of a pixel is kept."""
+        """Enough decimals to keep a hundredth of a pixel."""
         return min(max(2 - math.floor(math.log10(self.pixel)), 0), 12)
 
 
-# What Sports2D writes and takes as pixels: files that say metres, with Y down.
+# Sports2D's files in pixels: they state metres, with Y down.
 SPORTS2D = Axes("m", 1.0, up=False)
 
 
@@ -52,7 +52,7 @@ def axes_of(unit: TrcUnit, metres_per_pixel: float) -> Axes:
     """Axes with Y up and a scale.
 
     Raises:
-        WholebodyError: the scale is no length.
+        WholebodyError: the scale is not a positive number.
     """
     if not 0 < metres_per_pixel < math.inf:
         raise WholebodyError(f"metres per pixel are {metres_per_pixel:g}: give a positive number.")
@@ -65,7 +65,7 @@ def _named() -> dict[str, str]:
     names["mid_hip"] = "Hip"
     fingers = {"thumb": "Thumb", "forefinger": "Index", "middle_finger": "Middle"}
     fingers |= {"ring_finger": "Ring", "pinky_finger": "Pinky"}
-    # These stand for a whole finger in the models of the body, and have no number.
+    # These represent a whole finger in the body models, and have no number.
     plain = {"Thumb2": "Thumb", "Index1": "Index", "Pinky1": "Pinky"}
     joints = {f"{finger}{n}": f"{short}{n}" for finger, short in fingers.items() for n in range(1, 5)}
     for side in ("left", "right"):
@@ -81,15 +81,14 @@ _MARKERS = _named()
 
 
 def marker_names(schema: Schema) -> tuple[str, ...]:
-    """The markers of a schema; a point that no model knows keeps its name."""
+    """The markers of a schema; a point without a marker keeps its name."""
     return tuple(_MARKERS.get(name, name) for name in schema.names)
 
 
 def write_trc(path: PathLike, frames: Iterable[Timed], person: int, height: int, axes: Axes = Axes()) -> None:
     """Write one person of a video as a marker file, a marker for each keypoint.
 
-    A frame without the person, and a point without a score, is blank. Unless `axes` say otherwise, a pixel stands as a
-    millimetre.
+    Frames without the person and points without a score are blank. By default a pixel counts as a millimetre.
 
     Args:
         path: the .trc file. frames: the video. person: the id. height: of the picture in pixels.
@@ -107,10 +106,10 @@ def write_trcs(
     fps: float | None = None,
     axes: Axes = Axes(),
 ) -> None:
-    """`write_trc` of many people, ids and their files, in one pass for a hundred of them.
+    """`write_trc` for many people (ids and their files), in one pass per hundred.
 
     Args:
-        fps: what the video says of its rate. It is written where times, which some files round, agree within 1 %.
+        fps: the video's own frame rate. It is written if the times, which some files round, agree within 1 %.
     """
     if not paths:
         return

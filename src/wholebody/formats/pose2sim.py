@@ -1,6 +1,6 @@
-"""Pose2Sim's project folder: <trial>/pose/<video>_json/<video>_000000.json, a folder a camera and a file a frame.
+"""Pose2Sim's project folder: <trial>/pose/<video>_json/<video>_000000.json; a folder per camera, a file per frame.
 
-The layout is OpenPose's, but all points of a person stand in `pose_keypoints_2d`, in the order of Pose2Sim's skeletons:
+The layout is OpenPose's, but all points of a person are in `pose_keypoints_2d`, in the order of Pose2Sim's skeletons:
 COCO_133 for COCO_WHOLEBODY, HALPE_26, COCO_17 for COCO_BODY.
 """
 
@@ -33,17 +33,17 @@ _KNOWN = (COCO_WHOLEBODY, HALPE_26, COCO_BODY)
 
 
 def pose2sim_folder(place: Path) -> Path:
-    """Where the results of a video at `place` (<trial>/<video>_pose) are looked for: <trial>/pose/<video>_json."""
+    """Pose2Sim's folder for the results of a video at `place` (<trial>/<video>_pose): <trial>/pose/<video>_json."""
     return place.parent / "pose" / f"{''.join(place.name.rsplit(RESULT, 1))}_json"
 
 
 def write_pose2sim(folder: PathLike, frames: Iterable[Timed], numbers: Sequence[int] = ()) -> None:
-    """Write a video of one camera. Files count from 0, as Pose2Sim takes the same number of all cameras for the same
-    moment; `source_frame` and `time` in them tell where in the video they are.
+    """Write the video of one camera. Files are numbered from 0, because Pose2Sim treats equal numbers of all cameras as
+    the same moment; `source_frame` and `time` in each file give the position in the video.
 
     Args:
-        folder: its name has to contain "json", as that of `pose2sim_folder` does. An older one is replaced whole.
-        numbers: of the frames in the video, where they are known.
+        folder: its name must contain "json", as that of `pose2sim_folder` does. An older one is replaced entirely.
+        numbers: the numbers of the frames in the video, if known.
 
     Raises:
         WholebodyError: Pose2Sim has no skeleton of the schema, or the folder cannot be written.
@@ -71,7 +71,7 @@ def write_pose2sim(folder: PathLike, frames: Iterable[Timed], numbers: Sequence[
 def read_pose2sim(folder: PathLike) -> list[Poses]:
     """Read what `write_pose2sim` or Pose2Sim itself wrote for a camera: the people of each frame, in order.
 
-    Ids are None where every person_id is -1. The number of points tells the schema.
+    Ids are None if every person_id is -1. The schema follows from the number of points.
 
     Raises:
         WholebodyError: the folder cannot be read, or holds something else.

@@ -1,7 +1,7 @@
 """The .pose files of sign language research (pose-format 0.2): COCO-WholeBody's 133 points in four components.
 
-Little endian throughout. The header is the version, the size of the picture and the components, each with its name, the
-letters of its numbers (X, Y and the confidence C), its points, lines and colours. The body is the rate, the numbers of
+Little endian throughout. The header has the version, the size of the picture and the components, each with its name,
+its dimensions (X, Y and the confidence C), points, lines and colours. The body has the frame rate, the numbers of
 frames and of people, then all coordinates and all confidences as 32-bit floats.
 """
 
@@ -21,7 +21,7 @@ from wholebody.schema import COCO_WHOLEBODY, HAND_EDGES
 
 _VERSION = 0.2
 _FORMAT = "XYC"
-# First and last point of each line of a face; it closes or not.
+# First and last point of each line of a face, and whether it is closed.
 _FACE_LINES = (
     (0, 16, False), (17, 21, False), (22, 26, False), (27, 30, False), (31, 35, False), (36, 41, True), (42, 47, True),
     (48, 59, True), (60, 67, True),
@@ -29,7 +29,7 @@ _FACE_LINES = (
 
 
 def _components() -> list[tuple[str, tuple[str, ...], list[tuple[int, int]], tuple[int, int, int]]]:
-    """Name, points, lines and colour of each, in the order of the 133 points."""
+    """Name, points, lines and colour of each component, in the order of the 133 points."""
     body = slice(0, COCO_WHOLEBODY.parts["feet"].stop)
     face = COCO_WHOLEBODY.names[COCO_WHOLEBODY.parts["face"]]
     outline = [
@@ -60,19 +60,19 @@ def _header(size: Size) -> bytes:
 
 
 def write_sign(path: PathLike, frames: Iterable[Timed], size: Size, fps: float | None = None) -> None:
-    """Write a video as a .pose file. The format has a steady rate and no ids: people are columns in the order of their
-    ids, and who is not in a frame has confidence 0 there.
+    """Write a video as a .pose file. The format has a constant frame rate and no ids: people are columns in the order
+    of their ids, with confidence 0 in frames where they are absent.
 
     Args:
-        size: (width, height) of the pictures. fps: what the video says of its rate.
+        size: (width, height) of the pictures. fps: the video's own frame rate.
 
     Raises:
-        WholebodyError: a person has no id, the schema cannot become COCO_WHOLEBODY, the picture or the crowd is larger
-            than 65,535, or the file cannot be written.
+        WholebodyError: a person has no id, the schema cannot be converted to COCO_WHOLEBODY, the picture's sides or the
+            number of people exceed 65,535, or the file cannot be written.
     """
     times, ids, _ = video_index(path, frames)
     if max(*size, len(ids)) > 0xFFFF:
-        raise WholebodyError(f"{path}: .pose files count to 65535. Choose another format.")
+        raise WholebodyError(f"{path}: .pose files are limited to 65535. Choose another format.")
     columns = {track_id: column for column, track_id in enumerate(ids)}
     points = np.zeros((len(times), len(ids), len(COCO_WHOLEBODY), 2), "<f4")
     confidence = np.zeros(points.shape[:3], "<f4")
@@ -95,8 +95,8 @@ def write_sign(path: PathLike, frames: Iterable[Timed], size: Size, fps: float |
 
 
 def read_sign(path: PathLike) -> list[Timed]:
-    """Read what `write_sign` wrote: times from the rate, and people with the ids 1, 2, ... of their columns, where one
-    of their points has a confidence.
+    """Read what `write_sign` wrote: times from the frame rate, and people with ids 1, 2, ... from their columns, in
+    frames where any of their points has a confidence.
 
     Raises:
         WholebodyError: the file cannot be read, or has other components.
@@ -113,7 +113,7 @@ def read_sign(path: PathLike) -> list[Timed]:
         fps, frames, people = struct.unpack_from("<fIH", data, len(header))
         if not 0 < fps < np.inf:
             raise ValueError(f"a rate of {fps:g}")
-        check_room(path, frames * 1000)  # also those of nobody
+        check_room(path, frames * 1000)  # also frames without people
         body = np.frombuffer(data, "<f4", offset=len(header) + 10)
         k = len(COCO_WHOLEBODY)
         triplets = np.concatenate(

@@ -1,4 +1,4 @@
-"""Poses as tables: CSV and Parquet, a row a keypoint or a row a person."""
+"""Poses as tables: CSV and Parquet, one row per keypoint or per person."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ _CSV_HEADER = ["image", "person", "id", "keypoint", "x", "y", "score"]
 def write_csv(path: PathLike, images: Mapping[str, Poses]) -> None:
     """Write a row per person and keypoint: image, person (0, 1, ...), id, keypoint, x, y, score.
 
-    `id` is empty without track ids. A picture of nobody is one row with nothing but its name.
+    `id` is empty without track ids. A picture without people is one row with only its name.
 
     Raises:
         WholebodyError: the file cannot be written.
@@ -52,9 +52,9 @@ def write_csv(path: PathLike, images: Mapping[str, Poses]) -> None:
 
 
 def read_csv(path: PathLike) -> dict[str, Poses]:
-    """Read what `write_csv` wrote: image -> people. The keypoints' names tell the schema.
+    """Read what `write_csv` wrote: image -> people. The schema follows from the keypoints' names.
 
-    A picture of nobody gets the schema of the other pictures, or COCO_WHOLEBODY if there are none.
+    A picture without people gets the schema of the other pictures, or COCO_WHOLEBODY if there are none.
 
     Raises:
         WholebodyError: the file cannot be read, or is something else.
@@ -120,7 +120,7 @@ def _csv_schema(path: PathLike, image: str, persons: Mapping[str, Mapping[str, o
 def write_parquet(path: PathLike, frames: Iterable[Timed]) -> None:
     """Write a row for each person in each frame: frame, time, id, box (4), box_score, keypoints (3 K: x, y, score).
 
-    A frame of nobody is a row with its number and time alone. The schema's name is in the metadata.
+    A frame without people is one row with only its number and time. The schema's name is in the metadata.
 
     Raises:
         WholebodyError: pyarrow is not installed, a person has no id, or the file cannot be written.
@@ -169,7 +169,7 @@ def read_parquet(path: PathLike) -> list[Timed]:
     with reading(path, "a Parquet file of poses"):
         try:
             return _parquet_frames(path, parquet)
-        except arrow.ArrowException as error:  # not all of them are errors of Python too
+        except arrow.ArrowException as error:  # not all of them derive from Python's errors
             raise ValueError(in_short(error)) from error
 
 
@@ -178,7 +178,7 @@ def _parquet_frames(path: PathLike, parquet: Any) -> list[Timed]:
     with parquet.ParquetFile(path) as file:
         schema = schema_named((file.schema_arrow.metadata or {}).get(b"schema", b"").decode())
         check_room(path, file.metadata.num_rows * (1000 + 12 * len(schema)))
-        for batch in file.iter_batches(256):  # as lists, numbers take eight times their room
+        for batch in file.iter_batches(256):  # as lists, numbers take eight times the memory
             for row in batch.to_pylist():
                 found = people.setdefault(row["frame"], (row["time"], []))[1]
                 if row["id"] is not None:
@@ -188,11 +188,11 @@ def _parquet_frames(path: PathLike, parquet: Any) -> list[Timed]:
 
 
 def _person_rows(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> Poses:
-    """Poses of rows with box, box_score, keypoints (3 K) and id."""
+    """Poses from rows with box, box_score, keypoints (3 K) and id."""
     triplets = np.array([row["keypoints"] for row in rows], np.float32).reshape(len(rows), len(schema), 3)
     boxes = np.array([row["box"] for row in rows], np.float32).reshape(len(rows), 4)
     box_scores = np.array([row["box_score"] for row in rows], np.float32)
-    # Not by way of floats, which hold whole numbers up to 2**53 only.
+    # Not via floats, which hold integers only up to 2**53.
     ids = np.array([row["id"] for row in rows], np.int64)
     return Poses(triplets[..., :2], triplets[..., 2], boxes, box_scores, schema, ids)
 
@@ -212,7 +212,7 @@ _CSV_VIDEO_HEADER = ["frame", "time", "id", "x0", "y0", "x1", "y1", "box_score"]
 def write_csv_video(path: PathLike, frames: Iterable[Timed]) -> None:
     """Write a row for each person in each frame: frame, time, id, box, box score, then x, y, score of each keypoint.
 
-    A frame of nobody is a row with its number and time alone.
+    A frame without people is one row with only its number and time.
 
     Raises:
         WholebodyError: a person has no id, or the file cannot be written.

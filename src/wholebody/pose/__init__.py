@@ -1,1 +1,1 @@
-"""From a picture to poses: the detector, the top-down network, and how a name becomes either."""
+"""From a picture to poses: the detector, the top-down network, and loading both by name."""

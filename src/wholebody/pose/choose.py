@@ -1,11 +1,10 @@
-"""Choosing among the people of a picture or clip: by size, by place, by region, by id.
+"""Choosing among the people of a picture or clip: by size, position, region or id.
 
     poses[order(poses, "left-to-right")[:2]]                          # the two leftmost, from left to right
     Choice(people=2, order="left-to-right")(poses)                    # the same
-    ids = Choice(people=1).ids(frames)                                # of a tracked clip, the same person throughout
+    ids = Choice(people=1).ids(frames)                                # in a tracked clip, the same person throughout
 
-In a clip a person is chosen for all of it, by the middle of everything that was seen of them; people who cross do not
-change their places.
+In a clip, people are chosen for all of it, by the median of all their observations; people who cross keep their places.
 """
 
 from collections import defaultdict
@@ -27,7 +26,7 @@ Region = tuple[float, float, float, float]
 
 
 def order(poses: Poses, by: Order) -> npt.NDArray[np.int64]:
-    """Row numbers (N,): largest box, highest box score, or the middle of the box first; equals as they were."""
+    """Row numbers (N,) sorted by box size, box score, or the centre of the box; ties keep their order."""
     return _rank(poses.boxes, poses.box_scores, by)
 
 
@@ -48,11 +47,11 @@ class Choice:
     """Who is kept, and in which order.
 
     Attributes:
-        people: at most so many, the first in the order; None for all. Without an order the largest are kept.
+        people: at most this many, the first in the order; None for all. Without an order, the largest are kept.
         order: the order of the rows; None leaves them as they are.
-        region: x, y, width, height in pixels: who has the middle of their box in it. Sides from 0 to 1 are fractions
-            of the picture.
-        keep: ids of a tracked clip, in the order of the rows; empty for everybody.
+        region: x, y, width, height in pixels; keeps people whose box has its centre inside. Values from 0 to 1 are
+            fractions of the picture.
+        keep: ids of a tracked clip, in the order of the rows; empty for everyone.
 
     Raises:
         WholebodyError: people is below 1, or the region has no area.
@@ -73,11 +72,11 @@ class Choice:
 
     @property
     def is_all(self) -> bool:
-        """Whether everybody stays as they are."""
+        """Whether the choice changes nothing."""
         return self == Choice()
 
     def __call__(self, poses: Poses, size: tuple[int, int] | None = None) -> Poses:
-        """Those of one picture; `size`, (width, height), is needed for a region in fractions."""
+        """The chosen people of one picture; `size` (width, height) is needed for a region in fractions."""
         if self.keep:
             ids = row_ids(poses)
             poses = poses[[ids.index(one) for one in self.keep if one in ids]]
@@ -86,7 +85,7 @@ class Choice:
         return poses if len(rows) == len(poses) and (rows == np.arange(len(poses))).all() else poses[rows]
 
     def ids(self, frames: Iterable[Poses], size: tuple[int, int] | None = None) -> list[int]:
-        """The ids of those chosen from a tracked clip, in order: by the median of each one's boxes and box scores."""
+        """The ids chosen from a tracked clip, in order, by the median of each person's boxes and box scores."""
         seen: defaultdict[int, list[npt.NDArray[np.float32]]] = defaultdict(list)
         for poses in frames:
             for n, one in enumerate(row_ids(poses)):
@@ -119,7 +118,7 @@ def parsed_region(text: str) -> Region:
     """(100, 50, 400, 600) of "100,50,400,600".
 
     Raises:
-        WholebodyError: it is not four numbers with commas between.
+        WholebodyError: it is not four numbers separated by commas.
     """
     try:
         x, y, width, height = (float(number) for number in text.split(","))

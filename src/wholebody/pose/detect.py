@@ -1,10 +1,10 @@
 """YOLOX: a picture in, boxes of its people out.
 
-The picture is fitted into the network's input at the top left, in BGR and 0..255: YOLOX is trained on that, where the
-pose network wants RGB. A file may leave the sides of its input free and name a number of pixels instead: then every
-picture gets an input of its own aspect, as much of a square would stay grey under a wide photo. Only the person class
-is decoded, and only where its score passes the threshold, which gives what the official decode-everything way gives for
-people and takes a twentieth of its time.
+The picture is fitted into the top left of the network's input, in BGR and 0..255. YOLOX is trained on that, whereas the
+pose network expects RGB. A file may leave the sides of its input free and give a number of pixels instead. Then the
+input has the picture's aspect ratio, because much of a square input would stay grey below a wide photo. Only the person
+class is decoded, and only where its score passes the threshold. For people this gives the same result as the official
+code, which decodes everything, in a twentieth of the time.
 """
 
 import functools
@@ -27,16 +27,16 @@ Detections = tuple[Floats, Floats]
 
 STRIDES = (8, 16, 32)
 
-# Pictures in one run: more only costs memory.
+# Pictures per run: more would only cost memory.
 BATCH = 8
-# exp(12) strides are further than any picture reaches; without a limit wild outputs overflow.
+# exp(12) strides are larger than any picture; without a limit, wild outputs overflow.
 _MAX_LOG_SIDE = np.float32(12)
-# A score is at most 1, half precision rounds; and a side of e^9 strides is 65,000 pixels.
+# A score is at most 1, plus rounding in half precision; a side of e^9 strides is 65,000 pixels.
 _MOST_SCORE, _MOST_LOG_SIDE = 1.01, 9.0
 
 
 def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, float]:
-    """Fit a picture into the top left of a grey canvas (114, 114, 114), keeping its aspect.
+    """Fit a picture into the top left of a grey canvas (114, 114, 114), keeping its aspect ratio.
 
     Args:
         image: (H, W, 3) uint8.
@@ -48,7 +48,7 @@ def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, float]:
     height, width = image.shape[:2]
     ratio = min(size[0] / width, size[1] / height)
     canvas: Image = np.full((size[1], size[0], 3), 114, np.uint8)
-    # Sides are cut off to whole pixels as in YOLOX; a picture much longer than wide keeps at least one.
+    # Sides are truncated to whole pixels as in YOLOX, but never to 0 for very narrow pictures.
     w, h = max(int(width * ratio), 1), max(int(height * ratio), 1)
     canvas[:h, :w] = image if (w, h) == (width, height) else cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
     return canvas, ratio
@@ -56,11 +56,11 @@ def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, float]:
 
 @functools.lru_cache(maxsize=64)
 def aspect_size(size: tuple[int, int], pixels: int) -> tuple[int, int]:
-    """The input (w, h), sides multiples of 32 and at most `pixels` in all, in which a picture of `size` is largest."""
+    """The input (w, h), with multiples of 32 and at most `pixels` in all, in which a picture of `size` is largest."""
     width, height = size
     widths = range(STRIDES[-1], pixels // STRIDES[-1] + 1, STRIDES[-1])
     ratio = max(min(w / width, pixels // w // STRIDES[-1] * STRIDES[-1] / height) for w in widths)
-    # What the picture leaves free is cut off again; the little that is taken away first is rounding.
+    # Unused margins are cut off again; the small tolerance covers rounding.
     w, h = (math.ceil(side * ratio / STRIDES[-1] - 1e-6) * STRIDES[-1] for side in size)
     return w, h
 
@@ -77,9 +77,9 @@ def grid(size: tuple[int, int]) -> tuple[Floats, Floats]:
 
 
 def nms(boxes: npt.NDArray[np.floating], scores: npt.NDArray[np.floating], threshold: float) -> npt.NDArray[np.int64]:
-    """Rows of the boxes that stay, highest score first; each drops lower ones that overlap it by over `threshold`.
+    """Rows of the boxes that are kept, highest score first; each suppresses lower ones with an IoU over `threshold`.
 
-    Sides count as whole pixels with both ends (x1 - x0 + 1), as in the official code.
+    Sides count pixels including both ends (x1 - x0 + 1), as in the official code.
 
     Args:
         boxes: (N, 4) xyxy. scores: (N,). threshold: intersection over union.
@@ -106,10 +106,10 @@ class PersonFinder(Protocol):
 
 
 def _check_rows(rows: Floats) -> None:
-    """Refuse what no YOLOX says of people: other networks, and other ends of this one, give hundreds of boxes.
+    """Refuse output that no YOLOX gives: other networks, or another export of this one, would give hundreds of boxes.
 
     Args:
-        rows: (n, 5 + classes) of a network without NMS.
+        rows: (n, 5 + classes) from a network without NMS.
     """
     if rows[:, 4:6].max() > _MOST_SCORE:
         raise WholebodyError(
@@ -118,7 +118,7 @@ def _check_rows(rows: Floats) -> None:
         )
     if np.median(rows[:, 2:4].max(axis=1)) > _MOST_LOG_SIDE:
         raise WholebodyError(
-            "the detector gives boxes far larger than any picture: it has decoded them itself, or is another network. "
+            "the detector gives boxes far larger than any picture: they are already decoded, or it is another network. "
             "Export it again as the released YOLOX, without decoding."
         )
 
@@ -128,13 +128,13 @@ class YOLOX:
     """A YOLOX network of any size; class 0 is the person.
 
     Attributes:
-        session: takes uint8 (N, h, w, 3) or float32 (N, 3, h, w), BGR 0..255, and gives (N, anchors, 5 + classes): box
-            offsets, objectness, classes. A network with NMS inside works too: it gives (N, boxes, 5) in canvas pixels
-            and perhaps (N, boxes) class numbers.
+        session: takes uint8 (N, h, w, 3) or float32 (N, 3, h, w), BGR 0..255, and returns (N, anchors, 5 + classes):
+            box offsets, objectness, classes. A network with built-in NMS works too: it returns (N, boxes, 5) in canvas
+            pixels and optionally (N, boxes) class numbers.
         threshold: lowest score of a box; None takes what the file recommends, or 0.3.
         least: the threshold in use.
-        size: (w, h) of the input; where it depends on the picture, that for a picture of 4 by 3.
-        pixels: how many the input has at most where it depends on the picture (`aspect_size`); None where it does not.
+        size: (w, h) of the input; if it depends on the picture, the size for a 4:3 picture.
+        pixels: the most pixels that the input has, if it depends on the picture (`aspect_size`); otherwise None.
         nms: intersection over union above which the lower-scored of two boxes is the same person.
 
     Raises:
@@ -163,7 +163,7 @@ class YOLOX:
                 f"(N, {anchors}, 5 + classes) for an input of {size[0]} x {size[1]}. Choose a YOLOX file."
             )
         outputs = tuple(tensor.name for tensor in self.session.outputs[: 2 if columns == 5 else 1])
-        # Networks differ in how sure they sound: a bundled one carries the threshold it was measured at.
+        # Networks differ in how they score; a bundled one stores the threshold that it was measured at.
         least = notes(self.session).get("threshold", 0.3) if self.threshold is None else self.threshold
         if not 0 <= least <= 1:
             raise WholebodyError(f"threshold is {least}: scores of people lie between 0 and 1.")
@@ -184,7 +184,7 @@ class YOLOX:
         return self.images([image])[0]
 
     def images(self, images: Sequence[Image]) -> list[Detections]:
-        """The people in each of several pictures, which may differ in size; BATCH at a time go through the network."""
+        """The people in each of several pictures of any size; BATCH at a time go through the network."""
         found: list[Detections] = []
         for size, group in itertools.groupby(map(as_image, images), self.size_for):
             alike = list(group)
@@ -193,7 +193,7 @@ class YOLOX:
         return found
 
     def size_for(self, image: Image) -> tuple[int, int]:
-        """(w, h) of the input that a picture goes through."""
+        """(w, h) of the network's input for a picture."""
         return self.size if self.pixels is None else aspect_size((image.shape[1], image.shape[0]), self.pixels)
 
     def _batch(self, images: Sequence[Image], size: tuple[int, int]) -> Iterator[Detections]:
@@ -209,7 +209,7 @@ class YOLOX:
             boxes /= np.float32(ratio)
             height, width = image.shape[:2]
             np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
-            # False for NaN, for slivers, and for boxes of the grey margin, of which clipping leaves nothing.
+            # False for NaN, for slivers, and for boxes in the grey margin, which clipping leaves empty.
             seen = (boxes[:, 2:] - boxes[:, :2] >= 0.5).all(axis=1)
             yield boxes[seen], scores[seen]
 
@@ -218,7 +218,7 @@ class YOLOX:
 
         Args:
             raw: (anchors, 5 + classes), or (boxes, 5) from a network with NMS inside.
-            size: (w, h) of the input it was made of; None is `size` of this detector.
+            size: (w, h) of the input it came from; None means this detector's `size`.
         """
         if raw.shape[1] == 5:
             found = raw[raw[:, 4] > self.least]
@@ -231,10 +231,10 @@ class YOLOX:
                 f"the detector gave {raw.shape[0]} anchors, a YOLOX of input {size} has {len(cells)}. "
                 "Choose another detector file."
             )
-        # No class score is above 1, so that the objectness alone rules most anchors out.
+        # Class scores are at most 1, so the objectness alone rules out most anchors.
         rows = np.flatnonzero(raw[:, 4] > self.least)
         scores = raw[rows, 4] * raw[rows, 5]
-        # A box that is not a number would win over every other one.
+        # A NaN box would win over every other one.
         above = (scores > self.least) & np.isfinite(raw[rows, :4]).all(axis=1)
         rows, scores = rows[above], scores[above]
         if len(rows):

@@ -1,4 +1,4 @@
-"""What an ONNX file tells of its outputs: which codec reads them, which schema they are."""
+"""Interpreting the outputs of an ONNX file: which codec decodes them, and which schema they have."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named, schema_with
 
 
 def calibration_of(parts: Mapping[str, Sequence[float]] | None, schema: Schema) -> Floats | None:
-    """Slope and offset (2, K) of the logistic curve from a network's score to a chance; the notes have them by part."""
+    """Slope and offset (2, K) of the logistic curve from score to probability; the metadata has them by part."""
     if parts is None:
         return None
     rows = np.full((2, len(schema)), np.nan, np.float32)
@@ -28,9 +28,9 @@ def calibration_of(parts: Mapping[str, Sequence[float]] | None, schema: Schema) 
 
 
 def heads_of(outputs: Sequence[Tensor]) -> dict[type, tuple[Tensor, ...]]:
-    """The codecs that can read the outputs, and which outputs each reads: SimCC two, x first, the others one.
+    """The codecs that can decode the outputs, and the outputs each needs: two for SimCC, x first, one for the others.
 
-    Outputs of other shapes do not disturb; two heatmaps do, as nothing tells them apart.
+    Additional outputs of other shapes are ignored; two heatmaps are ambiguous.
     """
     coordinates = tuple(tensor for tensor in outputs if len(tensor.shape) == 3 and tensor.shape[2] in (2, 3, 4))
     bins = tuple(tensor for tensor in outputs if len(tensor.shape) == 3 and tensor not in coordinates)
@@ -54,20 +54,20 @@ def unreadable(session: Session, why: str | Codec | None) -> WholebodyError:
 
 
 def codec_of(heads: Mapping[type, tuple[Tensor, ...]], size: tuple[int, int], about: Mapping[str, Any]) -> Codec:
-    """The codec that the outputs and the notes tell; a network without any of its own has decoded SimCC."""
+    """The codec, from the outputs and the metadata; a network whose keypoints are already decoded was SimCC."""
     kind, head = next(iter(heads.items()), (SimCC, ()))
     last = head[0].shape[-1] if head and head[0].shape else None
     if kind is Regression:
         return Regression(size, bool(about.get("sigmoid", True)))
     if kind is Heatmap:
-        # The released recipes have 2 cells where the input is 256 high, 3 where it is 384.
+        # The released recipes use 2 cells for an input height of 256, and 3 for 384.
         sigma = float(about.get("sigma") or size[1] / 128)
         return Heatmap(size, size[0] / last if last else 4.0, sigma, about.get("style", "msra"))
     return SimCC(size, float(about.get("split_ratio") or (last / size[0] if last else 2.0)))
 
 
 def schema_of(given: Schema | None, name: str | None, keypoints: int | None) -> Schema:
-    """The schema given, the one a file names, or the one that the number of its keypoints tells."""
+    """The given schema, the one named in the file, or the one with this number of keypoints."""
     by_number = COCO_WHOLEBODY if keypoints is None else schema_with(keypoints)
     try:
         schema = given or (by_number if name is None else schema_named(name))

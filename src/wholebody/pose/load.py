@@ -1,9 +1,9 @@
-"""Where a name becomes a working network: found, downloaded or exported if need be, opened, and wrapped.
+"""Loading a network by name: find it, download or export it if necessary, open it, and wrap it.
 
     pose = open_estimator("dwpose-m", threads=2)
     detector = open_detector("person")
 
-This is the only place where that happens.
+This is the only place that does so.
 """
 
 from collections.abc import Callable
@@ -26,16 +26,15 @@ T = TypeVar("T")
 
 
 def onnx_file(name_or_path: PathLike, kind: NetworkKind) -> Path:
-    """The ONNX file of a network: bundled, cached, downloaded, exported or simply there.
+    """The ONNX file of a network: bundled, cached, downloaded, exported or given.
 
     Args:
-        name_or_path: a name of `weights.MANIFEST`, or the path of an .onnx, .pth, .pt or .safetensors file. A
-            checkpoint needs the `train` extra; what it is exported to stays in the cache folder, under the
-            checkpoint's SHA-256.
-        kind: what the network is wanted for.
+        name_or_path: a name from `weights.MANIFEST`, or the path of an .onnx, .pth, .pt or .safetensors file. A
+            checkpoint needs the `train` extra; its export is cached under the checkpoint's SHA-256.
+        kind: the purpose of the network.
 
     Raises:
-        WholebodyError: as `weights.find`, or a checkpoint that cannot be exported.
+        WholebodyError: as for `weights.find`, or the checkpoint cannot be exported.
     """
     path = find(name_or_path, kind=kind)
     return exported(path, kind) if path.suffix.lower() in CHECKPOINTS else path

@@ -1,17 +1,18 @@
-"""TopDown: people of one or several pictures through the network together, crops in, Poses out.
+"""TopDown: runs the people of one or several pictures through the network in batches; crops in, Poses out.
 
-Every person is cut out of the BGR picture with the matrix of `geometry.Crop`, all crops form one batch, and the
-points go back through the inverse of the same matrix. Files of this package turn the colours and normalise inside the
-graph, for all others it is done here.
+Every person is cropped from the BGR picture with the matrix of `geometry.Crop`. All crops form one batch, and the
+keypoints are mapped back with the inverse matrix. Files of this package swap the channels and normalise inside the
+graph; for all others this is done here.
 
-RTMPose and DWPose need nothing but the session. So do networks of other families, whose outputs tell what they are:
-heatmaps (SimpleBaseline, HRNet, ViTPose) or coordinates (DeepPose). Which family of heatmaps a file has it cannot tell:
+RTMPose and DWPose need nothing but the session. The same is true for other families whose outputs can be recognised:
+heatmaps (SimpleBaseline, HRNet, ViTPose) or coordinates (DeepPose). The style of heatmaps cannot be recognised, so
+either you give it:
 
     vitpose = TopDown(session, codec=Heatmap((192, 256), style="udp"))
 
-or the file says so itself, in JSON under the metadata key `wholebody`: `style` and `sigma` of `Heatmap`, `sigmoid` of
+or the file states it in JSON under the metadata key `wholebody`: `style` and `sigma` of `Heatmap`, `sigmoid` of
 `Regression`, `split_ratio` of `SimCC`, `color`, `mean` and `std` of `Preprocessing`, `schema`, `input_size`. Bundled
-networks also carry a `calibration`, which makes chances of their scores.
+networks also have a `calibration`, which converts their scores to probabilities.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,11 +34,11 @@ from wholebody.runtime.session import Session, input_size, notes
 from wholebody.schema import Schema
 from wholebody.weights.preprocess import Preprocessing, normalize, preprocessing_of
 
-# Crops in one run. On a CPU the time of a crop no longer falls beyond a few, and 32 crops of 384x288 are 43 MB as
-# float32 before the network's own maps.
+# Crops per run. On a CPU larger batches save no time, and 32 crops of 384x288 take 43 MB as float32 before the
+# network's own feature maps.
 BATCH = 32
 
-# Left out, the network tells: its shapes, its notes, or else what most networks have.
+# If omitted, these come from the network's shapes and metadata, or else from what most networks use.
 _TOLD: Any = None
 
 
@@ -46,19 +47,19 @@ class TopDown:
     """A network for the keypoints of a person in a crop.
 
     Attributes:
-        session: takes uint8 (N, h, w, 3) BGR, or float32 (N, 3, h, w) as `preprocessing` says; gives SimCC's two
-            (N, K, bins), x first; or heatmaps (N, K, h, w); or coordinates (N, K, 2 to 4). A file of this package gives
-            `keypoints` (N, K, 2) in input pixels and `scores` (N, K) besides.
-        flip: flip test, averaging the outputs for each crop and its mirror image: a little better, twice the time.
-        batch: most crops in one run; with `flip` the mirror images count too.
-        codec: what the outputs mean, and how crops are cut (`Codec.udp`). Left out, heatmaps are of style "msra". One
-            of your own gets all outputs, in the order of the file.
-        schema: the keypoints. Left out, their number tells: 133 are COCO_WHOLEBODY, 17 COCO_BODY, 26 HALPE_26, 21
-            HAND_21 and 106 FACE_106.
-        preprocessing: what a float32 input expects. Left out, ImageNet's mean and deviation in RGB.
+        session: takes uint8 (N, h, w, 3) BGR, or float32 (N, 3, h, w) as `preprocessing` says; returns SimCC's two (N,
+            K, bins), x first; or heatmaps (N, K, h, w); or coordinates (N, K, 2 to 4). Files of this package also
+            return `keypoints` (N, K, 2) in input pixels and `scores` (N, K).
+        flip: flip test: average the outputs for each crop and its mirror image. A little more accurate, twice the time.
+        batch: most crops per run; with `flip` the mirror images count too.
+        codec: how to decode the outputs, and how to crop (`Codec.udp`). By default heatmaps have style "msra". A custom
+            codec gets all outputs, in the order of the file.
+        schema: the keypoints. By default it follows from their number: 133 for COCO_WHOLEBODY, 17 for COCO_BODY, 26 for
+            HALPE_26, 21 for HAND_21 and 106 for FACE_106.
+        preprocessing: what a float32 input expects; by default ImageNet's mean and standard deviation in RGB.
 
     Raises:
-        WholebodyError: the session is not such a network, cannot do a flip test, or contradicts what was given.
+        WholebodyError: the session is not such a network, cannot do a flip test, or contradicts an argument.
     """
 
     session: Session
@@ -75,7 +76,7 @@ class TopDown:
         about = notes(self.session)
         if about.get("kind", "pose") != "pose":
             raise WholebodyError(f"a {about['kind']} network, not a pose network. Choose a pose network's file.")
-        # What a file of this package has decoded itself; nothing else calls both so.
+        # Already decoded by a file of this package; only those use both names.
         named = {tensor.name: tensor for tensor in self.session.outputs}
         points = tuple(named[name] for name in ("keypoints", "scores") if name in named)
         decoded = len(points) == 2 and self.codec is None
@@ -108,12 +109,12 @@ class TopDown:
         object.__setattr__(self, "_outputs", tuple(tensor.name for tensor in outputs))
 
     def __call__(self, image: Image, boxes: npt.ArrayLike, box_scores: npt.ArrayLike | None = None) -> Poses:
-        """The people in the boxes of one picture.
+        """The poses of the people in the boxes of one picture.
 
         Args:
             image: (H, W, 3) uint8 BGR.
-            boxes: (N, 4) xyxy in pixels of the picture; they may reach beyond its border.
-            box_scores: (N,), kept in the result; 1 where left out.
+            boxes: (N, 4) xyxy in pixels of the picture; they may extend beyond its border.
+            box_scores: (N,), copied to the result; 1 by default.
 
         Raises:
             WholebodyError: see `check_boxes`.
@@ -126,7 +127,7 @@ class TopDown:
         boxes: Sequence[npt.ArrayLike],
         box_scores: Sequence[npt.ArrayLike | None] | None = None,
     ) -> list[Poses]:
-        """The people in the boxes of several pictures: crops of all of them share batches, `batch` at a time."""
+        """The poses of the people in the boxes of several pictures; all crops share batches, `batch` at a time."""
         images = [as_image(image) for image in images]
         checked = [check_boxes(rows, image) for image, rows in zip(images, boxes, strict=True)]
         given = [None] * len(checked) if box_scores is None else box_scores
@@ -148,7 +149,7 @@ class TopDown:
                 yield crop.to_image(points).astype(np.float32), score
 
     def _cut(self, work: Iterator[tuple[Image, Crop]], room: int) -> Iterator[tuple[list[tuple[Image, Crop]], Image]]:
-        """The work in parts of at most `room`, each with its crops (n, h, w, 3)."""
+        """The work in chunks of at most `room`, each with its crops (n, h, w, 3)."""
         w, h = self.codec.input_size
         while chunk := list(islice(work, room)):
             crops = np.empty((len(chunk), h, w, 3), np.uint8)
@@ -159,8 +160,8 @@ class TopDown:
     def predict(self, crops: Image) -> tuple[Floats, Floats]:
         """(N, h, w, 3) uint8 BGR crops -> keypoints (N, K, 2) in input pixels and scores (N, K).
 
-        Where the file carries a calibration, a score is the chance that the point has an OKS of 0.5 or more: that it
-        is at most 1.18 of its standard deviations away from where an annotator would put it.
+        If the file has a calibration, a score is the probability that the keypoint has an OKS of 0.5 or more, which
+        means that it is at most 1.18 standard deviations of human annotators from the label.
         """
         keypoints, scores = self._predict(crops)
         if self._calibration is None:
@@ -170,10 +171,10 @@ class TopDown:
         return keypoints, np.where(scores > 0, chances, 0).astype(np.float32)
 
     def logits(self, crops: Image) -> list[Floats]:
-        """(N, h, w, 3) uint8 BGR crops -> what `codec.decode` takes, as a distillation compares it.
+        """(N, h, w, 3) uint8 BGR crops -> the raw outputs that `codec.decode` takes, for instance for distillation.
 
         Raises:
-            WholebodyError: the file gives decoded keypoints alone.
+            WholebodyError: the file only returns decoded keypoints.
         """
         head = next((h for kind, h in heads_of(self.session.outputs).items() if isinstance(self.codec, kind)), None)
         if head is None:
@@ -182,14 +183,14 @@ class TopDown:
         return self.session(batch, [tensor.name for tensor in head])
 
     def deviations(self, image: Image, boxes: npt.ArrayLike) -> Floats:
-        """How far off the points of a call with the same picture and boxes may be: one network run more.
+        """The estimated error of the keypoints for the same picture and boxes; takes another network run.
 
         Returns:
-            (N, K, 2) pixels of the picture, along x and y: half of the range that holds the middle 68 % of the
-            distribution that the network gives for the point (`SimCC.deviation`).
+            (N, K, 2) pixels of the picture, along x and y: half the width of the middle 68 % of the distribution that
+            the network gives for the keypoint (`SimCC.deviation`).
 
         Raises:
-            WholebodyError: the network gives no such distributions, or as `__call__`.
+            WholebodyError: the network has no such distributions, or as for `__call__`.
         """
         if not isinstance(self.codec, SimCC):
             raise WholebodyError("this network gives no distributions along x and y. Take one with a SimCC head.")
@@ -203,7 +204,7 @@ class TopDown:
         return np.concatenate(found)
 
     def _predict(self, crops: Image) -> tuple[Floats, Floats]:
-        """The same with the network's own scores."""
+        """The same with the network's raw scores."""
         batch = np.concatenate([crops, crops[:, :, ::-1]]) if self.flip else crops
         if self.session.inputs[0].dtype != "uint8":
             batch = normalize(batch, self.preprocessing)
@@ -242,7 +243,7 @@ def check_boxes(boxes: npt.ArrayLike, image: Image) -> Floats:
     height, width = image.shape[:2]
     x0, y0, x1, y1 = rows.T
     with np.errstate(invalid="ignore"):
-        # Beyond 1e7 pixels the arithmetic of a crop falls apart; no picture is a hundredth as wide.
+        # Beyond 1e7 pixels the arithmetic of a crop breaks down; no picture is a hundredth as wide.
         wrong = {
             "has a coordinate that is not a finite number of pixels": ~(np.abs(rows) < 1e7).all(axis=1),
             "has its corners reversed, or is x, y, width, height: give x0, y0, x1, y1 with x0 < x1 and y0 < y1": (

@@ -1,4 +1,4 @@
-"""Between finding people and writing them: who is kept, which way up they are looked for, whom they are aligned to."""
+"""The steps between detection and writing: choosing people, rotating pictures, aligning to a character."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -21,13 +21,13 @@ from wholebody.predict.turn import Turn, surest, turned
 from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 
-# Frames of a video that "auto" looks at, spread over it.
+# Number of frames of a video, spread over it, that "auto" tries.
 _LOOKS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Character:
-    """Whom people are aligned to: the picture, (H, W, 3) BGR, its people, and the formula."""
+    """The character that people are aligned to: its picture, (H, W, 3) BGR, its people, and the method."""
 
     image: Image
     poses: Poses
@@ -38,7 +38,7 @@ class Character:
         """The largest `people` of a picture, or all.
 
         Raises:
-            WholebodyError: the picture cannot be read, or shows nobody.
+            WholebodyError: the picture cannot be read, or shows no person.
         """
         image = read_image(file)
         poses = Choice(people=people)(model(image))
@@ -52,22 +52,22 @@ class Character:
         return self.image.shape[1], self.image.shape[0]
 
     def picture(self, poses: Poses, size: Size) -> Poses:
-        """The people of one picture of `size`, aligned; nobody stays nobody."""
+        """The people of one picture of `size`, aligned; empty in, empty out."""
         if not len(poses):
             return poses
         return align(poses, self.poses, self.mode, size=size, reference_size=self.size)
 
     def clip(self, frames: Iterable[Poses], size: Size) -> Alignment:
-        """How a clip of `size` is aligned, from one look at all of it."""
+        """The alignment for a clip of `size`, measured over all of it."""
         return fit(frames, self.poses, self.mode, size=size, reference_size=self.size)
 
 
 @dataclass(frozen=True, eq=False)
 class Arranged:
-    """A video's people as they are drawn and written; like `resume.Stored`, may be gone through again and again.
+    """A video's people as they are drawn and written. Like `resume.Stored`, it can be iterated repeatedly.
 
     Attributes:
-        stored: as they were found. ids: of those kept, in the order of the rows. change: what happens to each frame.
+        stored: the people as found. ids: the ids to keep, in the order of the rows. change: a function for each frame.
     """
 
     stored: Stored
@@ -92,7 +92,7 @@ class Arranged:
         return self.frames(0)
 
     def frames(self, first: int) -> Iterator[formats.Timed]:
-        """The frames from a part on."""
+        """The frames from a given part on."""
         return ((at, self.change(poses)) for at, poses in self.stored.frames(first))
 
 
@@ -101,19 +101,19 @@ def _among(poses: Poses, ids: list[int]) -> Poses:
 
 
 def turned_frames(frames: Iterator[Frame], degrees: Turn) -> Generator[Frame]:
-    """The frames, each turned clockwise."""
+    """The frames, each rotated clockwise."""
     for frame in frames:
         yield replace(frame, image=turned(frame.image, degrees))
 
 
 def surest_turn(model: WholeBody, file: Path, start: float, end: float | None, fps: float | None) -> Turn:
-    """The turn at which people of a video are found best, by some frames spread over it."""
+    """The rotation at which people of a video are found best, from a few frames spread over it."""
     length = video.info(file).duration
     last = end if end is not None else length if length is not None else start
     pictures = []
     for at in np.unique(np.linspace(start, max(last, start), _LOOKS, endpoint=False)):
         try:
             pictures += [frame.image for frame in islice(video.read(file, start=float(at), fps=fps), 1)]
-        except WholebodyError:  # the file says that it is longer than it is
+        except WholebodyError:  # the file claims to be longer than it is
             break
     return surest(model, pictures) if pictures else 0

@@ -1,4 +1,4 @@
-"""One video: found, drawn and written part by part, so that a kill costs the last part."""
+"""One video: detected, drawn and written part by part, so that a kill loses only the last part."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ from wholebody.wholebody import WholeBody
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One video on its way."""
+    """One video in progress."""
 
     model: WholeBody
     file: Path
@@ -51,7 +51,7 @@ class Clip:
 
     @property
     def kinds(self) -> Sequence[str]:
-        """The formats asked for, or what a video gets unasked."""
+        """The requested formats, or the default for a video."""
         return self.job.kinds or USUAL_VIDEO
 
     @property
@@ -65,12 +65,12 @@ class Clip:
 
     @property
     def afterwards(self) -> bool:
-        """Whether drawing waits until everybody is found."""
+        """Whether drawing has to wait until everyone has been found."""
         return self.job.pace.two_pass or self.character is not None or self._chosen
 
     @property
     def _chosen(self) -> bool:
-        """Whether people are kept by more than being the largest of their frame."""
+        """Whether people are chosen by more than their size within a frame."""
         choice = self.job.choice
         return choice.order is not None or choice.region is not None or bool(choice.keep)
 
@@ -108,7 +108,8 @@ class Clip:
         return done
 
     def _size(self, first: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) that all frames are fitted into: a video may change its size, and the piece begin later."""
+        """(width, height) that all frames are fitted into: a video may change its size, and the part may begin
+        later."""
         if not self.job.pace.start:
             return first
         with closing(self._read(self.job.pace.start, None, silent)) as frames:
@@ -123,7 +124,7 @@ class Clip:
         )
 
     def _finished(self) -> Done | None:
-        """What an earlier run has done with the same options, if it came to its end."""
+        """The results of an earlier run with the same options, if it finished."""
         try:
             kept = json.loads(about(self.place).read_text())
             same = kept["options"] == self._options()
@@ -139,7 +140,7 @@ class Clip:
         return done if same and whole else None
 
     def _keep(self, done: Done) -> None:
-        """Note what is done, for `_finished`."""
+        """Record what has been done, for `_finished`."""
         written = {path.relative_to(self.place.parent).as_posix(): identity(path) for path in done.written}
         kept = {"options": self._options(), "people": done.people, "frames": done.frames, "written": written}
         with replacing(about(self.place), durable=True) as partial:
@@ -152,7 +153,7 @@ class Clip:
         return place_of(self.place, kind, self.kinds, video=True)
 
     def _settings(self) -> dict[str, Any]:
-        """What parts are made with."""
+        """The settings that the parts depend on."""
         settings = {
             **{name: value for name, value in asdict(self.job.pace).items() if name != "resume"},
             "look": asdict(self.job.look),
@@ -168,12 +169,12 @@ class Clip:
         return plain
 
     def _options(self) -> dict[str, Any]:
-        """What results are made with."""
+        """The settings that the results depend on."""
         files = {"formats": sorted(set(self.kinds)), "true_scores": self.job.true_scores, "axes": asdict(self.job.axes)}
         return {**self._settings(), **files}
 
     def _find_people(self, fps: float, size: tuple[int, int], hidden: bool, advance: Callable[[], None]) -> None:
-        """The people of all frames that are not yet there; drawn at once unless that is for a second pass."""
+        """Find the people in all remaining frames; draw them at once unless a second pass does."""
         pace, done = self.job.pace, self.parts.in_order()
         tracker, smoother = Tracker(), Smoother(STRENGTHS[pace.smooth])
         turn = self._turn()
@@ -191,7 +192,7 @@ class Clip:
                     smoother(poses, at)
         if pace.end is not None and start >= pace.end:
             return
-        # Who is chosen by place or id is chosen from all.
+        # A choice by position or id needs everyone.
         people = None if self._chosen else self.job.choice.people
         follower = Follower(self.model, pace.every, people, pace.latency, tracker)
         frames_in: Iterator[Frame] = self._read(start, size, self.notes.append)
@@ -217,7 +218,7 @@ class Clip:
     def _part(
         self, found: Iterator[tuple[Frame, Poses]], number: int, fps: float, hidden: bool, advance: Callable[[], None]
     ) -> bool:
-        """Write the next part; whether there was one. What is done when an error comes is kept."""
+        """Write the next part; whether there was one. If an error occurs, finished work is kept."""
         head = next(found, None)
         if head is None:
             return False
@@ -258,7 +259,7 @@ class Clip:
                 append = stack.enter_context(video.encoder(path, size, fps))
 
             def write(frame: Frame) -> None:
-                # The picture first: one too many is written over, one too many in the film stays.
+                # The picture first: a surplus picture is overwritten later, a surplus frame in the video would stay.
                 if "png" in self.job.kinds and not hidden:
                     write_image(self.parts.pictures / f"{next(counted):06d}.png", frame.image)
                 if append is not None:
@@ -267,7 +268,7 @@ class Clip:
             yield write
 
     def _turn(self) -> Turn:
-        """The degrees asked for, or those of the surest."""
+        """The requested degrees, or those at which people are found best."""
         if self.job.turn != "auto":
             return self.job.turn
         pace = self.job.pace
@@ -304,7 +305,7 @@ class Clip:
                 parts.seal(sum(counts[:n]), counts[n], parts.drawings)
 
     def _finish(self, people: Arranged, size: tuple[int, int], fps: float) -> list[Path]:
-        """Write the files of poses and join the drawings; the paths written."""
+        """Write the pose files and join the drawings; returns the paths written."""
         stored = people.stored
         about(self.place).unlink(missing_ok=True)
         written: list[Path] = []
@@ -315,12 +316,12 @@ class Clip:
             if kind.video is not None:
                 written += kind.video(path, people, source) or [path]
             elif kind.drawn:
-                # None where an earlier run, stopped since, has put them there.
+                # None if an earlier run, stopped since, has already moved them.
                 if self.parts.pictures.exists():
                     self.parts.seal_moved()
                     replace_folder(path, self.parts.pictures)
                 written.append(path)
-        # Last: sound that cannot be joined costs no poses.
+        # Last, so that sound that cannot be muxed costs no poses.
         if self.drawn:
             parts = [(part.with_suffix(".mp4"), at) for part, at in zip(stored.parts, stored.starts, strict=True)]
             parts = [(path, at) for path, at in parts if path.exists()]
@@ -331,7 +332,7 @@ class Clip:
 
 
 def _nothing_left(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """The frames after those of an earlier run: that there are none is no error then."""
+    """The frames after those of an earlier run, where having none is no error."""
     try:
         yield from frames
     except WholebodyError as error:

@@ -1,4 +1,4 @@
-"""What a run of `wholebody predict` is asked for, and what it has done."""
+"""The options of a `wholebody predict` run, and its results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Look:
     """How results are drawn.
 
     Attributes:
-        sizing: the size of what is drawn; points are scaled before.
+        sizing: the size of the drawing; points are scaled before drawing.
     """
 
     picture: Drawing
@@ -44,22 +44,22 @@ class Look:
         scale: Literal["official", "xinsir"] = "xinsir" if self.xinsir else "official"
         try:
             return draw.openpose(canvas.black(), placed, **shown, stick_scale=scale, threshold=self.threshold)
-        except ValueError as error:  # a network of the body alone
+        except ValueError as error:  # a network for the body alone
             raise WholebodyError(f"{error}. Choose another picture, such as the skeleton.") from error
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What of a video is done, and how.
+    """How a video is processed.
 
     Attributes:
-        fps: steady rate; None keeps the video's own times. start, end: seconds.
+        fps: constant frame rate; None keeps the video's own times. start, end: seconds.
         every: the detector runs on every `every`-th frame at least.
         latency: as for `pipeline.Follower`.
-        smooth: how much keypoints are smoothed.
-        two_pass: smooth with a look both ways, after everybody is found, and leave out who flashes up.
-        background: what is behind the transparent parts, in a word of `parsed_color`.
-        resume: continue with a run that was stopped.
+        smooth: strength of the smoothing.
+        two_pass: after detection, smooth in both directions, and drop people who appear only for a moment.
+        background: the colour behind transparent parts, as `parsed_color` takes it.
+        resume: continue a run that was stopped.
 
     Raises:
         WholebodyError: a number is invalid.
@@ -89,19 +89,19 @@ class Pace:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be made of each file.
+    """What to do with each file.
 
     Attributes:
-        look: what is drawn.
-        kinds: files of poses, names of `formats.kinds.KINDS`; empty for the usual ones.
+        look: how results are drawn.
+        kinds: pose file formats, names from `formats.kinds.KINDS`; empty for the default.
         choice: who is kept.
-        networks: what they are called and how they run, in a word each: a stopped run continues with the same ones.
-        turn: degrees clockwise by which pictures are turned before people are looked for, or "auto".
-        align_to: the picture of a character that people are aligned to, and the formula; None for none.
-        true_scores: ComfyUI's files hold the scores instead of 1 and 0.
+        networks: their names and options, one string each; a stopped run can only continue with the same ones.
+        turn: degrees clockwise by which pictures are rotated before detection, or "auto".
+        align_to: the picture of the character that people are aligned to, and the method; None for no alignment.
+        true_scores: ComfyUI files hold the scores instead of 1 and 0.
         axes: of marker files.
-        annotations: COCO's JSON that has the ids of the pictures, for results of all of them in one file.
-        strict: a JPEG whose data are damaged in part is refused.
+        annotations: COCO JSON with the ids of the pictures, for formats that put all pictures into one file.
+        strict: refuse partly damaged JPEGs.
 
     Raises:
         WholebodyError: a format is unknown.
@@ -124,13 +124,13 @@ class Job:
 
     @property
     def comfy_threshold(self) -> float | None:
-        """What ComfyUI's files take for drawn; None for true scores."""
+        """The score from which a point counts as drawn in ComfyUI files; None for true scores."""
         return None if self.true_scores else self.look.threshold
 
 
 @dataclass(frozen=True)
 class Done:
-    """One finished file: how many people it has, what was written, how long it took; of a video how many frames."""
+    """One finished file: the number of people, the files written, the time taken; for a video, the number of frames."""
 
     file: Path
     people: int

@@ -1,4 +1,4 @@
-"""Which files a run takes, and the names of what it writes."""
+"""The input files of a run, and the names of its output files."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from wholebody.images import find_images
 
 
 def find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path]]:
-    """Pictures and videos, each once. Results of earlier runs are left out of folders; a file that is named is done."""
+    """Pictures and videos without duplicates. Results of earlier runs are skipped in folders, but not if named."""
     pictures: dict[Path, None] = {}
     videos: dict[Path, None] = {}
     for path in inputs:
@@ -20,7 +20,7 @@ def find(inputs: Sequence[Path], sequences: bool) -> tuple[list[Path], list[Path
             inside = dict.fromkeys(file for file in files if video.is_video(file))
             own = [file for file in inside if not is_result(file)]
             if sequences and not own:
-                # What is made of the folder one is in needs its name.
+                # The results of the current folder need its name.
                 videos[path.resolve() if path.name in ("", "..") else path] = None
                 continue
             videos.update(dict.fromkeys(own))
@@ -41,12 +41,12 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def result_name(file: Path) -> str:
-    """What results are named after: a folder's name has no suffix."""
+    """The stem of the result's name: a folder's name has no suffix."""
     return file.name if is_folder(file) else file.stem
 
 
 def result_names(files: Sequence[Path], output: Path | None) -> dict[Path, Path]:
-    """Where each file's results go, without suffix; files that share a name get their own suffix into it."""
+    """The path of each file's results, without suffix; files with the same stem include their own suffix."""
     places = {file: (output or file.parent) / f"{result_name(file)}{RESULT}" for file in files}
     count = Counter(places.values())
     taken = Counter[Path]()

@@ -1,4 +1,4 @@
-"""Pictures: people of several share batches, then drawings and files of poses."""
+"""Pictures: people of several pictures share batches, then drawings and pose files are written."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from wholebody.predict.tell import mistake
 from wholebody.predict.turn import Turned
 from wholebody.wholebody import WholeBody
 
-# Pictures are read and estimated in small groups: people of a group share batches, and memory stays bounded.
+# Pictures are processed in small groups: people of a group share batches, and memory stays bounded.
 GROUP_PIXELS = 2**23
 
 GROUP_PICTURES = 8
@@ -31,7 +31,7 @@ def done_pictures(
     failed: list[str],
     found: dict[Path, Poses],
 ) -> Iterator[Done]:
-    """Write what each picture gives by itself; `found` gets the people of those that were done."""
+    """Write the results of each picture; `found` receives the people of those that succeeded."""
     finder = Turned(model, job.turn) if job.turn else model
     with progress("people", len(files)) as advance:
         for group in _groups(files, failed, advance, job.strict):
@@ -48,7 +48,7 @@ def done_pictures(
                         yield Done(file, len(poses), written, (time.perf_counter() - started) / len(group))
                     except WholebodyError as error:
                         failed.append(str(error))
-                    except Exception as error:  # the other pictures are done all the same
+                    except Exception as error:  # the other pictures are still processed
                         failed.append(f"{file}: {mistake(error)}")
                 advance()
 
@@ -56,7 +56,7 @@ def done_pictures(
 def _groups(
     files: Iterable[Path], failed: list[str], advance: Callable[[], None], strict: bool
 ) -> Iterator[list[tuple[Path, Image]]]:
-    """Pictures in groups of bounded size; those that cannot be read are noted instead."""
+    """Pictures in groups of bounded size; unreadable ones are reported instead."""
     group: list[tuple[Path, Image]] = []
     for file in files:
         try:
@@ -75,7 +75,7 @@ def _groups(
 def _estimate(
     model: WholeBody | Turned, group: Sequence[tuple[Path, Image]], failed: list[str]
 ) -> Iterator[Poses | None]:
-    """Poses of each picture, None where it failed: one that fails does not take the group with it."""
+    """Poses of each picture, None if it failed: one failure does not affect the rest of the group."""
     try:
         yield from model.images([image for _, image in group])
     except WholebodyError:
@@ -88,11 +88,11 @@ def _estimate(
 
 
 def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job) -> list[Path]:
-    """Write the picture and the files of one image; the paths written."""
+    """Write the drawing and the pose files of one picture; returns the paths written."""
     written = []
     size = (image.shape[1], image.shape[0])
     if job.look.picture != "none":
-        # A map is read by machines: no JPEG noise. A photo keeps its kind where that can be written.
+        # Maps are for machines, so no JPEG noise. A photo keeps its format if that can be written.
         kept = job.look.picture == "skeleton" and file.suffix.lower() in WRITE_SUFFIXES
         written.append(place.with_name(place.name + (file.suffix.lower() if kept else ".png")))
         write_image(written[-1], job.look(image, poses))

@@ -1,10 +1,9 @@
-"""A video's results while they are made: parts of it in a folder, each a file that can be opened.
+"""Intermediate results of a video: a folder of parts, each a file that can be opened.
 
-NUMBER.npz holds who is in the frames from NUMBER on, as found (`formats.write_npz_video`); NUMBER.mp4 is what is drawn
-of them, and the folder png what is drawn as pictures. parts.jsonl has a line for each file that is there as a whole,
-written when the disk has the file: how many frames it has, and its SHA-256. A run that goes on keeps what is as its
-line says, and makes anew from the first part that is cut, emptied, changed or gone. A run that is killed loses the part
-that it was at.
+NUMBER.npz holds the people in the frames from NUMBER on, as found (`formats.write_npz_video`). NUMBER.mp4 is their
+drawing, and the folder png has drawings as pictures. parts.jsonl has a line for each complete file, written once the
+file is on disk: its number of frames and its SHA-256. A resumed run keeps the files that match their lines, and starts
+again from the first part that is truncated, changed or missing. A killed run loses only the part in progress.
 """
 
 import json
@@ -28,10 +27,10 @@ from wholebody.poses import Poses
 from wholebody.tracking.smooth import Smoother, Strength, smooth_track
 from wholebody.video.frame import Frame
 
-# A part begins with a key frame, so that it is also how far apart those are.
+# A part begins with a key frame, so this is also the distance between key frames.
 PART_FRAMES = 60
 
-# Who is seen for less than this many seconds of a longer video is a mistake of the detector.
+# In a longer video, people seen for fewer seconds than this are false positives.
 _FLASH = 0.25
 
 _PNG, _LINES = "png", "parts.jsonl"
@@ -39,7 +38,8 @@ _PNG, _LINES = "png", "parts.jsonl"
 
 @dataclass(frozen=True)
 class _Line:
-    """A file that is whole. "00000060.png" are the pictures from frame 60 on, "png" says that all have been moved."""
+    """A complete file. "00000060.png" stands for the pictures from frame 60 on; "png" means that all have been
+    moved."""
 
     file: str
     frames: int
@@ -48,10 +48,10 @@ class _Line:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts in a folder. What is drawn of one are the files with the suffixes of `drawings`: .mp4, .png, both.
+    """The parts in a folder. The drawings of a part are files with the suffixes of `drawings`: .mp4, .png or both.
 
     Attributes:
-        drawn_later: drawings are made when all people are found, so that a part may have none yet.
+        drawn_later: drawings are made after all people are found, so a part may have none yet.
     """
 
     folder: Path
@@ -60,17 +60,17 @@ class Parts:
 
     @property
     def pictures(self) -> Path:
-        """The folder of what is drawn as pictures, numbered by frames."""
+        """The folder of drawings as pictures, numbered by frame."""
         return self.folder / _PNG
 
     def begin(self, settings: Mapping[str, Any], resume: bool) -> str | None:
-        """Make an empty folder, or clean up that of a run that is to go on, which had the same `settings` (as in JSON).
+        """Create an empty folder, or clean up that of a run to be resumed, which must have the same `settings` (JSON).
 
         Returns:
-            a line on what was lost and is made again, if anything.
+            a line about what was lost and has to be redone, if anything.
 
         Raises:
-            WholebodyError: the run that is to go on had other settings, or the folder cannot be written.
+            WholebodyError: the run to be resumed had other settings, or the folder cannot be written.
         """
         note = self.folder / "settings.json"
         told = None
@@ -97,12 +97,12 @@ class Parts:
         return sorted(path for path in self.folder.glob("*.npz") if path.name[0] != ".")
 
     def is_drawn(self, part: Path) -> bool:
-        """Whether everything that is to be drawn of a part is there."""
+        """Whether all drawings of a part exist."""
         lines = self._lines()
         return all(part.with_suffix(suffix).name in lines for suffix in self.drawings)
 
     def seal(self, number: int, count: int, suffixes: Iterable[str]) -> None:
-        """Note that the files of a part with these suffixes are whole, once the disk has them: now they count."""
+        """Record that the files of a part with these suffixes are complete, once they are on disk."""
         files = [f"{number:08d}{suffix}" for suffix in suffixes]
         for file in files:
             for path in self._paths(file, count):
@@ -111,7 +111,7 @@ class Parts:
         self._note([_Line(file, count, self._digest(file, count)) for file in files])
 
     def seal_moved(self) -> None:
-        """Note that the pictures are about to be moved to where they belong."""
+        """Record that the pictures are about to be moved to their final place."""
         self._note([_Line(_PNG, 0, "")])
 
     def _note(self, lines: Iterable[_Line]) -> None:
@@ -121,7 +121,7 @@ class Parts:
             os.fsync(file.fileno())
 
     def _lines(self) -> dict[str, _Line]:
-        """What was noted, by file; a line that is damaged costs its file."""
+        """The records by file; a damaged line invalidates its file."""
         try:
             text = (self.folder / _LINES).read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -150,7 +150,7 @@ class Parts:
             return False
 
     def _keep_whole(self) -> str | None:
-        for left in self.folder.rglob(".*"):  # of a run that was killed while it wrote
+        for left in self.folder.rglob(".*"):  # left by a run that was killed while writing
             left.unlink()
         lines = self._lines()
         moved = _PNG in lines and not self.pictures.exists()
@@ -181,11 +181,11 @@ class Parts:
 
 
 class Stored:
-    """The poses of a video's parts, smoothed: pairs of time and people, which may be gone through again and again.
+    """The smoothed poses of a video's parts: pairs of time and people, which can be iterated repeatedly.
 
     Attributes:
         parts: the NPZ files. starts: the time of the first frame of each. times: of all frames. ids: of all people.
-        numbers: of all frames in the video, [] where one is not known.
+        numbers: the numbers of all frames in the video, [] if any is unknown.
     """
 
     def __init__(self, parts: Sequence[Path], strength: Strength | None, both_ways: bool) -> None:
@@ -219,7 +219,7 @@ class Stored:
         return ((at, smoother(poses, at)) for at, poses in raw)
 
     def _smoothed(self, n: int) -> list[formats.Timed]:
-        """The frames of part n, smoothed with those around it."""
+        """The frames of part n, smoothed together with the neighbouring parts."""
         own = formats.read_npz_video(self.parts[n])
         if self.strength is None:
             return [(at, self._kept(poses)) for at, poses in own]
@@ -252,7 +252,7 @@ class Stored:
 
 
 def same_times(frames: Iterable[Frame], people: Iterable[formats.Timed]) -> Iterator[tuple[Frame, Poses]]:
-    """Frames and people of equal times: reading a damaged file again may give other frames."""
+    """Pair frames and people with equal times: decoding a damaged file again may give other frames."""
     waiting = iter(people)
     ahead_of = next(waiting, None)
     for frame in frames:

@@ -1,12 +1,12 @@
 """`wholebody predict`: pictures and videos in, drawings and files of poses out.
 
-Whatever is wrong with one file is said, and the others are done. Only what could not be done counts as failed: a fault
-that a video survived is a note.
+Problems with one file are reported, and the others are processed. Only a file without results counts as failed; damage
+that a video survives is a note.
 
-A video is worked off in parts (`parts`), kept in a folder beside the result while it is made. A run that is stopped or
-killed leaves them, and `resume` continues with the next frame and the same people. At the end the parts are joined,
-without encoding again, and the sound is put beside them. A hidden file beside the results keeps the options they were
-made with: `resume` takes them for done only where those are the same.
+A video is processed in parts (`parts`), which are kept in a folder next to the result meanwhile. A run that is stopped
+or killed leaves them there, and `resume` continues with the next frame and the same people. At the end the parts are
+joined without re-encoding, and the sound is added. A hidden file next to the results records their options: `resume`
+accepts results as finished only if these are the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,15 +27,16 @@ from wholebody.wholebody import WholeBody
 
 
 def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], WholeBody], job: Job) -> int:
-    """Do everything that `inputs` stand for, print what was done, and return the exit status.
+    """Process everything that `inputs` stand for, print a summary, and return the exit status.
 
     Args:
-        inputs: pictures, videos, and folders of them. With a rate (`Pace.fps`), a folder without videos is one video.
-        output: folder for the results; None puts them beside each file.
-        model: opens the networks, once it is known that there is something to do.
+        inputs: pictures, videos, and folders of them. With a frame rate (`Pace.fps`), a folder without videos is one
+            video.
+        output: folder for the results; None puts them next to each file.
+        model: loads the networks; called only if there is something to do.
 
     Raises:
-        WholebodyError: there is nothing to do, the folder cannot be written, or the networks cannot be opened.
+        WholebodyError: there is nothing to do, the folder cannot be written, or the networks cannot be loaded.
     """
     pictures, videos = find(inputs, job.pace.fps is not None)
     if not pictures and not videos:
@@ -46,7 +47,7 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
         make_folder(output)
     places = result_names([*pictures, *videos], output)
     if pictures and job.choice.keep:
-        raise WholebodyError("ids are of videos: nobody in a picture has one. Leave --id out.")
+        raise WholebodyError("only people in videos have ids. Leave --id out.")
     together = _together(pictures, output, job)
     opened = model()
     character = None
@@ -67,7 +68,7 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
                 done.append(Clip(opened, file, places[file], job, character, notes).run())
             except WholebodyError as error:
                 failed.append(str(error))
-            except Exception as error:  # a mistake of ours: the other videos are done all the same
+            except Exception as error:  # a bug of ours: the other videos are still processed
                 failed.append(f"{file}: {mistake(error)}")
     finally:
         report(done, notes, failed)
@@ -75,7 +76,7 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
 
 
 def _wanted(pictures: list[Path], videos: list[Path], job: Job, failed: list[str]) -> tuple[list[Path], list[Path]]:
-    """Pictures and videos that have all formats that are asked for; the others have failed.
+    """The pictures and videos for which all requested formats exist; the others fail.
 
     Raises:
         WholebodyError: none is left.
@@ -90,19 +91,21 @@ def _wanted(pictures: list[Path], videos: list[Path], job: Job, failed: list[str
 
 
 def _together(pictures: list[Path], output: Path | None, job: Job) -> dict[str, tuple[Path, dict[str, int]]]:
-    """Format -> its one file for all pictures, and the ids of those: before any detection.
+    """Format -> its one file for all pictures, and their ids; determined before any detection.
 
     Raises:
-        WholebodyError: a picture has no id of its own, or nobody said where the file goes.
+        WholebodyError: a picture has no id of its own, or the place of the file is unclear.
     """
     names = [name for name in dict.fromkeys(job.kinds) if KINDS[name].together is not None]
     if job.annotations is not None and not names:
-        raise WholebodyError("annotations give the ids of --formats coco-results. Ask for it, or leave them out.")
+        raise WholebodyError("--annotations is only for --formats coco-results. Add that format, or leave it out.")
     if not names or not pictures:
         return {}
     folders = {file.parent for file in pictures}
     if output is None and len(folders) > 1:
-        raise WholebodyError(f"{names[0]} is one file for pictures of several folders. Say where with --output.")
+        raise WholebodyError(
+            f"{names[0]} is one file for pictures of several folders. Choose a folder for it with --output."
+        )
     ids = image_ids([file.name for file in pictures], job.annotations)
     folder = output or folders.pop()
     return {name: (folder / f"{name.replace('-', '_')}{KINDS[name].suffix}", ids) for name in names}

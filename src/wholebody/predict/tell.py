@@ -1,4 +1,4 @@
-"""What a run says at its end."""
+"""The summary at the end of a run."""
 
 import traceback
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from wholebody.predict.job import Done
 
 
 def mistake(error: Exception) -> str:
-    """One line about an error that is none of ours, with its place where it is a mistake of ours."""
+    """One line about an unexpected error, with its location if it is a bug of ours."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     what = " ".join(f"{type(error).__name__} {error}".split())
     if isinstance(error, REFUSALS):

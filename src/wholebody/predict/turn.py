@@ -1,9 +1,9 @@
-"""Pictures that are turned before people are looked for: handstands, ceiling cameras, a phone held sideways.
+"""Rotating pictures before detection: handstands, ceiling cameras, a phone held sideways.
 
-    found = Turned(model, 180)("handstand.jpg")        # poses in pixels of the picture as it is
-    found = Turned(model, "auto")("handstand.jpg")     # the surest of the four
+    found = Turned(model, 180)("handstand.jpg")        # poses in pixels of the original picture
+    found = Turned(model, "auto")("handstand.jpg")     # the best of the four rotations
 
-The networks have hardly seen people upside down: turned upright, people are found who were not, and points are sure.
+The networks have rarely seen people upside down. Turned upright, more people are found, with higher scores.
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ TURNS: tuple[Turn, ...] = (0, 90, 180, 270)
 
 
 def turned(image: Image, degrees: Turn) -> Image:
-    """(H, W, 3) turned clockwise, in whole pixels."""
+    """(H, W, 3) rotated clockwise, without interpolation."""
     return image if degrees == 0 else np.ascontiguousarray(np.rot90(image, -degrees // 90))
 
 
 def turned_back(poses: Poses, degrees: Turn, size: tuple[int, int]) -> Poses:
-    """People found on a picture that was turned by `degrees`, on the picture as it was, of `size` (width, height)."""
+    """Map people found on a picture rotated by `degrees` back to the original of `size` (width, height)."""
     if degrees == 0:
         return poses
     width, height = size
-    # Boxes are spans between pixels' edges, points are pixels' centres.
+    # Boxes span between pixel edges, keypoints are at pixel centres.
     points = _back(poses.keypoints, degrees, (width - 1, height - 1))
     corners = _back(poses.boxes.reshape(-1, 2, 2), degrees, size)
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)
@@ -45,30 +45,30 @@ def _back(points: Floats, degrees: Turn, size: tuple[int, int]) -> Floats:
 
 
 def sureness(poses: Poses) -> float:
-    """How well people were found: the sum over everybody of their mean score of the body."""
+    """How well people were found: the sum of everyone's mean body score."""
     return float(poses.part("body")[1].mean(axis=1).sum()) if len(poses) else 0.0
 
 
 def surest(model: WholeBody, images: Sequence[Image]) -> Turn:
-    """The turn that finds people best on these pictures together; the least where two are equal."""
+    """The rotation at which people are found best over these pictures; the smallest if two are equal."""
     totals = [sum(map(sureness, model.images([turned(image, turn) for image in images]))) for turn in TURNS]
     return TURNS[int(np.argmax(totals))]
 
 
 @dataclass(frozen=True, eq=False)
 class Turned:
-    """A `WholeBody` that turns pictures first, and its poses back.
+    """A `WholeBody` that rotates pictures first, and maps its poses back.
 
     Attributes:
-        model: finds people. turn: degrees clockwise, or "auto": all four for each picture, which takes four times as
-            long.
+        model: finds people. turn: degrees clockwise, or "auto" to try all four on each picture, which takes four times
+            as long.
     """
 
     model: WholeBody
     turn: Turn | Literal["auto"] = "auto"
 
     def __call__(self, image: Any, *, rgb: bool = False) -> Poses:
-        """Everyone in one picture, given as `WholeBody` takes it, in its pixels."""
+        """Everyone in one picture (any kind that `WholeBody` takes), in its pixels."""
         return self.images([image], rgb=rgb)[0]
 
     def images(self, images: Sequence[Any], *, rgb: bool = False) -> list[Poses]:

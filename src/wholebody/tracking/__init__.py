@@ -1,1 +1,1 @@
-"""People from frame to frame: who is who, smoothing, and the pipeline that does it all at once."""
+"""People from frame to frame: ids, smoothing, and the pipeline that combines everything."""

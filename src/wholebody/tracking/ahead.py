@@ -1,4 +1,4 @@
-"""The next frames are worked on in a thread of their own while this one is used."""
+"""Prefetching: a thread works on the next frames while the current one is used."""
 
 import queue
 import threading
@@ -11,15 +11,15 @@ from wholebody.arrays import Image
 
 T = TypeVar("T")
 
-# Frames that wait between two stages: as many as fit into this many bytes, between 1 and 8.
+# Frames queued between two stages: as many as fit into this many bytes, between 1 and 8.
 WAITING_BYTES = 2**26
 
 
 def ahead(items: Iterable[T], depth: int) -> Generator[T]:
-    """The items, made in a thread of their own, `depth` of them in advance.
+    """The items, produced in a separate thread, `depth` of them in advance.
 
-    An error in the thread is raised here after the items before it. Closing this generator stops the thread, after the
-    item that it is about to make, and closes `items`.
+    An error in the thread is raised here, after the items before it. Closing this generator stops the thread, after the
+    item in progress, and closes `items`.
     """
     waiting: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(max(depth, 1))
     stop = threading.Event()
@@ -62,5 +62,5 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T]:
 
 
 def depth_for(image: Image) -> int:
-    """How many frames of this size may wait between two stages."""
+    """How many frames of this size may be queued between two stages."""
     return int(np.clip(WAITING_BYTES // max(image.nbytes, 1), 1, 8))

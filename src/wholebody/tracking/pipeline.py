@@ -1,18 +1,18 @@
-"""Video at the machine's limit: decoding, detecting, estimating, drawing and encoding overlap.
+"""The video pipeline: decoding, detection, pose estimation, drawing and encoding overlap.
 
     follower = Follower(WholeBody(), every=8)
     for frame, poses in follow(read("clip.mp4"), follower):     # poses.ids: who is who
         ...
 
-A pipeline here is a chain of generators. `ahead` lets one run in a thread of its own, a bounded number of items in
-front of whoever takes them: memory stays flat however long the video is.
+A pipeline is a chain of generators. `ahead` runs one of them in its own thread, a bounded number of items ahead of its
+consumer, so memory does not grow with the length of the video.
 
-The detector runs on every k-th frame only. In between, each person's box comes from their last keypoints, carried on
-by their speed. It runs sooner when a person is lost, when scores drop, when the picture changes where nobody is
-known, while people meet, and at once after a cut. Where frames are more than 0.3 s apart, it runs on each.
+The detector runs on every k-th frame only. In between, each person's box comes from their last keypoints, moved by
+their velocity. It runs earlier when a person is lost, when scores drop, when the picture changes where nobody is
+tracked, while people meet, and right after a cut. If frames are more than 0.3 s apart, it runs on each.
 
-Where a delay is allowed, frames go in short chunks. The last frame of a chunk is estimated first; boxes of the frames
-before it lie between the people there and the people before the chunk, so that all of them share one batch.
+If latency is allowed, frames are processed in short chunks. The last frame of a chunk is estimated first. The boxes of
+the frames before it are interpolated between there and the frame before the chunk, so that all of them share a batch.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -37,25 +37,25 @@ from wholebody.wholebody import WholeBody
 # A chunk spans at most this many seconds, in which people move almost in a straight line, and this many frames.
 CHUNK_SECONDS, CHUNK_FRAMES = 0.14, 6
 
-# IoU of two people's boxes from which on they may be taken for one another.
+# IoU of two people's boxes from which they may be confused.
 _MEET = 0.1
 _THUMB = (64, 36)
 
-_CHANGED = 25  # levels by which a changed place differs in a colour
-_CUT = 40.0  # mean levels between two frames that have nothing in common
-# A flash lasts at most so many seconds, and the picture after it differs from the one before by so many mean levels.
+_CHANGED = 25  # difference in grey levels that counts as a change at one place
+_CUT = 40.0  # mean difference in grey levels that counts as a cut
+# A flash lasts at most this many seconds, and the frames before and after it differ by at most this mean level.
 _FLASH, _BACK = 0.3, 12.0
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Frames in a row that are estimated together.
+    """Consecutive frames that are estimated together.
 
     Attributes:
         frames: one or more.
-        thumb: the last frame, tiny, (36, 64, 3) float32.
-        cut: whether the picture changed altogether before the first frame.
-        found: what the detector found on the last frame; None where it did not run.
+        thumb: thumbnail of the last frame, (36, 64, 3) float32.
+        cut: whether there is a cut before the first frame.
+        found: the detections on the last frame; None if the detector did not run.
     """
 
     frames: Sequence[Frame]
@@ -65,7 +65,7 @@ class Chunk:
 
 
 def _thumb(image: Image) -> Floats:
-    # Every n-th pixel first: reading all of a large picture would take longer than all else here.
+    # Subsample first: reading all of a large picture would take longer than everything else here.
     step = max(min(image.shape[0] // 144, image.shape[1] // 256), 1)
     return cv2.resize(image[::step, ::step], _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
 
@@ -76,7 +76,7 @@ def _apart(a: Floats, b: Floats) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Shot:
-    """The last frame before a cut: when it was, the frame, tiny, and who was known."""
+    """The last frame before a cut: its time, its thumbnail, and the tracks."""
 
     time: float
     thumb: Floats
@@ -88,12 +88,12 @@ class Follower:
     """Finds people in the frames of one video and follows them.
 
     Attributes:
-        model: detector and pose network. Without a detector everybody is one person who fills the picture.
-        every: the detector runs on every `every`-th frame at least.
+        model: detector and pose network. Without a detector, each frame is one person who fills the picture.
+        every: the detector runs at least on every `every`-th frame.
         people: most people, the largest first; None for all.
-        latency: "low" gives each frame's people before the next frame is looked at, "high" holds a few frames back.
-        tracker: gives the ids; one that has seen an earlier part of the video continues with it.
-        searches: on how many frames the detector ran.
+        latency: "low" returns each frame's people before it reads the next frame, "high" holds a few frames back.
+        tracker: assigns the ids; one from an earlier part of the video continues with its ids.
+        searches: number of frames on which the detector ran.
     """
 
     model: WholeBody
@@ -116,7 +116,7 @@ class Follower:
             self.every = 1
 
     def chunks(self, frames: Iterable[Frame]) -> Generator[Chunk]:
-        """Cut the frames into chunks, and run the detector where its turn comes."""
+        """Split the frames into chunks, and run the detector where it is due."""
         waiting: list[Frame] = []
         last: Floats | None = None
         since, cut, before = self.every, False, 0.0
@@ -132,7 +132,7 @@ class Follower:
                 cut = changed
             waiting.append(frame)
             last, before = thumb, frame.time
-            # A chunk never reaches beyond the frame where the detector's turn comes, nor over a cut or a long step.
+            # A chunk never extends beyond the frame where the detector is due, nor over a cut or a long gap.
             full = len(waiting) >= min(CHUNK_FRAMES, max(depth_for(frame.image), 1))
             long = max(frame.time - waiting[0].time, step) >= CHUNK_SECONDS
             due = since + len(waiting) >= self.every
@@ -153,7 +153,7 @@ class Follower:
         return self.model.detector.images([image])[0]
 
     def __call__(self, chunk: Chunk) -> Iterator[tuple[Frame, Poses]]:
-        """Each frame of a chunk with its people, who have ids."""
+        """Each frame of a chunk with its people and their ids."""
         self._cut(chunk)
         *between, last = chunk.frames
         found = chunk.found
@@ -168,7 +168,7 @@ class Follower:
         inner = self._between(between, last.time, people, looks)
         tracks = self.tracker.tracks
         for frame, poses in zip(between, inner, strict=True):
-            # Whoever is believed in was found by a detector not long ago: only a search can take that back.
+            # A trusted track was detected not long ago; only another detection run can end it.
             nobody = np.zeros(len(poses), bool)
             yield frame, self.tracker.update(poses, frame.time, nobody, torsos(frame.image, poses))
         tracks = (*tracks, *self.tracker.tracks)
@@ -179,30 +179,30 @@ class Follower:
         assert named.ids is not None
         rows = people.schema.body
         scores = dict(zip(named.ids.tolist(), named.scores[:, rows].mean(axis=1).tolist(), strict=True))
-        # Who is no longer believed in may well be there.
+        # A track that is no longer trusted may still be there.
         scores = {track.id: scores.get(track.id, 0) for track in self.tracker.tracks}
         self._worried = self._worried or any(scores.get(key, 0) < 0.75 * usual for key, usual in known.items())
         self._before, self._last = last.time, chunk.thumb
         yield last, named
 
     def _cut(self, chunk: Chunk) -> None:
-        """Forget everybody at a cut, and know them again if the picture is back at once: that was a flash."""
+        """Drop all tracks at a cut, and restore them if the picture comes back at once, which means a flash."""
         if self._shot is not None and chunk.frames[0].time - self._shot.time > _FLASH:
             self._shot = None
         if self._shot is not None and _apart(chunk.thumb, self._shot.thumb) < _BACK:
             self.tracker.tracks, self._shot = self._shot.tracks, None
         elif chunk.cut:
-            # A flash that fades may look like several cuts: what counts is the picture before the first.
+            # A fading flash may look like several cuts: the picture before the first one counts.
             if self._shot is None and self._before is not None and self._last is not None:
                 self._shot = _Shot(self._before, self._last, self.tracker.tracks)
             self.tracker.forget()
 
     def _recent(self, time: float) -> float:
-        """For how many seconds nobody is given up: it reaches back to the last frame whose people are known."""
+        """Seconds for which no track is dropped: back to the last frame whose people are known."""
         return RECENT if self._before is None else max(RECENT, time - self._before)
 
     def _soon(self, chunk: Chunk, time: float) -> bool:
-        """Whether to look before the detector's turn: never at once again, for a moving camera changes everything."""
+        """Whether to run the detector early: never twice in a row, because a moving camera changes everything."""
         if self._thumb is None:
             return True
         if self._since + len(chunk.frames) < max(self.every // 3, 1):
@@ -222,7 +222,7 @@ class Follower:
         return bool(changed.mean() > 0.01)
 
     def _estimate(self, frame: Frame, found: Detections | None) -> tuple[Poses, npt.NDArray[np.bool_]]:
-        """The people of a frame, and which of them the detector found."""
+        """The people in a frame, and which of them were detected."""
         height, width = frame.image.shape[:2]
         tracks = self.tracker.recent(frame.time, self._recent(frame.time)) if self.model.detector is not None else []
         expected = Poses.concatenate([track.at(frame.time) for track in tracks])
@@ -243,7 +243,7 @@ class Follower:
         return poses[rows], sure[rows]
 
     def _largest(self, boxes: Floats, time: float) -> npt.NDArray[np.int64]:
-        """Rows of the largest boxes; who was among them keeps the place against a person a little larger."""
+        """Rows of the largest boxes, with hysteresis: a slightly larger person does not replace one already chosen."""
         areas = box_areas(boxes)
         known = self.tracker.boxes(time, self._recent(time))
         if len(known):
@@ -251,17 +251,17 @@ class Follower:
         return np.sort(areas.argsort(kind="stable")[::-1][: self.people])
 
     def _between(self, frames: Sequence[Frame], until: float, people: Poses, looks: Doubles) -> list[Poses]:
-        """People of the frames before `until`, in boxes between where they were and `people`."""
+        """People in the frames before `until`, with boxes interpolated between their last position and `people`."""
         if not frames:
             return []
         matched = dict(self.tracker.match(people, until, looks))
         tracks = self.tracker.tracks
         both = [(tracks[row], column) for row, column in matched.items() if until - tracks[row].seen < 1.0]
-        # Who is gone at the end may have been there for a part of the way.
+        # A person who is gone at the end may have been there at first.
         recent = self._recent(until)
         lost = [track for row, track in enumerate(tracks) if row not in matched and until - track.seen <= recent]
         if self.people is not None:
-            # Nobody who is there at the end gives up the place.
+            # People who are there at the end take precedence.
             lost = sorted(lost, key=lambda track: -box_areas(track.pose.boxes)[0])[: self.people - len(both)]
         height, width = frames[0].image.shape[:2]
         columns = [column for _, column in both]
@@ -282,8 +282,8 @@ class Follower:
 
 
 def _showing(poses: Poses, needed: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-    """Rows of different people whose body has the score that is `needed` (N,): a box that continues without a detector
-    has to show a person."""
+    """Rows of distinct people whose body reaches the score `needed` (N,): a box that continues without the detector has
+    to show a person."""
     body = poses.scores[:, poses.schema.body].mean(axis=1)
     rows = distinct(poses)
     shown: npt.NDArray[np.int64] = rows[(body >= needed)[rows]]
@@ -291,7 +291,7 @@ def _showing(poses: Poses, needed: npt.NDArray[np.floating]) -> npt.NDArray[np.i
 
 
 def _inside(boxes: Floats, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """(N,) whether a box shows something of a picture of `size` (w, h)."""
+    """(N,) whether a box overlaps a picture of `size` (w, h)."""
     x0, y0, x1, y1 = boxes.T
     reaches = (x0 < size[0] - 1) & (y0 < size[1] - 1) & (x1 > 1) & (y1 > 1)
     shows: npt.NDArray[np.bool_] = reaches & (x1 - x0 > 1) & (y1 - y0 > 1)
@@ -299,13 +299,13 @@ def _inside(boxes: Floats, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
 
 def follow(frames: Iterable[Frame], follower: Follower | WholeBody) -> Generator[tuple[Frame, Poses]]:
-    """Each frame with its people, who keep their ids: frames are read, searched and estimated, in a thread each.
+    """Each frame with its people, who keep their ids. Reading, detection and pose estimation run in separate threads.
 
     Close the generator (`contextlib.closing`) when leaving it early.
 
     Args:
         frames: of one video, in order, for instance of `read_video`.
-        follower: how people are followed; a `WholeBody` alone stands for `Follower(model)`.
+        follower: how people are followed; a `WholeBody` is short for `Follower(model)`.
     """
     follower = follower if isinstance(follower, Follower) else Follower(follower)
     frames = iter(frames)

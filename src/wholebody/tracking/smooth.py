@@ -1,16 +1,16 @@
-"""Keypoints that do not tremble: a filter for live video, and one without lag for video that is all there.
+"""Smoothing keypoints: a filter for live video, and one without lag for recorded video.
 
     smoother = Smoother(LIGHT)
     poses = smoother(poses, time)                    # poses.ids are needed
 
-Live: the One-Euro filter (Casiez, Roussel, Vogel 2012). Its cut-off rises with speed, so that a still hand rests and a
-fast one does not lag. Here it runs on the real times of frames, its speeds count in sizes of the person, each part has
-its own constants, and a point with a low score moves the estimate as little as it is sure.
+Live: the One-Euro filter (Casiez, Roussel, Vogel 2012). Its cut-off rises with speed, so that a still hand is steady
+and a fast one does not lag. Here it uses the true times of the frames, measures speed relative to the size of the
+person, and has separate constants for each part. A point with a low score changes the estimate less.
 
-Afterwards (`smooth_track`): at each time a parabola through the neighbours in time, weighted by nearness and score. It
-looks both ways, so that nothing lags and turning points keep their place.
+Afterwards (`smooth_track`): at each time, a parabola is fitted to the neighbours in time, weighted by distance in time
+and by score. It looks in both directions, so nothing lags and turning points stay in place.
 
-Scores, boxes and ids are left as they are.
+Scores, boxes and ids are unchanged.
 """
 
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ from wholebody.schema import Schema
 
 @dataclass(frozen=True)
 class Strength:
-    """How much is smoothed.
+    """The strength of the smoothing.
 
     Attributes:
         cutoff: lowest cut-off frequency of the One-Euro filter, hertz, for each part.
-        beta: by how many hertz it rises at a speed of one size of the person in a second.
-        window: deviation of the window that looks both ways, seconds.
+        beta: the rise of the cut-off in hertz, at a speed of one person size per second.
+        window: standard deviation of the two-sided window, in seconds.
     """
 
     cutoff: Mapping[str, float]
@@ -52,21 +52,21 @@ LIGHT = Strength(_parts(2.0, 2.0, 3.0), 10.0, 0.04)
 STRONG = Strength(_parts(0.8, 0.8, 1.2), 5.0, 0.10)
 STRENGTHS: Mapping[str, Strength | None] = MappingProxyType({"off": None, "light": LIGHT, "strong": STRONG})
 
-# A point at the upper score or above counts fully, one at the lower does not move the estimate any more.
+# A point counts fully from the upper score, and not at all below the lower one.
 _UNSURE, _SURE = 0.05, 0.4
 
-# Who was away for this many seconds starts afresh.
+# After an absence of this many seconds, the filter restarts.
 _AWAY = 0.4
 _SPEED_CUTOFF = 1.5  # hertz, of the speed
 
 
 def trust(scores: npt.NDArray[np.floating]) -> Doubles:
-    """0..1, how much a point with each score moves the estimate."""
+    """0..1, how much a point with a given score changes the estimate."""
     return np.clip((np.asarray(scores, np.float64) - _UNSURE) / (_SURE - _UNSURE), 0, 1)
 
 
 def size_of(boxes: npt.NDArray[np.floating]) -> Doubles:
-    """(N,) the longer side of each box (N, 4): what speeds are counted in."""
+    """(N,) the longer side of each box (N, 4), the unit of speed."""
     size: Doubles = np.maximum(boxes[:, 2:] - boxes[:, :2], 1).max(axis=1).astype(np.float64)
     return size
 
@@ -76,7 +76,7 @@ class _State:
     time: float
     points: Doubles  # (K, 2) the estimate
     speed: Doubles  # (K, 2) pixels in a second
-    started: npt.NDArray[np.bool_]  # (K,) whether there was a sure observation yet
+    started: npt.NDArray[np.bool_]  # (K,) whether there was a confident observation yet
 
 
 @dataclass(eq=False)
@@ -84,7 +84,7 @@ class Smoother:
     """The One-Euro filter over the people of a video, in the order of time.
 
     Attributes:
-        strength: LIGHT, STRONG or your own; None leaves everything as it is.
+        strength: LIGHT, STRONG or your own; None changes nothing.
     """
 
     strength: Strength | None = LIGHT
@@ -137,7 +137,7 @@ def _step(
     if state is None:
         return _State(time, observed, np.zeros_like(observed), trusted > 0.5)
     step = max(time - state.time, 1e-3)
-    # What was never seen surely so far is not worth holding on to.
+    # A point that was never confidently seen is not worth keeping.
     fresh = ~state.started
     rate = (observed - state.points) / step
     speed = state.speed + (_alpha(_SPEED_CUTOFF, step) * trusted)[:, None] * (rate - state.speed)
@@ -149,14 +149,14 @@ def _step(
 
 
 def smooth_track(times: Doubles, keypoints: Floats, scores: Floats, strength: Strength = LIGHT) -> Floats:
-    """One person's keypoints, smoothed with a look both ways in time.
+    """One person's keypoints, smoothed in both directions in time.
 
-    At each time the value there of the parabola that fits the observations best, weighted by
-    exp(-(t - t_i)^2 / (2 window^2)) times how sure each is. Where too few are sure for a parabola, a line or the
-    weighted mean takes its place; where none is, the point stays.
+    The value at each time is that of the best-fitting parabola, with weights exp(-(t - t_i)^2 / (2 window^2)) times a
+    confidence. If there are too few confident observations for a parabola, a line or the weighted mean is used; if
+    there are none, the point is unchanged.
 
     Args:
-        times: (T,) seconds, rising. keypoints: (T, K, 2). scores: (T, K).
+        times: (T,) seconds, increasing. keypoints: (T, K, 2). scores: (T, K).
 
     Returns:
         (T, K, 2) float32.
@@ -178,8 +178,8 @@ def smooth_track(times: Doubles, keypoints: Floats, scores: Floats, strength: St
 
 def _at_zero(s: Doubles, y: Doubles) -> Doubles:
     """(K, 2) the value at 0 of the weighted least-squares parabola, from moments s (5, K) and y (3, K, 2)."""
-    # About the weighted mean, and with a little added to the higher moments: where the data carries no parabola, the
-    # fit then becomes a line, or that mean.
+    # Relative to the weighted mean, with a small ridge on the higher moments: if the data do not determine a parabola,
+    # the fit degrades to a line or the mean.
     mean = y[0] / s[0][:, None]
     y = y - s[:3, :, None] * mean
     s0, s1, s2, s3, s4 = s[0], s[1], s[2] + 1e-3 * s[0], s[3], s[4] + 1e-2 * s[0]

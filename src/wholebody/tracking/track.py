@@ -1,13 +1,13 @@
-"""Who is who from frame to frame: ids by whole-body OKS and IoU with a motion model.
+"""Tracking: ids from frame to frame, by whole-body OKS and IoU with a motion model.
 
     tracker = Tracker()
     for frame in read("clip.mp4"):
         poses = tracker.update(model(frame.image), frame.time)      # poses.ids: (N,), a number for each person
 
-A person is looked for where a constant speed takes them, so that two who cross keep their ids and one who is hidden
-for a moment is known again. Where two meet, the colours of their torsos (`torsos`) help to tell who is who, if whoever
-feeds the tracker gives them; two people in the same clothes who meet, turn and part may be exchanged. A detector is not
-needed on every frame: `boxes` tells where the people known so far are now.
+A person is expected where a constant velocity takes them. So two who cross keep their ids, and one who is hidden for a
+moment is recognised again. Where two people meet, the colours of their torsos (`torsos`) help to tell them apart, if
+the caller passes them; two people in the same clothes who meet, turn and part may swap ids. The detector need not run
+on every frame: `boxes` predicts where the known people are now.
 """
 
 from dataclasses import dataclass, replace
@@ -21,29 +21,28 @@ from wholebody.geometry import iou
 from wholebody.poses import Poses
 from wholebody.schema import Schema
 
-# Points below this score say nothing about where a person is.
+# Points below this score are ignored.
 SEEN = 0.3
 
-# Seconds that a person not seen is still looked for where they would be. Over a longer step between two frames people
-# may be anywhere.
+# Seconds for which an unseen person is expected at the predicted position. After a longer gap people may be anywhere.
 RECENT = 0.3
-# A detector that is as sure as that needs no second opinion; below, the mean score of a body's points is one. Of what
-# the bundled detector is not sure of, that leaves four in five people and a third of the false positives.
+# From this detection score no second opinion is needed; below it, the mean score of the body's points decides. Of the
+# bundled detector's uncertain detections, this keeps four in five people and a third of the false positives.
 _SURE, _BODY = 0.5, 0.4
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """A person known so far.
+    """A person being tracked.
 
     Attributes:
         id: the number.
         pose: the last Poses of this person, one row; the box follows the keypoints (`extents`).
-        velocity: (2,) pixels in a second.
+        velocity: (2,) pixels per second.
         seen: time of `pose`, seconds.
-        confirmed: when a detector found this person last.
-        typical: mean score of the keypoints of the body so far.
-        look: (3,) mean colour of the torso so far, NaN where it was never seen.
+        confirmed: when the detector last found this person.
+        typical: running mean score of the body's keypoints.
+        look: (3,) running mean colour of the torso, NaN if it was never seen.
     """
 
     id: int
@@ -55,7 +54,7 @@ class Track:
     look: Doubles
 
     def at(self, time: float) -> Poses:
-        """Where the person would be by now. Trust in a speed fades: it carries on for a second in all."""
+        """The predicted pose at `time`. The velocity fades, and moves the person by at most one second of it."""
         away = self.velocity * (FADE * (1 - np.exp(-max(time - self.seen, 0) / FADE)))
         shift = away.astype(np.float32)
         return replace(self.pose, keypoints=self.pose.keypoints + shift, boxes=self.pose.boxes + np.tile(shift, 2))
@@ -64,27 +63,27 @@ class Track:
 FADE = 1.0  # seconds
 
 
-_STEADY = 0.15  # seconds over which a speed is averaged
+_STEADY = 0.15  # seconds over which the velocity is averaged
 
-# Levels by which the colours of a torso differ from one time to another, and how much of a similarity the wrong colour
-# costs. Light changes, and so it alone never ends a track.
+# Typical variation of a torso's colour over time, in levels, and the share of the similarity that a wrong colour costs.
+# Because light changes, colour alone never ends a track.
 _COLORS, _WRONG = 30.0, 0.7
-# A torso's mean colour follows what is seen by this share, and not at all while somebody is in front or behind.
+# Update rate of a torso's mean colour, and the box overlap above which it is not updated.
 _LEARNING, _COVERED = 0.2, 0.05
 
 
 @dataclass(eq=False)
 class Tracker:
-    """Gives ids. One for each video, to be fed in the order of time.
+    """Assigns ids. Use one per video, with frames in order of time.
 
     Attributes:
-        least: similarity, 0..1, from which a person is taken for a known one.
-        memory: seconds that a person who is not seen is remembered.
-        trust: seconds that a person whom no detector confirms is believed in.
-        searched: when a detector looked last, where whoever feeds the tracker tells. Whom it found then is believed in
-            until it looks again, however long that takes.
-        tracks: the people known.
-        next_id: the number that the next new person gets.
+        least: lowest similarity, 0..1, at which a person is matched with a known one.
+        memory: seconds for which an unseen person is remembered.
+        trust: seconds for which a person is kept without confirmation by the detector.
+        searched: when the detector last ran, if the caller sets it. People found then are kept until it runs again,
+            however long that takes.
+        tracks: the known people.
+        next_id: the id of the next new person.
     """
 
     least: float = 0.25
@@ -105,9 +104,10 @@ class Tracker:
 
         Args:
             poses: N people. time: seconds, later than the last one.
-            confirmed: (N,) whether a detector found each; without it, all are. Who is neither known nor confirmed is
-                left out of the result, and so is a stranger in whom neither network believes (`_plain`).
-            looks: (N, 3) colours of the torsos, as `torsos` gives them.
+            confirmed: (N,) whether the detector found each person; by default all. A person who is neither known nor
+                confirmed is left out of the result, and so is a new person whom neither network is confident about
+                (`_plain`).
+            looks: (N, 3) colours of the torsos, from `torsos`.
         """
         sure = np.ones(len(poses), bool) if confirmed is None else confirmed
         ids = np.full(len(poses), -1, np.int64)
@@ -125,7 +125,8 @@ class Tracker:
             return []
         expected = Poses.concatenate([replace(track.at(time), ids=None) for track in self.tracks])
         ages = np.array([max(time - track.seen, 0) for track in self.tracks])
-        # Where one person hides another, the one seen last is the one still seen, even if noise says otherwise.
+        # Where one person hides another, the more recently seen one is assumed to be visible, even if noise suggests
+        # otherwise.
         hidden = ages > ages.min() + 1e-6
         alike = similarity(expected, poses, ages)
         alike[alike < self.least] = 0
@@ -142,7 +143,7 @@ class Tracker:
         confirmed: npt.NDArray[np.bool_] | None = None,
         looks: Doubles | None = None,
     ) -> None:
-        """Take note of people whose ids are known: `update` does, and whoever continues with an earlier run."""
+        """Update the tracks with people whose ids are known; called by `update`, and when an earlier run is resumed."""
         assert poses.ids is not None
         known = {track.id: track for track in self.tracks}
         sure = np.ones(len(poses), bool) if confirmed is None else confirmed
@@ -163,16 +164,16 @@ class Tracker:
         )
 
     def recent(self, time: float, within: float = RECENT) -> list[Track]:
-        """Who was seen in the last `within` seconds."""
+        """The tracks seen in the last `within` seconds."""
         return [track for track in self.tracks if time - track.seen <= within]
 
     def boxes(self, time: float, within: float = RECENT) -> Floats:
-        """(N, 4) where the people of `recent` are now."""
+        """(N, 4) predicted boxes of the people in `recent`."""
         boxes = [track.at(time).boxes for track in self.recent(time, within)]
         return np.concatenate(boxes) if boxes else np.zeros((0, 4), np.float32)
 
     def forget(self) -> None:
-        """The picture has changed altogether, as at a cut: nobody is known any more. Ids are not used again."""
+        """Drop all tracks, for instance at a cut. Ids are not reused."""
         self.tracks = ()
 
 
@@ -182,7 +183,8 @@ def _moved(track: Track | None, track_id: int, pose: Poses, time: float, confirm
     if track is None:
         return Track(track_id, pose, np.zeros(2), time, time, score, look)
     step = max(time - track.seen, 1e-3)
-    # The median of the body's points: neither a waving arm nor a point that jumps is a person's motion.
+    # The median over the body's points, so that neither a waving arm nor a jumping point counts as motion of the
+    # person.
     rows = pose.schema.body
     both = (pose.scores[0, rows] >= SEEN) & (track.pose.scores[0, rows] >= SEEN)
     if both.any():
@@ -191,7 +193,7 @@ def _moved(track: Track | None, track_id: int, pose: Poses, time: float, confirm
         away = (pose.boxes[0] - track.pose.boxes[0]).reshape(2, 2).mean(axis=0)
     gain = 1 - np.exp(-step / _STEADY)
     velocity = track.velocity + gain * (away / step - track.velocity)
-    # Half of the box is the one expected: boxes that tremble would make the next keypoints tremble.
+    # Average with the predicted box: jittering boxes would make the next keypoints jitter.
     expected = track.at(time).boxes
     pose = replace(pose, boxes=((expected + pose.boxes) / 2).astype(np.float32))
     if np.isnan(look).any():
@@ -203,16 +205,17 @@ def _moved(track: Track | None, track_id: int, pose: Poses, time: float, confirm
 
 
 def torsos(image: Image, poses: Poses) -> Doubles:
-    """(N, 3) mean colour of the cloth between shoulders and hips in an image (H, W, 3); NaN where they are not seen.
+    """(N, 3) mean colour between shoulders and hips in an image (H, W, 3); NaN where these are not seen.
 
-    Of blue, green and red, each a fourth of its light and its share of the three: shadows change less of that.
+    For each of blue, green and red: a fourth of its level plus its share of the three, which is less affected by
+        shadows.
     """
     names = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
     if not len(poses) or not set(names) <= set(poses.schema.names):
         return np.full((len(poses), 3), np.nan)
     rows = [poses.schema.names.index(name) for name in names]
     corners = poses.keypoints[:, rows].astype(np.float64)
-    # A grid in the middle of the four: its edges are arms and background.
+    # A grid in the middle of the four corners; the edges are arms and background.
     down, across = (grid.ravel()[:, None] for grid in np.meshgrid(_GRID, _GRID))
     left = corners[:, None, 0] + down * (corners[:, None, 2] - corners[:, None, 0])
     right = corners[:, None, 1] + down * (corners[:, None, 3] - corners[:, None, 1])
@@ -232,7 +235,7 @@ _GRID = np.linspace(0.2, 0.8, 6)
 
 
 def overlapping(boxes: Floats, least: float) -> npt.NDArray[np.bool_]:
-    """(N,) whose box has more than this IoU with that of anybody else."""
+    """(N,) whether a box has more than this IoU with any other."""
     overlap = iou(boxes, boxes)
     np.fill_diagonal(overlap, 0)
     found: npt.NDArray[np.bool_] = overlap.max(axis=1, initial=0) > least
@@ -240,9 +243,9 @@ def overlapping(boxes: Floats, least: float) -> npt.NDArray[np.bool_]:
 
 
 def _plain(poses: Poses) -> npt.NDArray[np.bool_]:
-    """(N,) who may get an id: the detector is sure, or the pose network sees a body where it is not.
+    """(N,) whether a person may get an id: the detector is confident, or otherwise the pose network sees a body.
 
-    A false positive that is followed once would stay for as long as the detector hints at it.
+    Once tracked, a false positive would stay for as long as the detector reports it.
     """
     body = poses.scores[:, poses.schema.body].mean(axis=1)
     plain: npt.NDArray[np.bool_] = (poses.box_scores >= _SURE) | (body >= _BODY)
@@ -250,10 +253,10 @@ def _plain(poses: Poses) -> npt.NDArray[np.bool_]:
 
 
 def extents(poses: Poses, margin: float = 0.1) -> Floats:
-    """(N, 4) boxes around the keypoints that are seen, a little larger; the own box of who shows fewer than four.
+    """(N, 4) slightly enlarged boxes around the visible keypoints; the person's own box if fewer than four are visible.
 
     Args:
-        margin: share of the sides added at each end, for hair, clothes and fingertips.
+        margin: fraction of the sides added at each end, for hair, clothes and fingertips.
     """
     seen = (poses.scores >= SEEN)[..., None]
     low = np.where(seen, poses.keypoints, np.inf).min(axis=1, initial=np.inf)
@@ -267,21 +270,21 @@ def extents(poses: Poses, margin: float = 0.1) -> Floats:
 
 @cache
 def _weights(schema: Schema) -> tuple[Doubles, Doubles]:
-    """(K,) weight and (K,) sigma of each point: a part counts about as much as its place in a body, not its points."""
+    """(K,) weight and (K,) sigma of each point: a part counts by its importance, not by its number of points."""
     weights = np.ones(len(schema))
     for part, total in {"feet": 3.0, "face": 4.0, "left_hand": 2.0, "right_hand": 2.0}.items():
         if part in schema.parts:
             rows = schema.parts[part]
             weights[rows] = total / (rows.stop - rows.start)
-    # Between two frames a limb moves farther than annotators differ.
+    # Limbs move farther between two frames than annotators differ.
     return weights, np.maximum(np.nan_to_num(schema.sigmas, nan=0.05), 0.05) * 1.5
 
 
 def whole_body_oks(a: Poses, b: Poses, ages: npt.NDArray[np.floating] | None = None) -> Doubles:
-    """(N, M) how alike the keypoints of the people of two frames are, over the points that both show.
+    """(N, M) similarity of the people in two frames, over the keypoints visible in both.
 
-    OKS of COCO, with both scores as weights, and wider: the area is the mean of both boxes', the deviation of a point
-    grows by its own size in each half second of `ages` (N,), for which a person of `a` was not seen.
+    COCO's OKS, weighted by both scores and with wider tolerance: the area is the mean of both boxes, and a point's
+    sigma grows by its own size per half second of `ages` (N,), the time for which a person of `a` was not seen.
     """
     weights, sigmas = _weights(a.schema)
     squared = ((a.keypoints[:, None].astype(np.float64) - b.keypoints[None]) ** 2).sum(axis=3)
@@ -301,14 +304,14 @@ def _areas(boxes: Floats) -> Doubles:
 
 
 def similarity(expected: Poses, found: Poses, ages: npt.NDArray[np.floating] | None = None) -> Doubles:
-    """(N, M) 0..1: whole-body OKS and the boxes' intersection over union, half each."""
+    """(N, M) 0..1: the mean of whole-body OKS and the IoU of the boxes."""
     return (whole_body_oks(expected, found, ages) + iou(extents(expected), extents(found))) / 2
 
 
 def pairs(scores: Doubles, least: float) -> list[tuple[int, int]]:
-    """(row, column) of a matrix, the highest first, each row and column once, none below `least`.
+    """Greedy matching: (row, column) of a matrix, highest value first, each row and column once, none below `least`.
 
-    The surest pair is never given up for a better sum, as an optimal assignment would.
+    Unlike an optimal assignment, it never gives up the best pair for a better sum.
     """
     left = scores.copy()
     found = []
@@ -320,9 +323,9 @@ def pairs(scores: Doubles, least: float) -> list[tuple[int, int]]:
 
 
 def distinct(poses: Poses, same: float = 0.6) -> npt.NDArray[np.int64]:
-    """Rows of different people, in order: of two poses more alike than `same`, the one with lower scores goes.
+    """Rows of distinct people, in order: of two poses with a similarity above `same`, the one with lower scores goes.
 
-    Crops of two people who stand close may both show the one in front.
+    The crops of two people who stand close together may both show the one in front.
     """
     alike = whole_body_oks(poses, poses)
     order = poses.scores.mean(axis=1).argsort(kind="stable")[::-1]
