@@ -189,7 +189,7 @@ BAD_BODIES = [
     ({"content": b"{", "headers": {"content-type": "application/json"}}, 400, "not valid JSON"),
     ({"content": b"[" * 100_000, "headers": {"content-type": "application/json"}}, 400, "not valid JSON"),
     ({"json": []}, 400, "base64"),
-    ({"json": {"image": "http://10.0.0.1/secret.png"}}, 400, "Addresses are not fetched"),
+    ({"json": {"image": "http://10.0.0.1/secret.png"}}, 400, "URLs are not fetched"),
     ({"json": {"image": BASE64, "format": "coco"}}, 400, "options in the query"),
     ({"json": {"image": BASE64, "name": ""}}, 400, "name"),
     ({"json": {"image": BASE64, "boxes": [[1, 2, 3]]}}, 400, "boxes"),
@@ -348,7 +348,7 @@ def test_a_fault_is_500_without_its_details(caplog):
             return await asking.post("/v1/pose", content=PHOTO)
 
     answer = asyncio.run(run())
-    error(answer, 500, "fault of the service")
+    error(answer, 500, "internal error of the service")
     assert "secret detail" not in answer.text
 
 

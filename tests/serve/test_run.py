@@ -121,7 +121,7 @@ def test_keys_come_from_the_environment(monkeypatch):
     monkeypatch.setenv(run.KEYS, " one, two,")
     assert run.keys_from_environment() == ["one", "two"]
     monkeypatch.setenv(run.KEYS, " ,")
-    with pytest.raises(WholebodyError, match="holds no key"):
+    with pytest.raises(WholebodyError, match="has no key"):
         run.keys_from_environment()
 
 

@@ -1,4 +1,4 @@
-"""Running a network: a `Session` takes one batch and gives arrays back, whatever runs underneath."""
+"""Running a network: a `Session` takes one batch and returns arrays, whatever the runtime."""
 
 from wholebody.choices import Precision
 from wholebody.runtime.choose import int8_is_fast, open_session

@@ -1,11 +1,11 @@
-"""Running a network: a `Session` takes one batch and gives arrays back, whatever runs underneath.
+"""Choosing a runtime: a `Session` takes one batch and returns arrays, whatever the runtime.
 
-Only the CPU path is tested by the project. CUDA, TensorRT, DirectML and CoreML are thin: they pass the request on to
-ONNX Runtime, check that its provider really took the model, and otherwise fall back to the CPU with a notice.
+The project tests only the CPU path. CUDA, TensorRT, DirectML and CoreML are thin wrappers: they pass the request on to
+ONNX Runtime, check that its provider really accepted the model, and otherwise fall back to the CPU with a warning.
 
-On a processor a network runs in one of three precisions: fp32, which is what every figure of a model card was measured
-in; bf16, which only OpenVINO has; and int8, for which there has to be a file of its own beside the network's
-(`int8_file`). "auto" takes the fastest of those that are there.
+On the CPU a network runs in one of three precisions: fp32, in which all figures of the model cards were measured; bf16,
+which only OpenVINO supports; and int8, which needs a separate file next to the network's (`int8_file`). "auto" takes
+the fastest one available.
 """
 
 import difflib
@@ -23,16 +23,16 @@ from wholebody.errors import WholebodyError
 from wholebody.runtime.ort import AUTO, DEVICES, absent, described, open_ort
 from wholebody.runtime.session import PRECISIONS, Session, float_file, int8_file, notes, notice
 
-# More than the largest machines have; runtimes fail without a word far beyond.
+# More than the largest machines have; far beyond, runtimes fail silently.
 MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime for the CPU beside ONNX Runtime, chosen by its name as `device`.
+    """An alternative CPU runtime, chosen by its name as `device`.
 
     Attributes:
-        absent: what is missing for it, as the end of a sentence; None where it works.
+        absent: what is missing for it, as the end of a sentence; None if it works.
         open: (path, precision, threads) -> session.
     """
 
@@ -41,7 +41,7 @@ class Runtime:
 
 
 def no_openvino() -> str | None:
-    """What is missing for OpenVINO; None if it is there."""
+    """What is missing for OpenVINO; None if it is available."""
     if importlib.util.find_spec("openvino") is None:
         return "needs an extra: pip install 'wholebody[openvino]'"
     return None
@@ -55,7 +55,7 @@ def _open_openvino(path: Path, precision: Precision, threads: int | None) -> Ses
     return session
 
 
-# A new runtime is a file in this room and a row here.
+# A new runtime is a file in this package and a row here.
 RUNTIMES: dict[str, Runtime] = {"openvino": Runtime(lambda: no_openvino(), _open_openvino)}
 
 
@@ -64,17 +64,17 @@ def open_session(
 ) -> Session:
     """Load an ONNX file for `device`.
 
-    A device that is not there, or fails to take the model, is replaced by the CPU, with one warning a process in the
-    log "wholebody" (shown on stderr unless logging is set up otherwise) and in `Session.fallback`.
+    A device that is unavailable, or rejects the model, is replaced by the CPU, with one warning per process in the log
+    "wholebody" (shown on stderr unless logging is configured otherwise) and in `Session.fallback`.
 
     Args:
         path: an ONNX file with a single input.
         device: "auto" (the first of CUDA, DirectML and CPU that works), "cpu", "cuda", "tensorrt", "directml",
             "coreml", or "openvino", which is the CPU too.
-        threads: CPU threads for one network; None leaves it to the runtime (one for each physical core).
-        precision: on a processor; "fp32" on all other devices. "auto" is the first of these: int8 where there is a
-            file for it and the processor has instructions for it; bf16 where the processor computes in it and OpenVINO
-            is installed and not ruled out by `device`; fp32.
+        threads: CPU threads for one network; None leaves it to the runtime (one per physical core).
+        precision: on the CPU; "fp32" on all other devices. "auto" is the first available of: int8, if there is a file
+            for it and the CPU has the instructions; bf16, if the CPU supports it and OpenVINO is installed and not
+            excluded by `device`; fp32.
 
     Raises:
         WholebodyError: no such file, not a usable ONNX file, unknown device or precision, threads below 1, or a
@@ -87,9 +87,9 @@ def open_session(
         raise WholebodyError(f"precision {precision!r} is unknown. Choose one of {', '.join(PRECISIONS)}.")
     if device in RUNTIMES and (why := RUNTIMES[device].absent()):
         raise WholebodyError(f"device {device!r} {why}, or choose another device.")
-    on_processor = device in ("auto", "cpu", *RUNTIMES)  # only there is a choice of precision
+    on_processor = device in ("auto", "cpu", *RUNTIMES)  # only there can the precision be chosen
     if precision in ("bf16", "int8") and not on_processor:
-        raise WholebodyError(f"precision {precision} is for processors: choose fp32, or device cpu.")
+        raise WholebodyError(f"precision {precision} is only for the CPU: choose fp32, or device cpu.")
     if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_THREADS):
         raise WholebodyError(f"threads is {threads}: give 1 to {MOST_THREADS}, or leave it out.")
     _check_file(path)
@@ -108,7 +108,7 @@ def open_session(
                 break
             why = opened
         elif device == "auto":
-            continue  # nobody asked for it: no notice
+            continue  # not requested, so no warning
         reasons.append(f"{name} is not used: {why}")
     fallback = "; ".join(reasons) or None
     if fallback:
@@ -117,7 +117,7 @@ def open_session(
 
 
 def _on_processor(path: Path, device: str, threads: int | None, precision: Precision) -> Session:
-    """A session on the CPU by ONNX Runtime or OpenVINO, in the precision wanted."""
+    """A session on the CPU with ONNX Runtime or OpenVINO, in the requested precision."""
     small = int8_file(path)
     chosen = precision
     if precision == "auto":
@@ -125,7 +125,7 @@ def _on_processor(path: Path, device: str, threads: int | None, precision: Preci
         chosen = "int8" if small.is_file() and int8_is_fast() else "bf16" if bf16 else "fp32"
     if chosen == "bf16":
         if device == "cpu":
-            raise WholebodyError("ONNX Runtime has no bf16 on a processor: choose device openvino.")
+            raise WholebodyError("ONNX Runtime has no bf16 on the CPU: choose device openvino.")
         if why := no_openvino():
             raise WholebodyError(f"precision bf16 {why}, or choose another precision.")
     if chosen == "int8":
@@ -142,7 +142,7 @@ def _on_processor(path: Path, device: str, threads: int | None, precision: Preci
 
 
 def _check_origin(session: Session, path: Path) -> None:
-    """An int8 file reads weights from its float file by their place there: from another one it would read nonsense."""
+    """An int8 file reads weights from its float file by offset; from another file it would read garbage."""
     origin, made_from = float_file(path), notes(session).get("float_sha256")
     if made_from and origin.is_file() and hashlib.sha256(origin.read_bytes()).hexdigest() != made_from:
         raise WholebodyError(
@@ -152,9 +152,9 @@ def _check_origin(session: Session, path: Path) -> None:
 
 @functools.cache
 def int8_is_fast() -> bool:
-    """Whether the processor multiplies bytes in one instruction (VNNI; dot products on ARM), as far as it is known.
+    """Whether the CPU has int8 dot-product instructions (VNNI; dot products on ARM), as far as can be determined.
 
-    Without one int8 is no faster than float32, and on x86 before VNNI sums may overflow as well.
+    Without them int8 is no faster than float32, and on x86 before VNNI sums may overflow.
     """
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
@@ -171,7 +171,7 @@ def _computes_bf16() -> bool:
 
 
 def _check_file(path: Path) -> None:
-    """Say plainly what is wrong with files that the runtime would only call unparsable."""
+    """Give a clear error for files that the runtime would only call unparsable."""
     try:
         with path.open("rb") as stream:
             head = stream.read(64)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from wholebody.errors import WholebodyError
 from wholebody.runtime.session import Session, Tensor, reason, shape_text, tensors
 
-# A device's provider in ONNX Runtime, and the package that has it.
+# A device's provider in ONNX Runtime, and the package that contains it.
 PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
@@ -23,8 +23,8 @@ PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-# What "auto" tries. TensorRT is only taken on request: it spends minutes building an engine for each batch size. So is
-# CoreML: every Mac has it, it computes in half precision, and nobody here has compared its keypoints.
+# The devices that "auto" tries. TensorRT is used only on request, because it takes minutes to build an engine for each
+# batch size. So is CoreML: it computes in half precision, and its keypoints have not been compared.
 AUTO = ("cuda", "directml", "cpu")
 DEVICES = ("auto", *PROVIDERS, "openvino")
 
@@ -53,7 +53,7 @@ class OrtSession:
     def _run(self, batch: npt.NDArray[Any], names: list[str]) -> list[npt.NDArray[Any]]:
         try:
             results: list[npt.NDArray[Any]] = self._ort.run(names, {self.inputs[0].name: batch})
-        except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             tensor = self.inputs[0]
             raise WholebodyError(
                 f"{self.path}: cannot run on {batch.dtype} {batch.shape} ({reason(error)}). "
@@ -71,29 +71,29 @@ def described(path: Path, opened: Any, fallback: str | None = None, precision: s
 
 
 def open_ort(path: Path, device: str, threads: int | None) -> Any:
-    """ONNX Runtime's session, or a text: why the device does not work. A file that is at fault raises."""
+    """ONNX Runtime's session, or a string that says why the device does not work. A faulty file raises."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    # Idle threads of one session otherwise burn the cores another one needs: detector and pose together ran 2.7 times
-    # slower with spinning.
+    # Otherwise idle threads of one session occupy the cores that another needs: detector and pose together ran 2.7
+    # times slower with spinning.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
     if threads is not None:
         options.intra_op_num_threads = threads
-    if device == "directml":  # DirectML demands both
+    if device == "directml":  # DirectML requires both
         options.enable_mem_pattern = False
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     if device in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # CUDA and cuDNN from their Python packages, where they are installed
+        ort.preload_dlls()  # CUDA and cuDNN from their Python packages, if installed
 
     provider = PROVIDERS[device][0]
     try:
         session = ort.InferenceSession(str(path), options, providers=_provider_options(device), enable_fallback=0)
         if session.get_providers()[0] != provider:
-            return f"{provider} did not load (are its driver and libraries installed, in a version that fits?)"
+            return f"{provider} did not load (are its driver and libraries installed, in a matching version?)"
         if device != "cpu":
             _try(session)
     except Exception as error:
@@ -107,7 +107,7 @@ def open_ort(path: Path, device: str, threads: int | None) -> Any:
 
 def _provider_options(device: str) -> list[Any]:
     cpu = PROVIDERS["cpu"][0]
-    # The default search measures every algorithm again for every new batch size, and the number of people changes.
+    # The default search benchmarks every algorithm again for every new batch size, and the number of people varies.
     cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
     match device:
         case "cpu":
@@ -126,14 +126,14 @@ def _provider_options(device: str) -> list[Any]:
 
 
 def _try(session: Any) -> None:
-    """One run on zeros: some providers take a model and fail only when it runs."""
+    """A run on zeros: some providers accept a model and fail only when it runs."""
     tensor = tensors(session.get_inputs())[0]
     if None not in tensor.shape[1:]:
         session.run(None, {tensor.name: np.zeros([size or 1 for size in tensor.shape], dtype=tensor.dtype)})
 
 
 def absent(device: str) -> str | None:
-    """Why the installed ONNX Runtime cannot know the device; None when it can."""
+    """Why the installed ONNX Runtime does not support the device; None if it does."""
     import onnxruntime as ort
 
     provider, package = PROVIDERS[device]

@@ -1,7 +1,7 @@
-"""A `Session` on OpenVINO (the extra `openvino`): float32 pinned, or bfloat16 where the processor computes in it.
+"""A `Session` on OpenVINO (the extra `openvino`): explicitly float32, or bfloat16 if the CPU supports it.
 
-OpenVINO is fastest where the batch size is known when a network is compiled. So it is compiled for a few sizes, each
-when it is first needed, and a batch is cut into pieces of these. What was compiled is kept in the cache folder.
+OpenVINO is fastest if the batch size is known at compile time. So a network is compiled for a few sizes, each on first
+use, and a batch is split into these. Compiled networks are kept in the cache folder.
 """
 
 import functools
@@ -20,16 +20,16 @@ import numpy.typing as npt
 from wholebody.errors import WholebodyError
 from wholebody.runtime.session import Tensor
 
-# On its own OpenVINO takes bfloat16 wherever it can, which moves keypoints: what is wanted is always said.
+# By default OpenVINO uses bfloat16 wherever it can, which moves keypoints, so the precision is always set.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
-# More people at once than this many gain nothing even on many cores.
+# Larger batches gain nothing even on many cores.
 _LARGEST = 8
 
 
 @dataclass(frozen=True, eq=False)
 class OpenVinoSession:
-    """A `Session` on OpenVINO's CPU device. May be shared by threads, which then take turns."""
+    """A `Session` on OpenVINO's CPU device. Can be shared by threads, which then take turns."""
 
     path: Path
     inputs: tuple[Tensor, ...]
@@ -50,7 +50,7 @@ class OpenVinoSession:
             parts, at = [], 0
             for size in pieces(max(len(batch), 1), self.sizes):
                 piece = batch[at : at + size]
-                if len(piece) < size:  # a network exported for one size, or nobody at all
+                if len(piece) < size:  # a network exported for one size, or an empty batch
                     piece = np.concatenate([piece, np.zeros((size - len(piece), *batch.shape[1:]), batch.dtype)])
                 parts.append(self._run(np.ascontiguousarray(piece), names))
                 at += size
@@ -59,7 +59,7 @@ class OpenVinoSession:
         return [np.concatenate(part)[: len(batch)] for part in zip(*parts, strict=True)]
 
     def _check(self, batch: npt.NDArray[Any]) -> None:
-        # OpenVINO would convert another type in silence, and take the batch of another network for its own.
+        # OpenVINO would silently convert another type, and accept a batch meant for another network.
         tensor = self.inputs[0]
         shape = batch.shape[1:]
         fits = len(batch.shape) == len(tensor.shape) and all(
@@ -77,14 +77,14 @@ class OpenVinoSession:
                 self._requests[len(batch)] = self._compile(len(batch))
             request = self._requests[len(batch)]
             request.infer([batch], share_inputs=True)
-            # The request's own memory is written over by the next run.
+            # The request's memory is overwritten by the next run.
             return [np.array(request.get_tensor(name).data) for name in names]
         except RuntimeError as error:
             raise WholebodyError(f"{self.path}: OpenVINO failed ({_reason(error)}). Choose device cpu.") from error
 
 
 def pieces(count: int, sizes: Sequence[int]) -> list[int]:
-    """`count` as a sum of `sizes`, the largest first; beyond it by as little as can be where there is no 1."""
+    """`count` as a sum of `sizes`, largest first; if there is no 1, exceeding it as little as possible."""
     found = []
     for size in sorted(sizes, reverse=True):
         found += [size] * (count // size)
@@ -93,9 +93,9 @@ def pieces(count: int, sizes: Sequence[int]) -> list[int]:
 
 
 def batch_sizes(threads: int) -> tuple[int, ...]:
-    """Sizes to compile: 1, 2, 4 ... up to the number of threads, as pictures of a batch are what threads share best.
+    """Batch sizes to compile: 1, 2, 4 ... up to the number of threads, because threads parallelise best over pictures.
 
-    On one thread a crop of a larger batch takes no less time than a batch of one.
+    On one thread, a crop in a larger batch is no faster than in a batch of one.
     """
     return tuple(2**n for n in range(4) if 2**n <= min(threads, _LARGEST))
 
@@ -107,15 +107,15 @@ def open_openvino(
 
     Args:
         path: an ONNX file with a single input.
-        precision: fp32 and bf16 say what float layers compute in; int8 that they do in float32 beside the others.
+        precision: fp32 and bf16 set the type of float layers; with int8 these compute in float32.
         threads: None takes all cores.
 
     Raises:
-        WholebodyError: OpenVINO cannot take the file, or the processor does not compute in bfloat16.
+        WholebodyError: OpenVINO cannot read the file, or the CPU does not support bfloat16.
     """
     core = _core()
     if precision == "bf16" and not computes_bf16():
-        raise WholebodyError("this processor does not compute in bfloat16. Choose another precision, such as auto.")
+        raise WholebodyError("this CPU does not support bfloat16. Choose another precision, such as auto.")
     options = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",
@@ -150,20 +150,20 @@ def open_openvino(
 
 @functools.cache
 def _core() -> Any:
-    """OpenVINO, once a process: each gives the thread a stack for signals that goes away with it, and where several
-    went in another order than they came, Ctrl-C met a stack that was no more."""
+    """OpenVINO's core, once per process: each instance installs a signal stack for the thread and removes it on exit.
+    When several were destroyed in another order, Ctrl-C hit a stack that no longer existed."""
     import openvino
 
     return openvino.Core()
 
 
 def computes_bf16() -> bool:
-    """Whether OpenVINO says that the processor has instructions for bfloat16."""
+    """Whether the CPU has bfloat16 instructions, according to OpenVINO."""
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """An ONNX file's notes, which OpenVINO does not hand on: field 14 of the message that the file is."""
+    """An ONNX file's metadata, which OpenVINO does not expose: field 14 of the protobuf message."""
 
     def fields(data: bytes) -> Iterator[tuple[int, bytes]]:
         stream = io.BytesIO(data)
@@ -189,7 +189,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _varint(stream: IO[bytes]) -> int:
-    """The next number: seven bits in a byte, the lowest first; 0 at the end, which no key is."""
+    """The next varint: seven bits per byte, lowest first; 0 at the end, which is no valid key."""
     value = shift = 0
     while byte := stream.read(1):
         value |= (byte[0] & 127) << shift
@@ -206,9 +206,9 @@ def _cores() -> Sequence[int]:
 
 
 def _cache(precision: str) -> dict[str, str]:
-    """Where compiled networks are kept; nowhere if that cannot be written.
+    """The folder of compiled networks; None if it cannot be written.
 
-    A folder for each precision: OpenVINO gives what differs only in that the same name.
+    There is one folder per precision, because OpenVINO uses the same name for all of them.
     """
     from wholebody.files import cache_folder
 
@@ -226,6 +226,6 @@ def _tensor(port: Any) -> Tensor:
 
 
 def _reason(error: Exception) -> str:
-    """OpenVINO's last line, which says what is wrong; those before it say where in its source."""
+    """The last line of OpenVINO's error, which is the message; the others are source locations."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""`Session`: the protocol that every runtime fulfils, and what a network's file says of itself."""
+"""`Session`: the protocol that every runtime implements, and the metadata of a network's file."""
 
 import functools
 import json
@@ -19,7 +19,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of a network: `shape` has None where a size is free, `dtype` is numpy's name."""
+    """An input or output of a network: `shape` has None for dynamic sizes, `dtype` is numpy's name."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -30,11 +30,11 @@ class Session(Protocol):
     """A loaded network.
 
     Attributes:
-        inputs, outputs: what goes in (one tensor) and what comes out.
-        metadata: the file's own notes, text to text; the key `wholebody` holds JSON.
-        provider: what really computes, in ONNX Runtime's words ("CPUExecutionProvider"), or "OpenVINO".
-        precision: what most of it computes in: "fp32", "bf16" or "int8".
-        fallback: why that is not the device asked for, in one line; None when it is.
+        inputs, outputs: the input (one tensor) and the outputs.
+        metadata: the file's metadata, string to string; the key `wholebody` holds JSON.
+        provider: what actually computes, by ONNX Runtime's name ("CPUExecutionProvider"), or "OpenVINO".
+        precision: the type that most of it computes in: "fp32", "bf16" or "int8".
+        fallback: why this is not the requested device, in one line; None if it is.
     """
 
     @property
@@ -53,7 +53,7 @@ class Session(Protocol):
     def __call__(self, batch: npt.NDArray[Any], outputs: Sequence[str] | None = None) -> list[npt.NDArray[Any]]:
         """Run the network on `batch` (N, ...), of the input's dtype; the named outputs in that order, or all.
 
-        A network exported for one fixed batch size takes any N too: the batch is cut up and the last piece filled.
+        A network exported for one fixed batch size takes any N too: the batch is split and the last piece padded.
 
         Raises:
             WholebodyError: the batch does not fit the network, or the runtime failed.
@@ -62,14 +62,14 @@ class Session(Protocol):
 
 
 def int8_file(path: str | os.PathLike[str]) -> Path:
-    """Where the int8 variant of an ONNX file is, if there is one: pose.int8.onnx beside pose.onnx, or the file itself
-    if that is what it is called."""
+    """The path of the int8 variant of an ONNX file: pose.int8.onnx next to pose.onnx, or the file itself if it has such
+    a name."""
     path = Path(path)
     return path if path.stem.endswith(".int8") else path.with_suffix(".int8.onnx")
 
 
 def float_file(path: str | os.PathLike[str]) -> Path:
-    """The way back: pose.onnx for pose.int8.onnx, and the file itself if it is no int8 file."""
+    """The inverse: pose.onnx for pose.int8.onnx, and the file itself if it is not an int8 file."""
     path = Path(path)
     return path.with_name(path.stem.removesuffix(".int8") + path.suffix)
 
@@ -97,13 +97,13 @@ def reason(error: Exception) -> str:
 
 @functools.cache
 def notice(text: str) -> None:
-    # Through logging, as warnings.warn would add a file name and a line of source; cached, as the detector and the
-    # pose network fall back for the same reason.
+    # Logged, because warnings.warn would add a file name and a source line; cached, because the detector and the pose
+    # network fall back for the same reason.
     logging.getLogger("wholebody").warning(text)
 
 
 def notes(session: Session) -> dict[str, Any]:
-    """What a file made by this package says of itself (kind, input_size, schema, ...); {} for any other file."""
+    """The metadata of a file made by this package (kind, input_size, schema, ...); {} for any other file."""
     try:
         found = json.loads(session.metadata.get("wholebody", "{}"))
     except ValueError:
@@ -115,10 +115,10 @@ def input_size(session: Session, otherwise: tuple[int, int] | None = None) -> tu
     """(w, h) of a network that takes pictures: (N, h, w, 3) uint8, or (N, 3, h, w) of any other type.
 
     Args:
-        otherwise: the size where neither the graph nor its notes tell it.
+        otherwise: the size to use if neither the graph nor the metadata states it.
 
     Raises:
-        WholebodyError: it takes something else, or nothing tells the size.
+        WholebodyError: it takes something else, or the size is unknown.
     """
     tensor = session.inputs[0]
     layout = ("n", "h", "w", "c") if tensor.dtype == "uint8" else ("n", "c", "h", "w")

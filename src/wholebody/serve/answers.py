@@ -1,4 +1,4 @@
-"""The body of an answer: people in the formats that files have too, or a picture of them."""
+"""The body of a response: people in one of the file formats, or a drawing of them."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from wholebody.serve.engine import Found
 
 Format = Literal["wholebody", "coco", "openpose", "comfy", "csv", "npz", "png", "jpg"]
 AnswerDrawing = Literal["openpose", "skeleton"]
-# As asked for -> parts of a schema.
+# Requested name -> parts of a schema.
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"body": ("body",), "hands": ("left_hand", "right_hand"), "face": ("face",), "feet": ("feet",)}
 )
@@ -26,13 +26,13 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Answer:
-    """How a request wants to be answered.
+    """The requested form of a response.
 
     Attributes:
         format: see ANSWERS.
-        name: what the picture is called in formats that name it.
+        name: the picture's name, in formats that store it.
         parts: some of PARTS; None for all in numbers, and all but the feet in an openpose map.
-        draw: what a picture shows: an openpose map on black, or skeletons over the photo.
+        draw: the kind of drawing: an openpose map on black, or skeletons over the photo.
         draw_threshold: lowest score of a keypoint that is drawn.
     """
 
@@ -47,7 +47,7 @@ class Answer:
         return ANSWERS[self.format][0]
 
     def __call__(self, found: Found) -> bytes:
-        """The body of the answer.
+        """The body of the response.
 
         Raises:
             WholebodyError: the network's keypoints do not fit the format.
@@ -55,7 +55,7 @@ class Answer:
         return ANSWERS[self.format][1](found.image, self._shown(found.poses), self)
 
     def _shown(self, poses: Poses) -> Poses:
-        """The people, with zeros for the points of parts that are not asked for."""
+        """The people, with zeros for the points of parts that were not requested."""
         if self.parts is None:
             return poses
         kept = np.zeros(len(poses.schema), bool)

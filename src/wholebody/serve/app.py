@@ -2,7 +2,7 @@
 
     uvicorn.run(make_app(WholeBody))
 
-Every answer that is no success is {"error": "one line"}. No picture is written to disk.
+Every error response is {"error": "one line"}. Pictures are never written to disk.
 """
 
 import asyncio
@@ -39,9 +39,9 @@ def make_app(
     """The application.
 
     Args:
-        load: opens the networks, in a thread while the application already says that it is not ready.
+        load: loads the networks, in a thread while the application already reports that it is not ready.
         limits, batching: see there.
-        keys: who sends none of them is refused, except by health, metrics, docs and the page; none: everybody may.
+        keys: API keys, required except for health, metrics, docs and the page; if empty, everyone has access.
     """
     limits = limits or Limits()
     service = Service(limits, keys)
@@ -51,7 +51,7 @@ def make_app(
         try:
             model = await loop.run_in_executor(None, _warm, load)
         except Exception as error:
-            service.problem = f"the networks cannot be opened: {error}"
+            service.problem = f"the networks cannot be loaded: {error}"
             LOG.critical(service.problem, exc_info=not isinstance(error, WholebodyError))
         else:
             service.engine = Engine(model, limits, batching, service.metrics.ran)
@@ -71,7 +71,7 @@ def make_app(
     app: FastAPI = FastAPIOffline(
         title="wholebody",
         version=version("wholebody"),
-        summary="Whole-body pose estimation: 133 keypoints of everyone in a picture.",
+        summary="Whole-body pose estimation: 133 keypoints for everyone in a picture.",
         lifespan=lifespan,
         redoc_url=None,
     )
@@ -92,7 +92,7 @@ def make_app(
 
 
 def _warm(load: Callable[[], WholeBody]) -> WholeBody:
-    """The model, after a first run of both networks, which takes longer than all others."""
+    """The model, after a first run of both networks, which is slower than later runs."""
     model = load()
     model(np.zeros((64, 48, 3), np.uint8), [[0, 0, 48, 64]])
     model(np.zeros((64, 48, 3), np.uint8))
@@ -115,10 +115,10 @@ def _pose_route(service: Service) -> Callable[..., Any]:
 
     async def pose(
         request: Request,
-        format: Annotated[Format, Query(description="Of the answer; png and jpg are drawings.")] = "wholebody",
+        format: Annotated[Format, Query(description="Format of the response; png and jpg are drawings.")] = "wholebody",
         threshold: Annotated[
             float | None,
-            Query(ge=LEAST_SCORE, le=1, description="Lowest score of a person; else as the file recommends."),
+            Query(ge=LEAST_SCORE, le=1, description="Lowest score of a person; by default as the file recommends."),
         ] = None,
         people: Annotated[int | None, Query(ge=1, le=most, description="Most people, the largest first.")] = None,
         parts: Annotated[
@@ -126,22 +126,22 @@ def _pose_route(service: Service) -> Callable[..., Any]:
             Query(
                 pattern=f"^({'|'.join(PARTS)})(,({'|'.join(PARTS)}))*$",
                 max_length=60,
-                description="Some of body,hands,face,feet; points of other parts are zeros.",
+                description="Some of body,hands,face,feet; keypoints of other parts are zeros.",
                 examples=["body,hands"],
             ),
         ] = None,
         draw: Annotated[
-            AnswerDrawing, Query(description="Of png and jpg: a ControlNet map on black, or skeletons over the photo.")
+            AnswerDrawing, Query(description="For png and jpg: a ControlNet map on black, or skeletons over the photo.")
         ] = "openpose",
         draw_threshold: Annotated[
             float, Query(ge=0, le=1, description="Lowest score of a keypoint that is drawn.")
         ] = 0.3,
     ) -> Response:
-        """Everyone in a picture: 133 keypoints each.
+        """Find everyone in a picture: 133 keypoints each.
 
-        The picture is the body as it is, or the file `image` of a form, or `{"image": "<base64>"}`. Of boxes that are
-        known already, a form takes `boxes` as JSON, and a JSON body `"boxes": [[x0, y0, x1, y1], ...]`: then no
-        detector runs.
+        The picture is the request body, or the file `image` in a form, or `{"image": "<base64>"}` in JSON. To pass
+        known boxes and skip the detector, use the form field `boxes` with JSON, or `"boxes": [[x0, y0, x1, y1], ...]`
+        in a JSON body.
         """
         engine = service.ready()
         with service.bodies.share() as share:
@@ -189,7 +189,7 @@ def _add_errors(app: FastAPI) -> None:
         return answer
 
     async def failed(_: Request, error: Exception) -> Response:
-        return said(500, "this is a fault of the service; its log says more.")
+        return said(500, "internal error of the service; see its log.")
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(WholebodyError, wrong)
@@ -268,7 +268,7 @@ _POSE_DOCS: dict[str, Any] = {
 
 
 def _describe(app: Any, needs_key: bool) -> None:
-    """Let the OpenAPI schema say what is true here: what is invalid is 400, and keys are asked where there are any."""
+    """Correct the OpenAPI schema: invalid requests get 400, and keys are required if there are any."""
     usual = app.openapi
 
     def openapi() -> dict[str, Any]:

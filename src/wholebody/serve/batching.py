@@ -1,9 +1,9 @@
-"""Micro-batches: what several requests bring to a network at about the same time goes through it together.
+"""Micro-batching: work from several requests that arrives at about the same time goes through a network together.
 
-Work waits in a line before each network, the stages. One thread (on a GPU, two) takes a batch from the last stage that
-has one ready, so that what is nearly done is done first. A batch is ready when it is full, when its oldest item has
-waited long enough, or when no request already here can still add to it: a request that is alone never
-waits. While a network runs, the lines grow, so that batches are the larger the more there is to do.
+Work is queued in front of each network; these are the stages. One thread (two on a GPU) takes a batch from the last
+stage that has one ready, so that nearly finished requests go first. A batch is ready when it is full, when its oldest
+item has waited long enough, or when no current request can add to it, so a single request never waits. While a network
+runs, the queues grow, so batches grow with the load.
 """
 
 import threading
@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class Waiting:
-    """One item in a line: since when (`time.monotonic`), what it weighs, and where its result goes."""
+    """One item in a queue: its arrival (`time.monotonic`), its weight, and the future for its result."""
 
     item: Any
     weight: int
@@ -27,14 +27,14 @@ class Waiting:
 
 @dataclass(eq=False)
 class Stage:
-    """A network and the line before it.
+    """A network and its queue.
 
     Attributes:
         name: for the metrics.
         run: several items -> as many results.
-        room: most weight of a batch; what weighs more goes alone.
+        room: maximum weight of a batch; a heavier item goes alone.
         weigh: the weight of an item.
-        line: what waits. coming: requests that may still bring an item.
+        line: the queue. coming: requests that may still add an item.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Stage:
     coming: int = 0
 
     def ready(self, now: float, wait: float) -> bool:
-        """Whether the line's first items should go now."""
+        """Whether a batch should be taken now."""
         if not self.line:
             return False
         full = sum(job.weight for job in self.line) >= self.room
         return full or not self.coming or now >= self.line[0].since + wait
 
     def take(self) -> list[Waiting]:
-        """The first items, as many as there is room for, and at least one."""
+        """The first items, as many as fit, and at least one."""
         jobs = [self.line.popleft()]
         left = self.room - jobs[0].weight
         while self.line and self.line[0].weight <= left:
@@ -62,13 +62,13 @@ class Stage:
 
 
 class Batcher:
-    """Stages, and the threads that run them.
+    """The stages, and the threads that run them.
 
     Args:
         stages: in the order in which a request passes them.
-        wait: seconds that an item waits for company at most.
-        threads: 1 where the networks compute on the same processor, else as many as should run side by side.
-        told: gets the stage's name, the weight and the seconds of each run.
+        wait: longest time in seconds that an item waits for others.
+        threads: 1 if the networks share a CPU, otherwise the number that should run in parallel.
+        told: called with the stage's name, the weight and the seconds of each run.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Batcher:
             thread.start()
 
     def visit(self) -> "Visit":
-        """A request that may bring an item to each stage: others wait a moment for it, until it leaves."""
+        """A request that may add an item to each stage; others wait briefly for it, until it leaves."""
         with self._changed:
             for stage in self.stages:
                 stage.coming += 1
@@ -103,7 +103,7 @@ class Batcher:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Run what waits, then end the threads."""
+        """Run what is queued, then end the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -111,7 +111,7 @@ class Batcher:
             thread.join()
 
     def add(self, stage: Stage, item: Any, visit: "Visit") -> Future[Any]:
-        """Put an item into a stage's line; see `Visit.bring`."""
+        """Add an item to a stage's queue; see `Visit.bring`."""
         job = Waiting(item, stage.weigh(item))
         with self._changed:
             if self._closed:
@@ -126,7 +126,7 @@ class Batcher:
     def _work(self) -> None:
         while batch := self._next():
             stage, jobs = batch
-            # Whoever has gone, or has run out of time, costs nothing more.
+            # Cancelled and timed-out requests are dropped.
             self._run(stage, [job for job in jobs if job.result.set_running_or_notify_cancel()])
 
     def _next(self) -> tuple[Stage, list[Waiting]] | None:
@@ -150,7 +150,7 @@ class Batcher:
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].result.set_exception(error)
-            else:  # only those whose fault it is shall suffer
+            else:  # only the faulty items should fail
                 for job in jobs:
                     self._run(stage, [job])
             return
@@ -161,7 +161,7 @@ class Batcher:
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """One request on its way; `ahead` are the stages it may still come to. A context, at whose end it leaves."""
+    """A request in progress; `ahead` are the stages it may still reach. A context that leaves at its end."""
 
     batches: Batcher
     ahead: list[Stage]
@@ -173,11 +173,11 @@ class Visit:
         self.leave()
 
     def leave(self) -> None:
-        """Bring nothing more: nobody is to wait for this request."""
+        """Declare that no more items will come, so that others do not wait for this request."""
         self.batches.leave(self)
 
     def bring(self, stage: Stage, item: Any) -> Future[Any]:
-        """Put an item into a stage's line. Cancelling the future takes it out, unless it is being run already.
+        """Add an item to a stage's queue. Cancelling the future removes it, unless it is already running.
 
         Raises:
             RuntimeError: the batches are closed.

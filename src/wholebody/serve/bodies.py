@@ -1,6 +1,6 @@
-"""The picture of a request: multipart, as it is, or as base64 in JSON; never more of it in memory than the limits say.
+"""The picture in a request: multipart, raw, or base64 in JSON; memory use stays within the limits.
 
-Addresses are not fetched: a service that does lets its callers look around in its network.
+URLs are not fetched: that would give callers access to the service's network.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from wholebody.serve.limits import Limits, Refused, Share
 
 T = TypeVar("T")
 
-# Bytes around the picture: the heads of the parts, the boxes.
+# Extra bytes around the picture: headers of the parts, boxes.
 _ROOM = 2**16
 _KINDS = "Send multipart/form-data, application/json, image/* or application/octet-stream."
 
 
 @dataclass(frozen=True)
 class Upload:
-    """data: the picture's file. name: what its sender calls it. boxes: (N, 4) xyxy of the people, if known."""
+    """data: the picture's file. name: the name given by the sender. boxes: (N, 4) xyxy of the people, if known."""
 
     data: bytes
     name: str = "image"
@@ -37,14 +37,14 @@ class Upload:
 
 
 async def read_upload(request: Request, limits: Limits, share: Share) -> Upload:
-    """The picture of a request to /v1/pose.
+    """The picture in a request to /v1/pose.
 
     Args:
-        share: of the bytes that all requests may hold.
+        share: this request's part of the bytes that all requests may hold.
 
     Raises:
-        Refused: the body is not what it should be (400), arrives too slowly (408), is too large (413) or of another
-            kind (415), or too many bodies arrive at once (429).
+        Refused: the body is invalid (400), arrives too slowly (408), is too large (413) or of an unsupported kind
+            (415), or too many bodies arrive at once (429).
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -58,10 +58,10 @@ async def read_upload(request: Request, limits: Limits, share: Share) -> Upload:
 
 
 async def arriving(body: Awaitable[T], limits: Limits) -> T:
-    """Wait for a body, but not for ever.
+    """Wait for a body, with a time limit.
 
     Raises:
-        Refused: it takes too long (408), or its sender has gone (499, which nobody gets to see).
+        Refused: it takes too long (408), or the client has disconnected (499, which is never sent).
     """
     try:
         async with asyncio.timeout(limits.upload_seconds):
@@ -69,7 +69,7 @@ async def arriving(body: Awaitable[T], limits: Limits) -> T:
     except TimeoutError as error:
         raise Refused(408, f"the request did not arrive within {limits.upload_seconds:g} seconds.") from error
     except ClientDisconnect as error:
-        raise Refused(499, "the sender has gone.") from error
+        raise Refused(499, "the client has disconnected.") from error
 
 
 async def whole(request: Request, most: int, share: Share) -> bytes:
@@ -99,7 +99,7 @@ async def _form(request: Request, limits: Limits, share: Share) -> Upload:
     parser = MultiPartParser(
         request.headers, _chunks(request, limits.bytes + _ROOM, share), max_files=1, max_fields=4, max_part_size=_ROOM
     )
-    parser.spool_max_size = limits.bytes + 2 * _ROOM  # a picture never touches the disk
+    parser.spool_max_size = limits.bytes + 2 * _ROOM  # pictures are never written to disk
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -125,36 +125,38 @@ def _json(body: bytes, limits: Limits) -> Upload:
     if not isinstance(content, dict) or not isinstance(content.get("image"), str):
         raise Refused(400, 'send {"image": "..."}, the picture in base64.')
     if other := sorted(content.keys() - {"image", "boxes", "name"}):
-        raise Refused(400, f"there is no field {other[0][:50]!r}: image, boxes and name go here, options in the query.")
+        raise Refused(
+            400, f"there is no field {other[0][:50]!r}: send image, boxes and name here, and options in the query."
+        )
     name = content.get("name", "image")
     if not isinstance(name, str) or not 1 <= len(name) <= 200:
-        raise Refused(400, "name is a string of 1 to 200 characters.")
+        raise Refused(400, "name must be a string of 1 to 200 characters.")
     known = None if content.get("boxes") is None else _boxes(content["boxes"], limits)
     return Upload(from_base64(content["image"], limits), name.encode(errors="replace").decode(), known)
 
 
 def from_base64(text: str, limits: Limits) -> bytes:
-    """A picture's file, of base64 or a data URL.
+    """A picture's file from base64 or a data URL.
 
     Raises:
-        Refused: it is no base64 (400), or too large (413).
+        Refused: it is not base64 (400), or too large (413).
     """
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Refused(400, "the image is not base64. Addresses are not fetched: send the picture itself.") from error
+        raise Refused(400, "the image is not base64. URLs are not fetched: send the picture itself.") from error
     if len(data) > limits.bytes:
         raise Refused(413, f"the picture is larger than {limits.bytes / 1e6:.1f} MB. Send a smaller one.")
     return data
 
 
 def parsed(body: str | bytes) -> Any:
-    """What JSON says.
+    """The parsed JSON.
 
     Raises:
-        Refused: it is none (400).
+        Refused: it is not JSON (400).
     """
     try:
         return json.loads(body)
@@ -163,8 +165,8 @@ def parsed(body: str | bytes) -> Any:
 
 
 def _boxes(value: Any, limits: Limits) -> Floats:
-    """(N, 4) of a list of lists of four numbers; whether they lie in the picture is seen later."""
-    wrong = Refused(400, "boxes is a list of [x0, y0, x1, y1] in pixels, one for each person.")
+    """(N, 4) from a list of lists of four numbers; whether they lie in the picture is checked later."""
+    wrong = Refused(400, "boxes must be a list of [x0, y0, x1, y1] in pixels, one per person.")
     if not isinstance(value, list) or not all(isinstance(box, list) and len(box) == 4 for box in value):
         raise wrong
     if len(value) > limits.people:
@@ -172,7 +174,7 @@ def _boxes(value: Any, limits: Limits) -> Floats:
     if not {type(number) for box in value for number in box} <= {int, float}:
         raise wrong
     try:
-        # Doubles: what single precision cannot hold is told apart where the picture is known.
+        # Doubles: values beyond single precision are rejected later, when the picture is known.
         return np.array([[float(number) for number in box] for box in value]).reshape(-1, 4)
     except OverflowError as error:
         raise wrong from error

@@ -1,7 +1,7 @@
-"""`wholebody camera`: skeletons over what a camera sees, live, on a page for the browser.
+"""`wholebody camera`: skeletons over a camera's live picture, on a page in the browser.
 
-The page is served to this machine only (http://127.0.0.1:8000). Always the newest picture is estimated; those that
-come while the networks are busy are passed over, so that what is shown is never old.
+The page is served to this machine only (http://127.0.0.1:8000). Only the newest picture is processed; pictures that
+arrive while the networks are busy are skipped, so the display never lags.
 """
 
 import threading
@@ -25,19 +25,19 @@ from wholebody.video.frame import Frame
 
 _PAGE = b"""<!doctype html><title>wholebody camera</title>
 <style>body{margin:0;background:#111;display:grid;place-items:center;height:100vh}img{max-width:100%;max-height:100vh}</style>
-<img src="stream" alt="what the camera sees, with skeletons">"""
+<img src="stream" alt="the camera's picture with skeletons">"""
 
 _BOUNDARY = "frame"
 
 
 def newest(source: str) -> Generator[Frame]:
-    """The newest frame of a camera each time one is asked for; of a file, the one that would be playing now.
+    """The newest frame of a camera each time; for a file, the frame that would be playing now.
 
     Args:
-        source: a camera's number, or a file or address of a stream that OpenCV opens.
+        source: a camera's number, or a file or stream URL that OpenCV can open.
 
     Raises:
-        WholebodyError: there is no such camera, or it gives no picture.
+        WholebodyError: there is no such camera, or it delivers no picture.
     """
     number = int(source) if source.isdigit() else None
     capture = cv2.VideoCapture(source if number is None else number)
@@ -81,7 +81,7 @@ def newest(source: str) -> Generator[Frame]:
 
 
 class Board:
-    """The picture that is shown: set by one thread, waited for by those who look."""
+    """The displayed picture: set by one thread, awaited by the viewers."""
 
     def __init__(self) -> None:
         self._fresh = threading.Condition()
@@ -118,7 +118,7 @@ def served(board: Board, port: int) -> Iterator[str]:
             elif self.path == "/stream":
                 self._answer(f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
                 number = 0
-                with suppress(OSError):  # whoever looked has gone
+                with suppress(OSError):  # the viewer has disconnected
                     while not stop.is_set():
                         number, jpeg = board.after(number)
                         if jpeg:
@@ -162,14 +162,14 @@ def watch(
     output: str | None = None,
     tell: Callable[[str], None] = print,
 ) -> int:
-    """Show a camera's people until it ends or the user stops it (Ctrl-C); how many pictures were shown.
+    """Show a camera's people until it ends or the user stops it (Ctrl-C); returns the number of pictures shown.
 
-    SIGTERM and SIGHUP stop a recording in the same way, so that the file is there.
+    SIGTERM and SIGHUP also stop it cleanly, so that a recording is complete.
 
     Args:
-        follower: of latency "low". look: draws people over a picture. smoother: None for none.
+        follower: with latency "low". look: draws people over a picture. smoother: None for no smoothing.
         port: of the page. output: an .mp4 file to record what is shown.
-        tell: gets lines for the user: the address at first, then the speed about every second.
+        tell: called with lines for the user: first the URL, then the speed about every second.
 
     Raises:
         WholebodyError: the camera, the port or the file cannot be opened.
@@ -178,7 +178,7 @@ def watch(
     with ExitStack() as stack:
         address = stack.enter_context(served(board, port))
         frames = stack.enter_context(closing(newest(source)))
-        # Without threads in between: a picture that waits is an old one.
+        # No threads in between: a queued picture would be an old one.
         found = (pair for chunk in follower.chunks(frames) for pair in follower(chunk))
         record: Callable[[Frame], None] | None = None
         begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A picture through both networks, together with whatever other requests bring meanwhile."""
+"""Runs a picture through both networks, in batches with other requests."""
 
 import asyncio
 import math
@@ -25,16 +25,16 @@ from wholebody.wholebody import WholeBody
 
 T = TypeVar("T")
 
-# Boxes are kept down to this score, so that a request may ask for less sure people than the detector's file recommends.
+# Boxes are kept down to this score, so that a request may use a lower threshold than the detector's file recommends.
 LEAST_SCORE = 0.05
-# Progressive JPEGs have about ten scans. Each one goes over the whole picture, so that a file of a few megabytes with
-# thousands of them keeps a decoder busy for minutes.
+# Progressive JPEGs have about ten scans. Each one is a pass over the whole picture, so a file of a few megabytes with
+# thousands of scans keeps a decoder busy for minutes.
 _MOST_SCANS = 100
 
 
 @dataclass(frozen=True)
 class Batching:
-    """How requests share runs: most pictures in a detector's, most people in a pose network's, and the wait in seconds.
+    """Batch limits: most pictures per detector run, most people per pose network run, and the wait in seconds.
 
     Raises:
         WholebodyError: a number is invalid.
@@ -51,10 +51,10 @@ class Batching:
 
 @dataclass(frozen=True)
 class Ask:
-    """Whom a request wants to have found.
+    """What a request wants to find.
 
     Attributes:
-        threshold: lowest score of a person, not below LEAST_SCORE; None for what the detector recommends.
+        threshold: lowest score of a person, at least LEAST_SCORE; None for the detector's recommendation.
         people: most people, the largest first.
         boxes: (N, 4) xyxy, to be used instead of the detector's.
     """
@@ -66,13 +66,13 @@ class Ask:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in a picture.
+    """The result for a picture.
 
     Attributes:
         image: the picture.
         poses: the people.
         seen: how many people there were before the limit on people.
-        seconds: what each step took.
+        seconds: the time of each step.
     """
 
     image: Image
@@ -82,7 +82,7 @@ class Found:
 
 
 class Engine:
-    """Both networks, and the lines before them. Belongs to one event loop.
+    """Both networks and their queues. Belongs to one event loop.
 
     Args:
         model: the networks.
@@ -107,16 +107,16 @@ class Engine:
         self.model = WholeBody(model.pose, detector)
         self._detector = Stage("detector", self.model.detect, batching.pictures)
         self._pose = Stage("pose", self._poses, batching.people, lambda item: len(item[1]))
-        # Networks on the processor use all of it: one after the other is faster than both at once.
+        # On a CPU each network uses all cores: running them one after the other is faster than both at once.
         on_processor = model.pose.session.provider in ("CPUExecutionProvider", "OpenVINO")
         self._batches = Batcher(
             self._detector, self._pose, wait=batching.wait, threads=1 if on_processor else 2, told=told
         )
-        # Pictures are read and written while the networks run: a few threads that leave their cores to them mostly.
+        # A few threads decode and encode pictures while the networks run, and leave most of the cores to them.
         self._helpers = ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "pictures")
         self._pixels = Budget(self.limits.held_pixels)
         self.inside = 0
-        self._pace = 0.1  # seconds from one answer to the next while there is a queue
+        self._pace = 0.1  # seconds between responses while there is a queue
         self._last = 0.0
 
     async def __call__(self, data: bytes, ask: Ask, answer: Callable[[Found], T]) -> T:
@@ -124,11 +124,11 @@ class Engine:
 
         Args:
             data: the picture's file.
-            ask: whom to find.
-            answer: what to make of it; runs in a thread while the picture is still held.
+            ask: what to find.
+            answer: makes the response; runs in a thread while the picture is still held.
 
         Raises:
-            Refused: the queue is full (429), the picture is of a kind not read here (415), too large (413) or broken
+            Refused: the queue is full (429), the picture is of an unsupported kind (415), too large (413) or damaged
                 (400), or it took too long (503).
             WholebodyError: a box is invalid.
         """
@@ -138,7 +138,7 @@ class Engine:
             async with asyncio.timeout(self.limits.seconds):
                 return await self._answer(data, ask, answer)
         except TimeoutError as error:
-            text = f"this took longer than {self.limits.seconds:g} seconds. Send a smaller picture, or come again."
+            text = f"this took longer than {self.limits.seconds:g} seconds. Send a smaller picture, or try again later."
             raise self._refusal(503, text) from error
         finally:
             self.inside -= 1
@@ -147,7 +147,7 @@ class Engine:
             self._last = now
 
     def check_room(self) -> None:
-        """Refuse one more request if the queue is full.
+        """Refuse another request if the queue is full.
 
         Raises:
             Refused: it is (429).
@@ -156,7 +156,7 @@ class Engine:
             raise self._refusal(429, f"{self.inside} requests are waiting already. Try again in a moment.")
 
     def _refusal(self, status: int, message: str) -> Refused:
-        """A refusal that says when to come again: when the present queue will be done."""
+        """A refusal with the time to retry: when the current queue should be done."""
         return Refused(status, message, max(math.ceil(self.inside * self._pace), 1))
 
     async def _answer(self, data: bytes, ask: Ask, answer: Callable[[Found], T]) -> T:
@@ -194,7 +194,7 @@ class Engine:
                 reading = self._helpers.submit(answer, Found(image, poses, seen, seconds))
                 return await asyncio.wrap_future(reading)
             finally:
-                # A thread cannot be stopped: of a request that was given up, the picture is held until it ends.
+                # A thread cannot be stopped, so the picture of an abandoned request is held until it ends.
                 give = _at_home(self._pixels.give, pixels)
                 if reading is None:
                     give(None)
@@ -202,7 +202,7 @@ class Engine:
                     reading.add_done_callback(give)
 
     def _measure(self, data: bytes) -> int:
-        """How many pixels a picture has, or why it is refused."""
+        """The number of pixels in a picture; refuses pictures that are too large or invalid."""
         if not data:
             raise Refused(400, "the picture is empty. Send a JPEG, PNG, WebP, TIFF, BMP or GIF file.")
         if not is_picture(data):
@@ -219,7 +219,7 @@ class Engine:
         return max(width * height, 1)
 
     def _wanted(self, boxes: Floats, scores: Floats, ask: Ask) -> tuple[Floats, Floats, int]:
-        """The boxes of those who are asked for, their scores, and how many there were of any size."""
+        """The boxes of the requested people, their scores, and the number of people before the limit."""
         sure = scores >= (self.threshold if ask.threshold is None else max(ask.threshold, LEAST_SCORE))
         boxes, scores = boxes[sure], scores[sure]
         most = min(ask.people or self.limits.people, self.limits.people)
@@ -231,7 +231,7 @@ class Engine:
         return self.model.pose.images(images, boxes, scores)
 
     def close(self) -> None:
-        """Finish what was begun, then end all threads."""
+        """Finish the work in progress, then end all threads."""
         self._batches.close()
         self._helpers.shutdown(cancel_futures=True)
 
@@ -248,7 +248,7 @@ def _at_home(give: Callable[[int], None], amount: int) -> Callable[[Any], None]:
     loop = asyncio.get_running_loop()
 
     def back(_: Any) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it all that could wait
+        with suppress(RuntimeError):  # the loop has ended, so nothing can be waiting
             loop.call_soon_threadsafe(give, amount)
 
     return back

@@ -1,11 +1,12 @@
 """The Open Inference Protocol (KServe v2, Triton) over HTTP: pictures as BYTES in, keypoints as FP32 out.
 
-In:  image      BYTES [B]            picture files: base64 in JSON, as they are in the binary extension
+In:  image      BYTES [B]            picture files: base64 in JSON, raw in the binary extension
 Out: keypoints  FP32 [N, 133, 3]     x, y in pixels of the picture, and score, of all people of all pictures
      boxes      FP32 [N, 5]          x0, y0, x1, y1 and score
-     counts     INT64 [B]            how many of the N are in each picture
+     counts     INT64 [B]            the number of people in each picture
 
-Parameters of a request: threshold, people. https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
+Parameters of a request: threshold, people.
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 """
 
 import asyncio
@@ -37,14 +38,14 @@ _DTYPES = {"keypoints": "FP32", "boxes": "FP32", "counts": "INT64"}
 
 
 def add_routes(app: FastAPI, service: Service, guard: Sequence[Any]) -> None:
-    """Put the protocol's routes into an application; `guard` lets only those with a key infer."""
+    """Add the protocol's routes to an application; `guard` requires a key for inference."""
 
     async def server() -> dict[str, Any]:
-        """What this server is."""
+        """The server's metadata."""
         return {"name": "wholebody", "version": version("wholebody"), "extensions": ["binary_tensor_data"]}
 
     async def live() -> dict[str, bool]:
-        """Whether the process runs."""
+        """Whether the process is alive."""
         return {"live": True}
 
     async def ready() -> dict[str, bool]:
@@ -137,7 +138,7 @@ def about(model: WholeBody) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Inference:
-    """A request: pictures' files, whom to find, and the outputs wanted, each with whether it goes as bytes."""
+    """A request: the picture files, what to find, and the requested outputs, each with whether it is sent as bytes."""
 
     id: str | None
     pictures: list[bytes]
@@ -146,34 +147,34 @@ class Inference:
 
 
 def read_request(body: bytes, header_length: str | None, limits: Limits) -> Inference:
-    """What a body asks for.
+    """Parse a request body.
 
     Raises:
-        Refused: it is not what the protocol says, or asks for something else (400), or a picture is too large (413).
+        Refused: it violates the protocol or asks for something unsupported (400), or a picture is too large (413).
     """
     length = len(body)
     if header_length is not None:
         if not (header_length.isascii() and header_length.isdecimal() and int(header_length) <= len(body)):
-            raise Refused(400, f"{HEADER_LENGTH} is the length of the JSON at the body's start.")
+            raise Refused(400, f"{HEADER_LENGTH} must be the length of the JSON at the start of the body.")
         length = int(header_length)
     content = parsed(body[:length])
     if not isinstance(content, dict):
-        raise Refused(400, "the body is an object with inputs.")
+        raise Refused(400, "the body must be an object with inputs.")
     asked, inputs = content.get("id"), content.get("inputs")
     if not isinstance(asked, str | None):
-        raise Refused(400, "id is a text.")
+        raise Refused(400, "id must be a string.")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise Refused(400, "inputs is a list of one tensor, image.")
+        raise Refused(400, "inputs must be a list with one tensor, image.")
     tensor = inputs[0]
     if tensor.get("name") != "image" or tensor.get("datatype") != "BYTES":
-        raise Refused(400, "the input is called image and has the datatype BYTES.")
+        raise Refused(400, "the input must be named image and have the datatype BYTES.")
     shape = tensor.get("shape")
     if not isinstance(shape, list) or not shape or not all(type(side) is int and 0 < side <= MOST for side in shape):
-        raise Refused(400, f"the shape of image is [B], 1 to {MOST} pictures.")
+        raise Refused(400, f"the shape of image must be [B], 1 to {MOST} pictures.")
     raw = _parameters(tensor).get("binary_data_size")
     pictures = _from_json(tensor.get("data"), limits) if raw is None else _from_binary(body[length:], raw, limits)
     if len(pictures) != np.prod(shape, dtype=int):
-        raise Refused(400, f"the shape of image is {shape}, and there are {len(pictures)} pictures.")
+        raise Refused(400, f"the shape of image is {shape}, but there are {len(pictures)} pictures.")
     parameters = _parameters(content)
     return Inference(asked, pictures, _ask(parameters, limits), _outputs(content.get("outputs"), parameters))
 
@@ -183,16 +184,16 @@ def _parameters(holder: Mapping[str, Any]) -> dict[str, Any]:
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
-        raise Refused(400, "parameters is an object.")
+        raise Refused(400, "parameters must be an object.")
     return parameters
 
 
 def _ask(parameters: Mapping[str, Any], limits: Limits) -> Ask:
     threshold, people = parameters.get("threshold"), parameters.get("people")
     if threshold is not None and not (type(threshold) in (int, float) and LEAST_SCORE <= threshold <= 1):
-        raise Refused(400, f"the parameter threshold is a number from {LEAST_SCORE} to 1.")
+        raise Refused(400, f"the parameter threshold must be a number from {LEAST_SCORE} to 1.")
     if people is not None and not (type(people) is int and 1 <= people <= limits.people):
-        raise Refused(400, f"the parameter people is a whole number from 1 to {limits.people}.")
+        raise Refused(400, f"the parameter people must be an integer from 1 to {limits.people}.")
     return Ask(threshold, people)
 
 
@@ -201,10 +202,10 @@ def _outputs(wanted: Any, parameters: Mapping[str, Any]) -> dict[str, bool]:
     if wanted is None or wanted == []:
         return dict.fromkeys(_DTYPES, usual)
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
-        raise Refused(400, "outputs is a list of objects.")
+        raise Refused(400, "outputs must be a list of objects.")
     names = [output.get("name") for output in wanted]
     if not all(isinstance(name, str) and name in _DTYPES for name in names):
-        raise Refused(400, f"the outputs are {', '.join(_DTYPES)}.")
+        raise Refused(400, f"the outputs must be among {', '.join(_DTYPES)}.")
     return {output["name"]: _parameters(output).get("binary_data", usual) is True for output in wanted}
 
 
@@ -212,20 +213,20 @@ def _from_json(data: Any, limits: Limits) -> list[bytes]:
     while isinstance(data, list) and len(data) == 1 and isinstance(data[0], list):
         data = data[0]
     if not isinstance(data, list) or not all(isinstance(text, str) for text in data):
-        raise Refused(400, "the data of image are strings, each a picture in base64.")
+        raise Refused(400, "the data of image must be strings, each a picture in base64.")
     return [from_base64(text, limits) for text in data]
 
 
 def _from_binary(raw: bytes, size: Any, limits: Limits) -> list[bytes]:
     if type(size) is not int or size != len(raw):
-        raise Refused(400, f"binary_data_size is {size}, and {len(raw)} bytes follow the JSON.")
+        raise Refused(400, f"binary_data_size is {size}, but {len(raw)} bytes follow the JSON.")
     pictures: list[bytes] = []
     at = 0
     while at < len(raw):
         (length,) = struct.unpack_from("<I", raw, at) if at + 4 <= len(raw) else (len(raw),)
         at += 4
         if at + length > len(raw) or len(pictures) == MOST:
-            raise Refused(400, f"image holds 1 to {MOST} pictures, each as its length (4 bytes, little-endian) and it.")
+            raise Refused(400, f"image must be 1 to {MOST} pictures, each after its length (4 bytes, little-endian).")
         if length > limits.bytes:
             raise Refused(413, f"a picture is larger than {limits.bytes / 1e6:.1f} MB. Send a smaller one.")
         pictures.append(raw[at : at + length])
@@ -248,7 +249,7 @@ async def _all(service: Service, request: Request, engine: Engine, asked: Infere
 
 
 def write_response(asked: Inference, found: Sequence[Poses]) -> tuple[bytes, int | None]:
-    """The body of an answer, and the length of the JSON at its start if bytes follow."""
+    """The body of a response, and the length of the JSON at its start if bytes follow."""
     people = Poses.concatenate(found)
     arrays = {
         "keypoints": np.concatenate([people.keypoints, people.scores[..., None]], axis=-1),

@@ -1,4 +1,4 @@
-"""What the service refuses, and how it says so."""
+"""The limits of the service, and how requests are refused."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ from wholebody.errors import WholebodyError
 
 
 class Refused(Exception):
-    """A request that is not answered with poses: a status of HTTP, one line, and for how many seconds to wait."""
+    """A refused request: an HTTP status, one line, and the seconds to wait before retrying."""
 
     def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -21,17 +21,17 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one process.
+    """The limits of one process.
 
     Attributes:
-        bytes: of one picture as it is sent.
-        pixels: of one picture, whatever its file's size: a few kilobytes can be gigabytes when decoded.
-        people: in one picture; the largest stay.
-        seconds: from when a picture has arrived until its answer.
-        upload_seconds: for the request to arrive.
-        queue: requests that are being worked on or wait for it; one more is told to come again.
-        held_bytes: of all bodies that are arriving or wait.
-        held_pixels: of all pictures that are decoded at a time; the others wait as files.
+        bytes: size of a picture's file.
+        pixels: number of pixels in a picture: a few kilobytes can decode to gigabytes.
+        people: people in a picture; the largest are kept.
+        seconds: time from the arrival of a picture to its response.
+        upload_seconds: time for the request to arrive.
+        queue: requests in progress or waiting; further ones are told to retry.
+        held_bytes: total size of all bodies that are arriving or waiting.
+        held_pixels: total pixels of all decoded pictures; the others wait undecoded.
 
     Raises:
         WholebodyError: a limit is not above 0, or one picture alone would not fit.
@@ -56,7 +56,7 @@ class Limits:
 
 
 class Budget:
-    """So much of something for all requests together; whoever needs more than is left waits, first come first served.
+    """A shared budget for all requests; a request that needs more than is left waits its turn.
 
     For one event loop: only its thread may call.
     """
@@ -66,7 +66,7 @@ class Budget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def take(self, amount: int) -> None:
-        """Take `amount` as soon as it is there. Whoever is cancelled while waiting has taken nothing."""
+        """Take `amount` as soon as it is available. A cancelled wait takes nothing."""
         if not self._waiting and amount <= self.left:
             self.left -= amount
             return
@@ -77,7 +77,7 @@ class Budget:
         except asyncio.CancelledError:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-            self.give(0 if turn[1].cancelled() else amount)  # in any case, those behind may fit now
+            self.give(0 if turn[1].cancelled() else amount)  # in any case, later waiters may fit now
             raise
 
     def give(self, amount: int) -> None:
@@ -92,14 +92,14 @@ class Budget:
 
 
 class Allowance:
-    """So much of something for all requests together; whoever needs more than is left is refused."""
+    """A shared allowance for all requests; a request that needs more than is left is refused."""
 
     def __init__(self, total: int) -> None:
         self.left = total
 
     @contextmanager
     def share(self) -> Iterator["Share"]:
-        """What one request takes, given back at the end."""
+        """The share of one request, returned at the end."""
         share = Share(self)
         try:
             yield share
@@ -109,13 +109,13 @@ class Allowance:
 
 @dataclass
 class Share:
-    """What one request has of an allowance."""
+    """One request's share of an allowance."""
 
     allowance: Allowance
     taken: int = 0
 
     def take(self, amount: int) -> bool:
-        """Take more, if there is so much."""
+        """Take more, if available."""
         if amount > self.allowance.left:
             return False
         self.allowance.left -= amount

@@ -1,8 +1,8 @@
 """Processes, sockets and signals: what `wholebody serve` runs.
 
-One process opens the networks and serves. Of several, the first only watches the others, which each open the networks,
-share the port, and are started again when they die. SIGTERM and Ctrl-C end the service gracefully: no new connections,
-what was begun is answered.
+A single process loads the networks and serves. With several, the first only supervises the others, which each load the
+networks, share the port, and are restarted if they die. SIGTERM and Ctrl-C shut the service down gracefully: no new
+connections, and requests in progress are finished.
 """
 
 import asyncio
@@ -29,21 +29,21 @@ from wholebody.serve.limits import Limits
 from wholebody.serve.watch import SHARED, log_to_stderr
 from wholebody.wholebody import WholeBody
 
-# Keys that let in, with commas between them; none: everybody may.
+# Comma-separated API keys; if unset, everyone has access.
 KEYS = "WHOLEBODY_API_KEYS"
-# How the first process tells the others what to do.
+# How the first process configures the others.
 _SETTINGS = "WHOLEBODY_SERVE"
-# Seconds for a request's head to arrive, for a client to take some more of an answer, and between two requests: longer
-# than most clients and proxies keep a connection, as a request that meets its end is lost.
+# Seconds for a request's headers to arrive, for a client to read more of a response, and between two requests. The last
+# is longer than most clients and proxies keep a connection, because a request that meets its end is lost.
 _HEAD, _STALLED, _IDLE = 10, 30, 75
-# Seconds until a worker that says nothing counts as hung. It says nothing while Python starts, which on a busy machine
-# takes longer than uvicorn's 5 seconds: workers would be killed and started for ever.
+# Seconds until an unresponsive worker counts as hung. It cannot respond while Python starts, which on a busy machine
+# takes longer than uvicorn's 5 seconds, so workers would be killed and restarted for ever.
 _WORKER = 120
 
 
 @dataclass(frozen=True)
 class Networks:
-    """Which networks, and on what: as for `WholeBody`."""
+    """The networks and where to run them, as for `WholeBody`."""
 
     pose: str
     detector: str
@@ -74,13 +74,13 @@ def serve(
 
     Args:
         networks, limits, batching: see there.
-        host: the address to listen at; 0.0.0.0 is all of them. port: 0 takes a free one.
+        host: the address to listen on; 0.0.0.0 for all. port: 0 takes a free one.
         workers: processes.
         log_level: debug, info, warning or error.
-        tell: gets the address.
+        tell: called with the URL.
 
     Raises:
-        WholebodyError: a network cannot be opened, or the port cannot be used.
+        WholebodyError: a network cannot be loaded, or the port cannot be used.
     """
     if workers < 1:
         raise WholebodyError(f"{workers} workers: give 1 or more.")
@@ -113,13 +113,13 @@ def serve(
 
 
 def _opened(networks: Networks, keep: bool) -> Callable[[], WholeBody]:
-    """What gives the networks, which are opened once in any case, so that what is wrong is said at once."""
+    """A function that returns the networks. They are loaded once in any case, to report errors immediately."""
     model = networks.open()
     return (lambda: model) if keep else networks.open
 
 
 def worker() -> FastAPI:
-    """The application of one of several processes, as the first one told it in the environment."""
+    """The application of one of several processes, configured by the first one through the environment."""
     networks, limits, batching, log_level = json.loads(os.environ[_SETTINGS])
     log_to_stderr(log_level)
     return make_app(Networks(**networks).open, Limits(**limits), Batching(**batching), keys_from_environment())
@@ -129,11 +129,11 @@ def keys_from_environment() -> Collection[str]:
     """The API keys of WHOLEBODY_API_KEYS.
 
     Raises:
-        WholebodyError: it is set and holds none, which would let everybody in.
+        WholebodyError: it is set but has no key, which would give everyone access.
     """
     keys = [key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
     if KEYS in os.environ and not keys:
-        raise WholebodyError(f"{KEYS} is set but holds no key. Give keys with commas between them, or unset it.")
+        raise WholebodyError(f"{KEYS} is set but has no key. Give comma-separated keys, or unset it.")
     return keys
 
 
@@ -151,7 +151,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _kindly_ended() -> Iterator[None]:
-    """Let the process live on after SIGTERM and Ctrl-C have ended the server, to end in its own way."""
+    """Let the process outlive the server after SIGTERM and Ctrl-C, so that it can end in its own way."""
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -161,9 +161,9 @@ def _kindly_ended() -> Iterator[None]:
 
 
 class Impatient(H11Protocol):
-    """uvicorn's connection, which waits for ever for a head's end and for a client that does not read: not so here.
+    """uvicorn's connection with time limits: by default it waits for ever for headers and for clients that do not read.
 
-    The body has limits of its own while it is read (see bodies).
+    Reading the body has its own limits (see bodies).
     """
 
     _waits: float | None = None
@@ -194,18 +194,18 @@ class Impatient(H11Protocol):
         self._allow(None)
 
     def _watch(self) -> None:
-        """Allow the time that what is awaited now may take."""
+        """Set the time limit for what is awaited now."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._allow(None)  # the request is being read or answered
         elif self.cycle is None or self.conn.trailing_data[0]:
-            self._allow(_HEAD)  # of the next head, if the first, only some is here
+            self._allow(_HEAD)  # the next headers, of which at most a part has arrived
         elif self.conn.their_state is h11.SEND_BODY:
-            self._allow(_STALLED)  # what was refused still arrives
+            self._allow(_STALLED)  # a refused body is still arriving
         else:
             self._allow(_IDLE)
 
     def _allow(self, seconds: float | None) -> None:
-        """Cut the connection in so many seconds, unless something else is awaited before."""
+        """Close the connection after this many seconds, unless something else is awaited before."""
         if seconds == self._waits:
             return
         if self._timer is not None:

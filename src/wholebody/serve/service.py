@@ -1,4 +1,4 @@
-"""What all requests of a process share: the engine, the limits, the keys, the numbers."""
+"""State shared by all requests of a process: engine, limits, keys, metrics."""
 
 import asyncio
 import hashlib
@@ -16,19 +16,19 @@ T = TypeVar("T")
 
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 _REFUSALS = {
-    400: "The picture is broken, or the request is invalid.",
-    401: "An API key is needed.",
+    400: "The picture is damaged, or the request is invalid.",
+    401: "An API key is required.",
     404: "There is no such model.",
-    408: "The request arrives too slowly.",
+    408: "The request arrived too slowly.",
     413: "The picture is too large.",
-    415: "This kind of body or picture is not read here.",
-    429: "The queue is full. Retry-After says when to come again.",
-    503: "The networks are still being opened, or the answer took too long.",
+    415: "This kind of body or picture is not supported.",
+    429: "The queue is full. Retry-After says when to try again.",
+    503: "The networks are still loading, or the response took too long.",
 }
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route's documentation says of these."""
+    """The documentation of these statuses for a route."""
     return {
         status: {"description": _REFUSALS[status], "content": {"application/json": {"schema": _ERROR}}}
         for status in statuses
@@ -36,10 +36,10 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 class Service:
-    """What all requests of a process share.
+    """State shared by all requests of a process.
 
     Attributes:
-        engine: None until the networks are open. problem: why they never will be.
+        engine: None until the networks are loaded. problem: why they cannot be loaded.
         limits, metrics: see there. bodies: the bytes that all requests may hold.
     """
 
@@ -56,17 +56,17 @@ class Service:
         return bool(self._keys)
 
     def check_key(self, request: Request, given: str | None) -> None:
-        """Let nobody pass without a key, if there are any.
+        """Require a key, if any are set.
 
         Raises:
-            Refused: there are, and this is none of them.
+            Refused: keys are set, and this is not one of them.
         """
         if not self._keys:
             return
         sent = (given or "").encode()
-        # All are compared, each in constant time: how long this takes tells nothing.
+        # All keys are compared, each in constant time, so the duration reveals nothing.
         if not sum(hmac.compare_digest(sent, key) for key in self._keys):
-            raise Refused(401, "an API key is needed. Send it as Authorization: Bearer KEY, or as X-API-Key.")
+            raise Refused(401, "an API key is required. Send it as Authorization: Bearer KEY, or as X-API-Key.")
         request.state.note["key"] = hashlib.sha256(sent).hexdigest()[:8]
 
     def opened(self) -> Engine:
@@ -76,21 +76,21 @@ class Service:
             Refused: it is not there yet (503).
         """
         if self.engine is None:
-            raise Refused(503, self.problem or "the networks are still being opened. Try again in a moment.", 1)
+            raise Refused(503, self.problem or "the networks are still loading. Try again in a moment.", 1)
         return self.engine
 
     def ready(self) -> Engine:
         """The engine, if it has room.
 
         Raises:
-            Refused: it is not there yet (503), or has no room (429).
+            Refused: it is not ready yet (503), or its queue is full (429).
         """
         engine = self.opened()
         engine.check_room()
         return engine
 
     async def while_there(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which is given up as soon as whoever asked has gone. The body must have been read."""
+        """The result of `work`, which is cancelled if the client disconnects. The body must have been read."""
         task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
         try:
             await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -104,7 +104,7 @@ class Service:
     async def estimate(
         self, request: Request, engine: Engine, data: bytes, ask: Ask, answer: Callable[[Found], T]
     ) -> tuple[T, Found]:
-        """`engine(...)`, noted for the log and counted."""
+        """`engine(...)`, logged and counted."""
         with self.metrics.inside.track_inprogress():
             result, found = await engine(data, ask, lambda found: (answer(found), found))
         self.metrics.people.inc(len(found.poses))

@@ -1,4 +1,4 @@
-"""The page that estimates in the visitor's browser: static files, and the bundled networks for it under /models."""
+"""The page that runs in the visitor's browser: static files, and the bundled networks under /models."""
 
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from wholebody.serve.watch import Receive, Scope, Send
 PAGE = Path(__file__).parent / "page"
 MODELS = Path(wholebody.__file__).parent / "models"
 
-# A page needs both of the first for threads in WebAssembly; the third lets the networks be fetched by such a page.
+# The first two are required for WebAssembly threads; the third allows such a page to fetch the networks.
 _ISOLATED = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-embedder-policy", b"require-corp"),
@@ -25,13 +25,13 @@ _ISOLATED = (
 
 
 class _Isolated:
-    """Static files that an isolated page may load; browsers ask each time whether they are still the same."""
+    """Static files that an isolated page may load; browsers revalidate them each time."""
 
     def __init__(self, folder: Path) -> None:
         self._files = StaticFiles(directory=folder, html=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The builder of the page puts a file's hash into its name there: another content is another file.
+        # The build puts a file's hash into its name there, so the content never changes.
         lasting = "/assets/" in scope["path"]
         cache = (b"cache-control", b"public, max-age=31536000, immutable" if lasting else b"no-cache")
 
@@ -44,10 +44,10 @@ class _Isolated:
 
 
 def add_page(app: FastAPI, folder: Path = PAGE) -> None:
-    """Serve the page at / and the networks under /models; where no page was built, / leads to the documentation."""
+    """Serve the page at / and the networks under /models; if no page was built, / redirects to the documentation."""
     app.mount("/models", _Isolated(MODELS), name="models")
     if (folder / "index.html").is_file():
-        # Not mounted at /: there it would take what another route refuses for its method.
+        # Not mounted at /, where it would catch requests that another route refuses because of their method.
         app.router.default = _Isolated(folder)
         return
 

@@ -1,4 +1,4 @@
-"""What an operator sees: a line of JSON for each request, and numbers for Prometheus. Never a picture, never a key."""
+"""Monitoring: a line of JSON per request, and Prometheus metrics. Never pictures or keys."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ import prometheus_client.multiprocess
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LOG = logging.getLogger("wholebody.serve")
-# Where the processes of one service keep their numbers for each other; prometheus_client reads the same variable.
+# Where the processes of a service share their metrics; prometheus_client reads the same variable.
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _shared: Any = prometheus_client.multiprocess
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5, 10, 30)
@@ -27,21 +27,21 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Metrics:
-    """The numbers of /metrics."""
+    """The metrics of /metrics."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self.requests = Counter("wholebody_requests", "Requests answered.", ("route", "status"), registry=registry)
         self.seconds = Histogram(
             "wholebody_request_seconds",
-            "From the request's head to its answer's end.",
+            "From the request's headers to the end of the response.",
             ("route",),
             buckets=_SECONDS,
             registry=registry,
         )
         self.steps = Histogram(
             "wholebody_step_seconds",
-            "Steps of an answer: wait, decode, detect, pose, write.",
+            "Steps of a response: wait, decode, detect, pose, write.",
             ("step",),
             buckets=_SECONDS,
             registry=registry,
@@ -59,7 +59,7 @@ class Metrics:
         )
         self.inside = Gauge(
             "wholebody_requests_inside",
-            "Requests that are worked on or wait.",
+            "Requests in progress or waiting.",
             multiprocess_mode="livesum",
             registry=registry,
         )
@@ -70,7 +70,7 @@ class Metrics:
         self.runs.labels(network).observe(seconds)
 
     def text(self) -> bytes:
-        """All numbers in Prometheus's text format; of all processes of this service."""
+        """All metrics in Prometheus's text format, for all processes of this service."""
         registry = self._registry
         if SHARED in os.environ:
             registry = CollectorRegistry()
@@ -80,7 +80,7 @@ class Metrics:
 
 
 def forget_the_dead() -> None:
-    """Take what died without saying goodbye out of the numbers of the living."""
+    """Remove processes that died without cleaning up from the live metrics."""
     for file in Path(os.environ.get(SHARED, os.devnull)).glob("gauge_live*_*.db"):
         number = int(file.stem.rsplit("_", 1)[1])
         try:
@@ -93,9 +93,9 @@ def forget_the_dead() -> None:
 
 
 class Watched:
-    """An ASGI application around another one: counts and logs its requests, and gives each an id.
+    """ASGI middleware that counts and logs requests, and gives each an id.
 
-    What the application puts into scope["state"]["note"] is logged too.
+    scope["state"]["note"], set by the application, is logged too.
     """
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], metrics: Metrics) -> None:
@@ -124,7 +124,7 @@ class Watched:
             await self._app(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - begun
-            # A path that leads nowhere is whatever its sender likes: no number for each of them.
+            # Unknown paths are arbitrary, so they share one label.
             route = getattr(scope.get("route"), "path", "") or "other"
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(seconds)
@@ -144,12 +144,12 @@ class Watched:
             )
 
 
-# Asked for every few seconds by machines.
+# Polled every few seconds by machines.
 QUIET = ("/metrics", "/v2/health/live", "/v2/health/ready")
 
 
 class JsonLines(logging.Formatter):
-    """A log line as one line of JSON."""
+    """Formats a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -173,6 +173,6 @@ def log_to_stderr(level: str) -> None:
         logger.handlers = [handler]
         logger.setLevel(level.upper())
         logger.propagate = False
-    # Every request has its line already.
+    # Every request already has its own line.
     logging.getLogger("uvicorn.access").handlers = []
     logging.getLogger("uvicorn.access").propagate = False

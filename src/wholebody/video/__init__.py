@@ -1,4 +1,4 @@
-"""Videos: frames in with their time stamps, frames out as H.264 that browsers play."""
+"""Videos: reading frames with their timestamps, and writing H.264 that browsers play."""
 
 from wholebody.video.decode import SEQUENCE_FPS, info, is_video, read
 from wholebody.video.display import display

@@ -1,4 +1,4 @@
-"""Opening video files, and nothing but files: names are never taken for addresses, nor files for lists of others."""
+"""Opening video files, and only files: names are never treated as URLs, nor files as playlists."""
 
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from wholebody.errors import WholebodyError
 from wholebody.video.frame import reason
 
 # fmt: off
-# Formats whose files name other files or addresses, and FFmpeg's inputs that are no files.
+# Formats that refer to other files or URLs, and FFmpeg inputs that are not files.
 _NOT_FILES = frozenset((
     "concat", "concatf", "dash", "fbdev", "ffmetadata", "hls", "imf", "image2", "image2pipe", "kmsgrab", "lavfi", "rtp",
     "rtsp", "sap", "sdp", "tty", "webm_dash_manifest", "x11grab", "xcbgrab",
@@ -20,7 +20,7 @@ _NOT_FILES = frozenset((
 
 
 def address(path: PathLike) -> str:
-    """What FFmpeg is told for a file: `12:30.mp4` and `concat:a|b` are names here, not addresses."""
+    """The name passed to FFmpeg for a file: `12:30.mp4` and `concat:a|b` are file names here, not URLs."""
     return f"file:{Path(path).absolute()}"
 
 
@@ -34,7 +34,7 @@ def open_container(source: PathLike) -> Any:
     """As `read_file`.
 
     Raises:
-        WholebodyError: there is no such file, it is empty, or not a video that can be read.
+        WholebodyError: the file does not exist, is empty, or is not a readable video.
     """
     path = Path(source)
     try:

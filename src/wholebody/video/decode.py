@@ -1,16 +1,16 @@
-"""Videos: frames in with their time stamps, frames out as H.264 that browsers play.
+"""Reading videos: frames with their timestamps.
 
     for frame in read("clip.mp4"):        # Frame(time, image, number), BGR, upright, all of one size
         ...
     write("drawn.mp4", frames, fps=info("clip.mp4").fps, audio="clip.mp4")
 
-A frame's time is in seconds since the start of the file and comes from the file: rates that vary stay as they vary,
-and sound stays with its picture. A folder of pictures is a video too, in the order of their numbers. A frame's number
-counts the frames of the whole file, wherever reading began.
+A frame's time is in seconds since the start of the file and comes from the file, so variable frame rates are preserved
+and sound stays in sync. A folder of numbered pictures is a video too. A frame's number counts the frames of the whole
+file, wherever reading began.
 
-What is wrong with a file is said through `notice`, one line for each fault, and frames continue as far as they go:
-a damaged packet costs its frames, a file that is cut off ends early. Frames that change size are fitted into the size
-of the first. `display` says how a frame is shown.
+Problems with a file are reported through `notice`, one line each, and reading continues as far as possible: a damaged
+packet loses its frames, a truncated file ends early. Frames that change size are fitted into the size of the first.
+`display` defines how a frame is displayed.
 """
 
 import math
@@ -39,7 +39,7 @@ SEQUENCE_FPS = 25.0
 
 
 def is_video(path: PathLike) -> bool:
-    """Whether a file's name says that it is a video, or it is a GIF, PNG or WebP of more than one frame."""
+    """Whether a file is a video according to its name, or a GIF, PNG or WebP with more than one frame."""
     suffix = Path(path).suffix.lower()
     if suffix in (".png", ".apng", ".webp"):
         return _moves(path)
@@ -49,11 +49,11 @@ def is_video(path: PathLike) -> bool:
         with read_file(path) as container:
             return bool(sum(packet.size > 0 for packet in islice(container.demux(video=0), 2)) == 2)
     except (av.error.FFmpegError, OSError, ValueError, IndexError):
-        return False  # whoever reads it as a picture says what is wrong
+        return False  # reading it as a picture reports the problem
 
 
 def _moves(path: PathLike) -> bool:
-    """Whether a PNG or WebP says in its head that it has several frames."""
+    """Whether a PNG or WebP has several frames according to its header."""
     try:
         with Path(path).open("rb") as file:
             head = file.read(21)
@@ -65,12 +65,12 @@ def _moves(path: PathLike) -> bool:
                     return int.from_bytes(file.read(4)) > 1
                 file.seek(int.from_bytes(chunk[:4]) + 4, 1)
     except (OSError, IndexError):
-        pass  # whoever reads it as a picture says what is wrong
+        pass  # reading it as a picture reports the problem
     return False
 
 
 def info(source: PathLike) -> Info:
-    """Size, rate and length of a video, or of a folder of pictures.
+    """Size, frame rate and length of a video, or of a folder of pictures.
 
     Raises:
         WholebodyError: as `read`.
@@ -101,14 +101,14 @@ def read(
     Args:
         source: a video file, or a folder of pictures in the order of their numbers.
         start, end: seconds; frames from `start` on and before `end`.
-        fps: None gives every frame at its own time. A number gives a steady rate: at each tick the frame that is
-            shown then, so that frames are left out or come twice. For a folder, its own rate (25 unless given).
-        size: (width, height) that frames are fitted into; that of the first one unless given.
-        background: BGR of what is behind the transparent parts of a video.
-        notice: gets a line for each fault that frames survived.
+        fps: None returns every frame at its own time. A number gives a constant rate: at each tick the frame displayed
+            then, so frames may be dropped or repeated. For a folder, it is the folder's own rate (25 by default).
+        size: (width, height) that frames are fitted into; by default that of the first frame.
+        background: BGR colour behind the transparent parts of a video.
+        notice: called with a line for each problem that did not stop the reading.
 
     Raises:
-        WholebodyError: there is no such file, it is empty, holds only sound, or no frame of it can be decoded.
+        WholebodyError: the file does not exist, is empty, has only sound, or no frame can be decoded.
     """
     if fps is not None and not 0 < fps <= 1000:
         raise WholebodyError(f"{fps:g} frames a second is not a frame rate. Give 1 to 1000.")
@@ -133,7 +133,7 @@ def _read_file(
             notice(f"{source}: its transparency is in a second picture, which is not read.")
         last, shown = 0.0, display(aspect_of(stream), background)
         for last, number, frame in timed:
-            # Half a millisecond: containers round times.
+            # Tolerance of half a millisecond: containers round times.
             if end is not None and last >= end - 5e-4:
                 return
             if last >= start - 5e-4:
@@ -147,7 +147,7 @@ def _read_file(
 
 
 def _pictures(container: Any, source: PathLike) -> Any:
-    """The stream of pictures; the cover of a song is none."""
+    """The video stream; cover art does not count."""
     covers = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & covers]
     if Path(source).suffix.lower() == ".webp":
@@ -166,10 +166,10 @@ def _pictures(container: Any, source: PathLike) -> Any:
 def _decoded(
     container: Any, stream: Any, source: PathLike, notice: Notice, start: float = 0.0
 ) -> Iterator[tuple[float, int, Any]]:
-    """(seconds since the start of the file, number, frame of PyAV) of all frames that can be decoded, from `start` or
-    before.
+    """(seconds since the start of the file, number, PyAV frame) for all decodable frames, from `start` or before.
 
-    Times rise: a frame without one, or with an earlier one than its forerunner, comes a frame's length after it.
+    Times increase: a frame without a time, or with an earlier one than its predecessor, gets the predecessor's time
+        plus a frame's duration.
     """
     zero = stream.start_time * stream.time_base if stream.start_time is not None else Fraction(0)
     number = -1
@@ -179,12 +179,12 @@ def _decoded(
         if first is not None and first[0] <= start:
             stamps, counted = _stamps(source), False
             for time, frame in chain([first], timed):
-                # Before `start`, stamps may be guesses and frames missing; from there on each frame is the next one.
+                # Before `start`, timestamps may be guesses and frames missing; from there on frames are consecutive.
                 number = number + 1 if counted or frame.pts is None else bisect_left(stamps, frame.pts)
                 counted = time >= start - 5e-4
                 yield time, number, frame
             return
-        # Not every file can be wound back.
+        # Not every file is seekable.
         with open_container(source) as again:
             yield from _decoded(again, _pictures(again, source), source, notice)
         return
@@ -197,7 +197,7 @@ def _decoded(
 def _timed(
     packets: Iterator[Any], stream: Any, zero: Fraction, source: PathLike, notice: Notice, first: float
 ) -> Iterator[tuple[float, Any]]:
-    """As `_decoded` but for numbers, of these packets; `first` is the time of a first frame that has none."""
+    """As `_decoded`, without numbers, for these packets; `first` is the time of a first frame without one."""
     step = 1 / _fps(stream)
     last: float | None = None
     damaged, ended = 0, False
@@ -228,7 +228,7 @@ def _timed(
 
 
 def _whole(packets: Iterator[Any]) -> Iterator[Any]:
-    """Packets but for a last one that is cut off: an error at the very end costs the frames that are still decoded."""
+    """Packets except a truncated last one: an error at the very end would lose frames that are still in the decoder."""
     cut: Any = None
     for packet in packets:
         if cut is not None and packet.size:
@@ -239,9 +239,9 @@ def _whole(packets: Iterator[Any]) -> Iterator[Any]:
 
 
 def _from(container: Any, stream: Any, start: float, zero: Fraction) -> Iterator[Any]:
-    """Packets from a key frame before `start` on; none where the file leads to no such frame."""
-    # MPEG's streams have no index: a search in them ends within any frame, the next key frame may be after `start`, and
-    # times are guessed up to the second packet that begins a piece of the file.
+    """Packets from a key frame before `start` on; empty if seeking does not find one."""
+    # MPEG streams have no index: a seek may end within any frame, the next key frame may be after `start`, and times
+    # are guesses until the second packet with a file position.
     unknown = 2 if container.format.name in ("mpeg", "mpegts") else 0
     for back in (0, 5, 15, 60):
         if back >= start:
@@ -262,7 +262,7 @@ def _from(container: Any, stream: Any, start: float, zero: Fraction) -> Iterator
 
 
 def _stamps(source: PathLike) -> list[int]:
-    """The time stamps of all frames of a file, in order; packets are looked at, none is decoded."""
+    """The timestamps of all frames of a file, in order; packets are read but not decoded."""
     with open_container(source) as container:
         packets = container.demux(_pictures(container, source))
         return sorted(packet.pts for packet in packets if packet.pts is not None and not packet.is_discard)
@@ -271,9 +271,9 @@ def _stamps(source: PathLike) -> list[int]:
 def _ticks(
     timed: Iterable[tuple[float, int, Any]], start: float, fps: float, length: float
 ) -> Iterator[tuple[float, int, Any]]:
-    """At each tick n / fps from `start` on, the last frame that is not after it, but for a thousandth of a second.
+    """At each tick n / fps from `start` on, the last frame that is not after it, with a tolerance of a millisecond.
 
-    The last frame of all is shown for `length` seconds.
+    The very last frame is displayed for `length` seconds.
     """
     tick, time = 0, start
     shown: tuple[int, Any] | None = None
@@ -304,7 +304,7 @@ def _one_size(
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:
-    """The picture in the middle of a black one of `size` (w, h), as large as its aspect allows."""
+    """The picture centred on black, scaled to fit `size` (w, h)."""
     height, width = image.shape[:2]
     ratio = min(size[0] / width, size[1] / height)
     w, h = max(round(width * ratio), 1), max(round(height * ratio), 1)
@@ -322,19 +322,19 @@ def _fps(stream: Any) -> float:
 def _duration(container: Any, stream: Any) -> float | None:
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    # That of the container is the longest of its streams: with sound it says little of the pictures.
+    # The container's duration is that of its longest stream, so with sound it says little about the pictures.
     return None if container.duration is None or container.streams.audio else container.duration / av.time_base
 
 
 def _sequence(folder: PathLike) -> list[Path]:
-    """The pictures of a folder, without results, in the order of the numbers in their names: 2.png before 10.png."""
+    """The pictures in a folder, without results, sorted by the numbers in their names: 2.png before 10.png."""
 
     def order(path: Path) -> list[tuple[int, str]]:
         return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", path.name) if word]
 
     pictures = sorted((path for path in find_images([folder]) if not is_result(path)), key=order)
     if not pictures:
-        raise WholebodyError(f"{folder}: its pictures are results of an earlier run. Name that of the frames.")
+        raise WholebodyError(f"{folder}: its pictures are results of an earlier run. Name the folder of the frames.")
     return pictures
 
 

@@ -1,14 +1,14 @@
-"""The one step between the decoder and everything else: a frame as a player shows it.
+"""The step between the decoder and everything else: a frame as a video player displays it.
 
-| what a file may have             | what is shown                                                                |
+| the file has                     | what is displayed                                                            |
 |----------------------------------|------------------------------------------------------------------------------|
-| pixels that are not square       | stretched in width, so that the aspect is that of players                    |
-| the curves PQ and HLG            | light above paper white is rolled off, the colours are sRGB's                |
-| transparency                     | laid on a background                                                         |
-| interlaced lines                 | those of the second field are interpolated where they stick out like a comb  |
-| a turn or a mirror               | upright                                                                      |
+| non-square pixels                | stretched horizontally to the aspect ratio of players                        |
+| HDR with PQ or HLG               | tone-mapped: light above reference white is rolled off, colours become sRGB  |
+| transparency                     | composited onto a background                                                 |
+| interlaced frames                | lines of the second field are interpolated where they show combing           |
+| rotation or mirroring            | upright                                                                      |
 
-Keypoints are in pixels of this picture, and `info` tells its size.
+Keypoints are in pixels of this picture, and `info` returns its size.
 """
 
 import math
@@ -26,22 +26,22 @@ from wholebody.errors import WholebodyError
 Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)
 
-# The numbers of the standard (H.273) for transfer curves, and for the primaries of BT.2020.
+# Code points of H.273 for transfer curves, and for the primaries of BT.2020.
 _PQ, _HLG, _BT2020 = 16, 18, 9
-# Nits of paper white (BT.2408): what is brighter shines. It is rolled off from this share of paper white on.
+# Nits of reference white (BT.2408), and the fraction of it from which light is rolled off.
 _PAPER, _KNEE = 203.0, 0.6
 _TO_SRGB = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )  # of linear RGB with the primaries of BT.2020 (BT.2087)
 
-# Wider or narrower pixels are a mistake in the file.
+# More extreme pixel aspect ratios are errors in the file.
 _ASPECTS = (1 / 8, 8.0)
-# Square of the levels by which a line sticks out from both of its neighbours where something moves.
+# Squared difference in levels between a line and both of its neighbours that counts as combing.
 _COMB = 150
 
 
 def aspect_of(stream: Any) -> float:
-    """Width over height of the pixels of a stream of PyAV; 1 where the file does not say, or nonsense."""
+    """Pixel aspect ratio (width / height) of a PyAV stream; 1 if the file has none or an implausible one."""
     aspect = float(stream.sample_aspect_ratio or 1)
     return aspect if _ASPECTS[0] <= aspect <= _ASPECTS[1] else 1.0
 
@@ -50,7 +50,7 @@ def parsed_color(text: str) -> Color:
     """BGR of "white", "black" or "#rrggbb".
 
     Raises:
-        WholebodyError: it is none of them.
+        WholebodyError: it is none of these.
     """
     named = {"white": WHITE, "black": (0, 0, 0)}
     digits = text.removeprefix("#")
@@ -66,17 +66,17 @@ def parsed_color(text: str) -> Color:
 
 
 def display(aspect: float = 1.0, background: Color = WHITE) -> Callable[[Any], Image]:
-    """Makes (H, W, 3) uint8 BGR of the frames of PyAV of one file, as a player shows them.
+    """Converts the PyAV frames of one file to (H, W, 3) uint8 BGR, as a player displays them.
 
     Args:
-        aspect: width over height of a pixel (`aspect_of`). background: BGR of what is behind transparent parts.
+        aspect: pixel aspect ratio (`aspect_of`). background: BGR colour behind transparent parts.
     """
     turn: float | None = None
     matrix: tuple[float, float, float, float] = (1, 0, 0, 1)
 
     def shown(frame: Any) -> Image:
         nonlocal turn, matrix
-        # A frame whose side data was looked at is in a ring of references, and stays until the garbage is collected.
+        # Accessing a frame's side data creates a reference cycle, which keeps the frame until garbage collection.
         now = float(getattr(frame, "rotation", 0))
         if now != turn:
             turn, matrix = now, _matrix(frame)
@@ -97,10 +97,10 @@ def display(aspect: float = 1.0, background: Color = WHITE) -> Callable[[Any], I
 
 
 def _matrix(frame: Any) -> tuple[float, float, float, float]:
-    """a, b, c, d: a pixel (x, y) is shown at (a x + c y, b x + d y), but for a shift."""
+    """a, b, c, d: a pixel (x, y) is displayed at (a x + c y, b x + d y), up to a shift."""
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV stumbles over kinds of side data that it does not know, but tells the turn
+    except ValueError:  # PyAV fails on unknown kinds of side data, but still knows the rotation
         turn = math.radians(getattr(frame, "rotation", 0))
         return math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
     if matrix is None:
@@ -135,7 +135,7 @@ def _has_alpha(name: str) -> bool:
 
 
 def woven(image: Image) -> Image:
-    """An interlaced picture (H, W, 3) without combs: lines of the second field that stick out are interpolated."""
+    """Deinterlace (H, W, 3): lines of the second field that show combing are interpolated."""
     if image.shape[0] < 3:
         return image
     above, line, below = image[0:-2:2], image[1:-1:2], image[2::2]
@@ -149,13 +149,13 @@ def woven(image: Image) -> Image:
 
 
 def tone_mapped(signal: npt.NDArray[np.uint16], hlg: bool, wide: bool) -> Image:
-    """(H, W, 3) 16-bit RGB of PQ or HLG -> BGR of sRGB. Up to 0.6 of paper white light stays as it is.
+    """(H, W, 3) 16-bit RGB in PQ or HLG -> sRGB in BGR. Light up to 0.6 of reference white is unchanged.
 
     Args:
-        wide: the primaries are those of BT.2020.
+        wide: whether the primaries are those of BT.2020.
     """
     light = _light(hlg)[signal]
-    if hlg:  # what a display of 1000 nits does: its gamma follows the light of all three colours
+    if hlg:  # the system gamma of a 1000-nit display, applied to the luminance
         luminance = light @ np.array([0.2627, 0.6780, 0.0593], np.float32)
         light *= (np.maximum(luminance, 1e-6) ** 0.2)[..., None] * np.float32(1000 / _PAPER)
     if wide:
@@ -169,7 +169,7 @@ def tone_mapped(signal: npt.NDArray[np.uint16], hlg: bool, wide: bool) -> Image:
 
 @cache
 def _light(hlg: bool) -> Floats:
-    """(65536,) light of each value of a signal: PQ in shares of paper white, HLG 0..1 of the scene."""
+    """(65536,) light for each signal value: PQ relative to reference white, HLG 0..1 of the scene."""
     e = np.linspace(0, 1, 65536)
     if hlg:
         a = 0.17883277
@@ -182,7 +182,7 @@ def _light(hlg: bool) -> Floats:
 
 @cache
 def _to_bytes() -> npt.NDArray[np.uint8]:
-    """(4096,) sRGB's value for light from 0 to 1."""
+    """(4096,) the sRGB value for light from 0 to 1."""
     light = np.linspace(0, 1, 4096)
     curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     values: npt.NDArray[np.uint8] = np.rint(255 * curve).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Frames out as H.264 that browsers play."""
+"""Writing H.264 that browsers play."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from wholebody.files import replacing
 from wholebody.video.container import address
 from wholebody.video.frame import BT601, BT709, CLOCK, LIMITED, Frame, reason
 
-# The table of contents goes to the front, so that a browser starts to play before it has the whole file.
+# The index goes to the front, so that a browser can start playing before it has the whole file.
 FRONT = {"movflags": "+faststart"}
 
 
@@ -23,16 +23,16 @@ FRONT = {"movflags": "+faststart"}
 def encoder(
     path: PathLike, size: tuple[int, int], fps: float, *, quality: int = 20
 ) -> Iterator[Callable[[Frame], None]]:
-    """Yield a function that appends a frame to an MP4 file of H.264 (yuv420p); the file is there at the end.
+    """Yield a function that appends a frame to an H.264 MP4 file (yuv420p); the file appears at the end.
 
-    The first frame is at 0 in the file, each other one later than the one before it by the difference of their times.
-    Without B-frames, so that files of equal settings can be joined packet by packet (`join`). Odd sides grow by one row
-    or column, as the format halves its colours. An error within leaves no file.
+    The first frame is at time 0 in the file; differences between frame times are preserved. There are no B-frames, so
+    files with equal settings can be joined packet by packet (`join`). Odd sides grow by one row or column, because the
+    format subsamples colours. An error within the context leaves no file.
 
     Args:
         path: the .mp4 file. size: (width, height) of all frames.
-        fps: about how many frames a second.
-        quality: x264's constant rate factor: 18 looks as the original, 28 is small.
+        fps: approximate frame rate.
+        quality: x264's constant rate factor: 18 looks like the original, 28 is small.
 
     Raises:
         WholebodyError: the file cannot be encoded or written.
@@ -58,7 +58,7 @@ def encoder(
                 image = np.pad(image, ((0, odd[1]), (0, odd[0]), (0, 0)), mode="edge")
             first = frame.time if first is None else first
             with writing(path):
-                # OpenCV turns colours into BT.601 in a tenth of FFmpeg's time, and rounds where that cuts off.
+                # OpenCV converts to BT.601 in a tenth of FFmpeg's time, and rounds where FFmpeg truncates.
                 planes: Any = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2YUV_I420)
                 coded = av.VideoFrame.from_ndarray(planes, format="yuv420p")
                 last = coded.pts = max(round((frame.time - first) * CLOCK), last + 1)

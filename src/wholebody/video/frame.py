@@ -1,4 +1,4 @@
-"""A frame with its time, and what a video's file says of itself."""
+"""A frame with its time, and a video file's metadata."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ VIDEO_SUFFIXES = (
 )
 
 # fmt: on
-# Seconds: no video is longer than four months, and clocks of files overflow far beyond.
+# Seconds: no video is longer than four months, and file clocks overflow far beyond.
 LONGEST = 1e7
-# Time stamps of what is written count these in a second, as video does by custom: common rates divide it.
+# Time base of written timestamps, in ticks per second; customary for video, because common frame rates divide it.
 CLOCK = 90_000
-# What the pixels mean, in the numbers of the standard: sRGB's primaries and nearly its curve, the matrix of BT.601, and
-# 16 for black.
+# The meaning of the pixels, as standard code points: sRGB's primaries and nearly its curve, the matrix of BT.601, and
+# limited range.
 BT709, BT601, LIMITED = 1, 6, 1
 
 
@@ -30,7 +30,7 @@ class Frame:
     Attributes:
         time: seconds since the start of the file.
         image: (H, W, 3) uint8 BGR, upright.
-        number: of the frame in the file, which counts from 0; None where there is no file, as with a camera.
+        number: of the frame in the file, counted from 0; None if there is no file, as with a camera.
     """
 
     time: float
@@ -40,12 +40,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class Info:
-    """What a video says of itself.
+    """A video's metadata.
 
     Attributes:
         size: (width, height) of the first frame, upright.
-        fps: mean frames in a second.
-        duration: seconds, or None where the file does not say.
+        fps: mean frames per second.
+        duration: seconds, or None if the file does not state it.
         audio: whether there is sound.
     """
 
@@ -56,7 +56,7 @@ class Info:
 
 
 def silent(line: str) -> None:
-    """Nobody wants to know."""
+    """Ignore notices."""
 
 
 def reason(error: BaseException) -> str:

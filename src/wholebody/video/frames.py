@@ -1,10 +1,10 @@
-"""`wholebody data frames`: videos become the numbered pictures that annotations of videos name.
+"""`wholebody data frames`: extract the numbered pictures that video annotations refer to.
 
-A video SCENE/NAME.mp4 becomes SCENE/NAME/000001.jpg, 000002.jpg and so on, at a steady number of pictures per second:
-picture n shows the video at (n - 1) / fps seconds. UBody's annotations count so at 30. Of a video with another rate
-some frames come twice or not at all; its authors' tool may then be one frame beside ours.
+A video SCENE/NAME.mp4 becomes SCENE/NAME/000001.jpg, 000002.jpg and so on, at a constant rate: picture n shows the
+video at (n - 1) / fps seconds. UBody's annotations use 30. If the video has another rate, some frames are repeated or
+dropped, and the authors' tool may then be one frame off from ours.
 
-A stopped run resumes where it stopped: pictures that exist are kept, and a video that is done has a frames.json.
+A stopped run resumes where it stopped: existing pictures are kept, and a finished video has a frames.json.
 """
 
 import json
@@ -26,7 +26,7 @@ _DONE = "frames.json"
 
 
 def find_videos(folder: PathLike) -> dict[Path, Path]:
-    """The videos below a folder, and the relative path of each one's pictures: its own up to the name's first dot.
+    """The videos below a folder, and the relative path of each one's pictures: the video's path up to the first dot.
 
     Raises:
         WholebodyError: the folder has none, or two videos would share a folder of pictures.
@@ -53,15 +53,15 @@ def extract(
     every: int = 1,
     suffix: str = ".jpg",
 ) -> int:
-    """Write the pictures of one video into a folder; those that are there are kept.
+    """Write the pictures of one video into a folder; existing ones are kept.
 
     Args:
-        fps: pictures a second that are counted.
-        every: write only pictures 1, 1 + every, 1 + 2 every ...; their numbers stay.
+        fps: rate at which pictures are numbered.
+        every: write only pictures 1, 1 + every, 1 + 2 every ...; their numbers are unchanged.
         suffix: .jpg (quality 95) or .png.
 
     Returns:
-        how many were written now.
+        the number of pictures written now.
 
     Raises:
         WholebodyError: the video cannot be decoded to its end, or a picture not written.
@@ -72,7 +72,7 @@ def extract(
         if json.loads((folder / _DONE).read_text()).items() >= done.items():
             return 0
     except (OSError, ValueError, AttributeError):
-        pass  # not done yet, or cut off while it was written
+        pass  # not finished, or truncated while being written
     written, number = 0, 0
     for number, frame in steady(video, fps):
         path = folder / f"{number:06d}{suffix}"
@@ -85,7 +85,7 @@ def extract(
 
 
 def steady(video: PathLike, fps: float) -> Iterator[tuple[int, Callable[[], Image]]]:
-    """The frames of a video at a steady rate: (number from 1, a function that gives the picture, BGR, upright).
+    """The frames of a video at a constant rate: (number from 1, a function that returns the upright BGR picture).
 
     Number n is the last frame whose time, rounded to 1 / fps, is not after (n - 1) / fps seconds.
 
@@ -132,7 +132,7 @@ def extract_all(
         advance: called after each video.
 
     Returns:
-        how many pictures were written, and a line for each video that failed.
+        the number of pictures written, and a line for each video that failed.
 
     Raises:
         WholebodyError: as for `find_videos`.

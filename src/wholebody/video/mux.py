@@ -1,4 +1,4 @@
-"""Parts joined into one film, with the sound of the source."""
+"""Joining parts into one video, with the sound of the source."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ from wholebody.video.container import address, open_container, read_file
 from wholebody.video.encode import FRONT, encoder, writing
 from wholebody.video.frame import Frame, Notice, reason, silent
 
-# Sound that browsers play in an MP4 is copied, all other is encoded again as AAC.
+# Sound that browsers play in an MP4 is copied; other sound is re-encoded as AAC.
 _COPIED_AUDIO = ("aac", "mp3", "opus", "flac")
 
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
@@ -36,7 +36,7 @@ def write(
 
     Args:
         path: the .mp4 file. frames: at least one; all of one size.
-        fps: about how many frames a second; their own times count.
+        fps: approximate frame rate; the frames' own times are used.
         audio: a file whose sound between the first and the last frame's time is copied.
         quality: as for `encoder`.
 
@@ -66,18 +66,17 @@ def join(
     end: float | None = None,
     notice: Notice = silent,
 ) -> None:
-    """Put files of `encoder` with equal settings one after the other, without encoding again, and sound beside them.
+    """Concatenate files from `encoder` with equal settings, without re-encoding, and add sound.
 
     Args:
         path: the .mp4 file; it may be one of the parts.
         parts: each file and the time of its first frame.
-        audio: a file whose sound from the first part's time to `end` is copied; encoded again as AAC where browsers
-            do not know its kind. A file without sound, or whose sound is damaged, adds none or what there is; so does
-            one whose sound cannot be read or written.
-        notice: gets a line for each fault of the sound.
+        audio: a file whose sound from the first part's time to `end` is copied, or re-encoded as AAC if browsers cannot
+            play it. Missing sound is skipped, and damaged sound is kept as far as it can be read.
+        notice: called with a line for each problem with the sound.
 
     Raises:
-        WholebodyError: a part cannot be read, or the file not written.
+        WholebodyError: a part cannot be read, or the file cannot be written.
     """
     told: list[str] = []
     with replacing(path) as partial, writing(path):
@@ -108,15 +107,15 @@ def _join(
 
 
 def _part_packets(parts: Sequence[tuple[PathLike, float]], stream: Any) -> Iterator[tuple[float, Any]]:
-    """(seconds, packet) of all parts, each moved to its time.
+    """(seconds, packet) of all parts, shifted to their times.
 
-    A part ends where the next one begins, though it may hold a frame more: it was stopped while it was written.
+    A part ends where the next one begins, although it may contain an extra frame if it was interrupted.
     """
     starts = [Fraction(time - parts[0][1]) for _, time in parts]
     for (path, _), start, until in zip(parts, starts, [*starts[1:], None], strict=True):
         with read_file(path) as container:
             for packet in container.demux(container.streams.video[0]):
-                if packet.dts is None or packet.pts is None:  # the empty one at the end
+                if packet.dts is None or packet.pts is None:  # the empty packet at the end
                     continue
                 shift = round(start / packet.time_base)
                 packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
@@ -129,7 +128,7 @@ def _part_packets(parts: Sequence[tuple[PathLike, float]], stream: Any) -> Itera
 def _sound(
     source: Any, target: Any, start: float, end: float | None, name: PathLike | None, notice: Notice
 ) -> Iterator[tuple[float, Any]]:
-    """(seconds, packet) of the first sound of `source` that can be read, between `start` and `end`, moved by -start."""
+    """(seconds, packet) of the first readable audio stream of `source`, from `start` to `end`, shifted by -start."""
     sound = next((stream for stream in source.streams.audio if stream.codec_context is not None), None)
     if sound is None:
         notice(f"{name}: its sound is of an unknown kind; the video is without it.")

@@ -1,4 +1,4 @@
-"""Which networks there are, where their files come from, and how a file gets here whole."""
+"""The list of networks, where their files come from, and downloading them safely."""
 
 from wholebody.weights.lookup import find, locate, rows
 from wholebody.weights.manifest import MANIFEST, NetworkKind, Weights

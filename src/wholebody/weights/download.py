@@ -1,4 +1,4 @@
-"""How a file gets here whole: mirrors, broken connections, checksums, one process at a time."""
+"""Downloading a file safely: mirrors, broken connections, checksums, one process at a time."""
 
 import errno
 import hashlib
@@ -24,14 +24,14 @@ from wholebody.reading import DAMAGED, in_short, open_archive
 from wholebody.weights.manifest import Weights
 
 _TIMEOUT = 30.0  # seconds without a byte
-_TRIES = 4  # of one mirror, each continuing where the last was cut
-# After so many seconds a request has to have brought so many bytes in each of them: one that trickles has an end, too.
+_TRIES = 4  # per mirror, each continuing where the last one broke off
+# After this many seconds a request must have averaged this many bytes per second, so that a trickle is aborted.
 _PATIENCE, _SLOWEST = 60.0, 2**13
 
 
 def is_here(path: Path, weights: Weights) -> bool:
-    # Files were verified when they landed, and hashing 200 MB at every start is not worth it. The size catches a file
-    # that a user put there by hand half copied.
+    # Files were verified when downloaded, and hashing 200 MB at every start is not worth it. The size check catches a
+    # partly copied file that a user put there.
     return path.is_file() and weights.bytes in (None, path.stat().st_size)
 
 
@@ -43,15 +43,15 @@ def sha256(path: Path) -> str:
         raise WholebodyError(f"{path}: cannot read ({error.strerror}). Check the path and its permissions.") from error
 
 
-# With urllib, as pooch neither continues a broken download nor tries a second mirror.
+# With urllib, because pooch neither resumes a broken download nor tries a second mirror.
 
 
 class _MirrorFailed(Exception):
-    """This mirror did not do; another one may."""
+    """This mirror failed; another may work."""
 
 
 class _Broken(Exception):
-    """The connection failed; asking again may help. Keeps the network's OSErrors apart from those of the disk."""
+    """The connection failed; a retry may help. Distinguishes network OSErrors from disk errors."""
 
     def __init__(self, cause: str | BaseException) -> None:
         cause = cause.reason if isinstance(cause, urllib.error.URLError) else cause
@@ -79,7 +79,7 @@ def download(weights: Weights, target: Path) -> Path:
                     try:
                         _from_mirror(url, weights, target, show)
                         return target
-                    except (_MirrorFailed, ValueError) as failure:  # ValueError: no address at all
+                    except (_MirrorFailed, ValueError) as failure:  # ValueError: not a URL
                         failures.append(f"{_host(url)}: {failure}")
     except OSError as error:
         raise WholebodyError(
@@ -98,23 +98,23 @@ def _host(url: str) -> str:
 
 
 class _NoWayDown(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but not from https to where anyone on the way can change the file."""
+    """Follows redirects, but not from https to an insecure URL."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if req.type == "https" and urllib.parse.urlsplit(newurl).scheme != "https":
-            raise _MirrorFailed("redirects from https to an address without it")
+            raise _MirrorFailed("redirects from https to an insecure address")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _from_mirror(url: str, weights: Weights, target: Path, show: Callable[[int, int | None], None]) -> None:
-    """Fetch, verify and land one file.
+    """Download, verify and install one file.
 
     Raises:
-        _MirrorFailed: with the reason; what arrived stays for the next time unless it was wrong.
+        _MirrorFailed: with the reason; a partial download is kept for the next attempt unless it was wrong.
         OSError: this machine's disk fails.
     """
     zipped = urllib.parse.urlsplit(url).path.endswith(".zip")
-    # One mirror may continue where another stopped only if a hash can tell that both have the same file.
+    # One mirror may continue another's download only if a hash can confirm that both have the same file.
     whose = weights.sha256 if weights.sha256 and not zipped else hashlib.sha256(url.encode()).hexdigest()
     part = target.with_name(f".{target.name}.{whose[:8]}.part")
     expected = None if zipped else weights.bytes
@@ -122,7 +122,7 @@ def _from_mirror(url: str, weights: Weights, target: Path, show: Callable[[int, 
     _fetch(url, part, expected, show)
     wrong = _land(part, zipped, weights, target)
     if wrong and resumed:
-        # The rest may have been put on the beginning of another file: begin again, once.
+        # The rest may have been appended to the beginning of another file: start again, once.
         _fetch(url, part, expected, show)
         wrong = _land(part, zipped, weights, target)
     if wrong:
@@ -130,20 +130,20 @@ def _from_mirror(url: str, weights: Weights, target: Path, show: Callable[[int, 
 
 
 def _fetch(url: str, part: Path, expected: int | None, show: Callable[[int, int | None], None]) -> None:
-    """Bring `part` to its full size, going on from what is there."""
+    """Complete `part`, continuing from its current size."""
     for _ in range(_TRIES):
         before = _length(part)
         try:
             return _fetch_once(url, part, expected, show)
         except _Broken as broken:
             reason = str(broken)
-        if _length(part) <= before:  # no byte came: this mirror is down, not just shaky
+        if _length(part) <= before:  # no byte arrived: this mirror is down, not just unreliable
             break
     raise _MirrorFailed(reason)
 
 
 def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int, int | None], None]) -> None:
-    """One request; what came before a break is in `part`."""
+    """One request; what arrived before a break is in `part`."""
     scheme = urllib.parse.urlsplit(url).scheme
     if scheme not in ("http", "https"):
         raise _MirrorFailed("the address must begin with http:// or https://")
@@ -157,7 +157,7 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
     except urllib.error.HTTPError as error:
         if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
             raise _MirrorFailed(f"HTTP {error.code} {error.reason}") from error
-        # Nothing is left to send: the part is complete, or not a part of this file.
+        # Nothing is left to send: the part is complete, or belongs to another file.
         if error.headers.get("Content-Range", "").endswith(f"/{have}"):
             return
         part.unlink()
@@ -172,7 +172,7 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
                 part.unlink()
                 raise _MirrorFailed("answers with another part of the file than asked for")
             total = None if span[2] == "*" else int(span[2])
-        else:  # the server sends the whole file whatever it is asked for
+        else:  # the server ignores the range and sends the whole file
             have = 0
             if (length := response.headers.get("Content-Length", "")).isdecimal():
                 total = int(length)
@@ -199,7 +199,7 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
 
 
 def _receive(response: http.client.HTTPResponse) -> bytes:
-    # read1 gives what has come, where read would lose it when the connection breaks before the block is full.
+    # read1 returns what has arrived, whereas read would lose it if the connection breaks before the block is full.
     try:
         return response.read1(1 << 18)
     except (OSError, http.client.HTTPException) as error:
@@ -211,7 +211,7 @@ def _length(path: Path) -> int:
 
 
 def _land(part: Path, zipped: bool, weights: Weights, target: Path) -> str | None:
-    """Put a complete download where it belongs, or throw it away and say what is wrong with it."""
+    """Move a complete download into place, or discard it and report what is wrong."""
     try:
         if zipped:
             with replacing(target) as temporary:
@@ -234,11 +234,11 @@ def _extract(archive: Path, target: Path) -> None:
             if len(members) != 1:
                 raise _MirrorFailed("the archive has no end2end.onnx")
             with opened.open(members[0]) as source, target.open("wb") as stream:
-                shutil.copyfileobj(source, stream)  # checks the member's CRC on the way
+                shutil.copyfileobj(source, stream)  # also checks the member's CRC
     except DAMAGED as error:
         raise _MirrorFailed(f"the archive is damaged ({in_short(error)})") from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # the disk's; this one is of places before the beginning of the archive
+        if error.errno != errno.EINVAL:  # a disk error; EINVAL means offsets before the start of the archive
             raise
         raise _MirrorFailed("the archive is damaged") from error
 
@@ -255,7 +255,7 @@ def _verify(path: Path, weights: Weights) -> None:
 
 def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
-    with suppress(ImportError):  # a Python without the system's certificates, as on a fresh macOS
+    with suppress(ImportError):  # Python without the system's certificates, as on a fresh macOS
         import certifi
 
         context.load_verify_locations(certifi.where())
@@ -264,7 +264,7 @@ def _tls() -> ssl.SSLContext:
 
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    """Hold a file's download for this process; others wait. The lock goes when the process does, however it ends."""
+    """Lock a file's download for this process; others wait. The lock ends with the process, however it ends."""
     with target.with_name(f".{target.name}.lock").open("ab") as stream:
         told = False
         while not _lock(stream):
@@ -292,7 +292,7 @@ def _lock(stream: IO[bytes]) -> bool:
 
 @contextmanager
 def _progress(weights: Weights) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr; yields show(bytes so far, bytes in all)."""
+    """A progress bar on stderr; yields show(bytes so far, total bytes)."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 

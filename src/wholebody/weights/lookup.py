@@ -1,8 +1,8 @@
-"""From a name to a file: `find("dwpose-m", kind="pose")` gives its path, downloaded if need be.
+"""From a name to a file: `find("dwpose-m", kind="pose")` returns its path, and downloads it if necessary.
 
-WHOLEBODY_CACHE    folder of downloads and exported files (default: the user's cache folder)
-WHOLEBODY_OFFLINE  set to 1, nothing is downloaded
-WHOLEBODY_MIRROR   a base URL that is asked for <base>/<file> before the public mirrors
+WHOLEBODY_CACHE    folder for downloads and exported files (default: the user's cache folder)
+WHOLEBODY_OFFLINE  if 1, nothing is downloaded
+WHOLEBODY_MIRROR   a base URL; <base>/<file> is tried before the public mirrors
 """
 
 import difflib
@@ -20,11 +20,11 @@ CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
 
 def find(name_or_path: str | os.PathLike[str], *, kind: NetworkKind) -> Path:
-    """The file of a network, as it is: bundled, cached, downloaded or simply there.
+    """The file of a network, as released: bundled, cached, downloaded or given.
 
     Args:
-        name_or_path: a name of `MANIFEST`, or the path of an .onnx file or of a checkpoint (`CHECKPOINTS`).
-        kind: what the network is wanted for.
+        name_or_path: a name from `MANIFEST`, or the path of an .onnx file or a checkpoint (`CHECKPOINTS`).
+        kind: the purpose of the network.
 
     Raises:
         WholebodyError: unknown name or missing file, a name of the other kind, no mirror works, or offline.
@@ -44,7 +44,7 @@ def find(name_or_path: str | os.PathLike[str], *, kind: NetworkKind) -> Path:
 
 
 def locate(weights: Weights) -> Path:
-    """The file of a manifest entry as released (.onnx or .pth), downloaded if need be.
+    """The file of a manifest entry as released (.onnx or .pth), downloaded if necessary.
 
     Raises:
         WholebodyError: a bundled file is missing, no mirror works, or offline.

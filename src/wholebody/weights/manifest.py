@@ -1,4 +1,4 @@
-"""Which networks there are."""
+"""The list of networks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,17 +15,17 @@ class Weights:
     """A released network.
 
     Attributes:
-        name: what the user types.
-        kind: "pose", "detector", or "backbone", from which a training starts.
-        file: its name in the cache folder; of a bundled network in the package's `models` folder.
+        name: the name that users type.
+        kind: "pose", "detector", or "backbone", the initial weights of a training.
+        file: its name in the cache folder, or for a bundled network in the package's `models` folder.
         input_size: (w, h) of the input in pixels.
-        licence: of the weights, with what is known of the data behind them.
-        about: one line: what it is, and its published figure.
-        urls: where to get it, tried in this order; a .zip holds it as `end2end.onnx`. Empty: bundled.
-        bytes: size of `file`, None where none is published.
-        sha256: of `file`: all 64 hex digits, or as many of the first as are published. None where none are. The eight
-            digits in the released names belong to the .pth: the ONNX files of the same name have others.
-        preprocessing: None where it is part of the graph, which then takes uint8 (N, h, w, 3) BGR.
+        licence: of the weights, with what is known about the training data.
+        about: one line: what it is, and its published accuracy.
+        urls: where to get it, tried in this order; a .zip contains it as `end2end.onnx`. Empty: bundled.
+        bytes: size of `file`, None if not published.
+        sha256: of `file`: all 64 hex digits, or as many leading ones as are published; None if none are. The eight
+            digits in the released names belong to the .pth; the ONNX files of the same name differ.
+        preprocessing: None if it is part of the graph, which then takes uint8 (N, h, w, 3) BGR.
     """
 
     name: str
@@ -94,15 +94,15 @@ def _teacher(
 
 
 def _backbone(letter: str, release: str, data: str = "aic-coco", side: str = "256x192") -> Weights:
-    """CSPNeXt as it was trained on bodies, where published trainings start."""
+    """CSPNeXt pretrained on bodies, the initial weights of published trainings."""
     file = f"cspnext-{'tiny' if letter == 't' else letter}_udp-{data}_210e-{side}-{release}.pth"
     return Weights(
         name=f"cspnext-{letter}",
         kind="backbone",
         file=file,
         input_size=(288, 384) if side == "384x288" else (192, 256),
-        licence="Apache-2.0; trained on AI Challenger, COCO and, the x, others: read their terms first",
-        about=f"CSPNeXt-{letter} after a training on bodies, the start of RTMPose-{letter}: --init cspnext-{letter}",
+        licence="Apache-2.0; trained on AI Challenger, COCO and (only x) others: read their terms first",
+        about=f"CSPNeXt-{letter} pretrained on bodies, initial weights of RTMPose-{letter}: --init cspnext-{letter}",
         urls=(f"{_MMPOSE}/projects/rtmposev1/{file}",),
         sha256=release.split("_")[0],
     )
@@ -133,7 +133,7 @@ def _simcc(
     sha256: str | None = None,
     bytes: int | None = None,
 ) -> Weights:
-    """A released network that takes what RTMPose takes and gives what it gives."""
+    """A released network with the same inputs and outputs as RTMPose."""
     file = urls[0].rpartition("/")[2].rpartition(".")[0] + ".onnx"
     return Weights(name, "pose", file, input_size, licence, about, urls, bytes, sha256, IMAGENET_RGB)
 
