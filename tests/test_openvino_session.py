@@ -184,10 +184,10 @@ def test_the_file_for_int8_is_the_one_that_runs(tmp_path):
     ("words", "device", "precision", "says"),
     [
         ("int8", "auto", "bf16", "bf16 needs an extra"),
-        ("openvino", "auto", "bf16", "does not compute in bfloat16"),
+        ("openvino", "auto", "bf16", "does not support bfloat16"),
         ("openvino bf16", "cpu", "bf16", "choose device openvino"),
         ("int8", "cpu", "int8", r"a\.int8\.onnx: no such file"),
-        ("int8", "cuda", "int8", "int8 is for processors"),
+        ("int8", "cuda", "int8", "int8 is only for the CPU"),
         ("", "openvino", "fp32", "needs an extra"),
         ("", "cpu", "fp64", "Choose one of auto, fp32, bf16, int8"),
     ],

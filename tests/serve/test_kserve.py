@@ -100,7 +100,7 @@ NONSENSE = [
     ({"inputs": [tensor()], "parameters": {"people": 0}}, "people"),
     ({"inputs": [tensor()], "parameters": {"threshold": "high"}}, "threshold"),
     ({"inputs": [tensor()], "outputs": ["counts"]}, "outputs"),
-    ({"inputs": [tensor()], "outputs": [{"name": ["counts"]}]}, "outputs are"),
+    ({"inputs": [tensor()], "outputs": [{"name": ["counts"]}]}, "outputs must be"),
     ({"inputs": [tensor(photos=[PHOTOS[0], b"x"])]}, "not a picture"),
 ]
 

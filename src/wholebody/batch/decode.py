@@ -1,6 +1,6 @@
-"""Fetching and decoding pictures, a group at a time, in processes beside the one that computes.
+"""Fetching and decoding pictures, a group at a time, in separate processes.
 
-A decoder that takes its process along, as some do on files that were made to harm, costs its picture and no other.
+If a decoder crashes its process, as can happen with malicious files, only that picture is lost.
 """
 
 import multiprocessing
@@ -22,14 +22,14 @@ from wholebody.batch.sources import Item, fetch
 from wholebody.errors import WholebodyError
 from wholebody.images import decode_image, encoded_size
 
-# Pictures that are fetched, decoded and estimated together, and the pixels of them that are held at once: 100 MB.
+# Pictures that are fetched, decoded and estimated together, and the most pixels held at once: 100 MB.
 GROUP = 8
 GROUP_PIXELS = 2**25
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture, (H, W, 3) uint8 BGR, or the error instead of it."""
+    """A decoded picture, (H, W, 3) uint8 BGR, or an error instead."""
 
     id: str
     image: Image | None = None
@@ -40,7 +40,7 @@ Decoded = tuple[list[Picture], list[Item]]
 
 
 def decode(items: Sequence[Item]) -> Decoded:
-    """Fetch and decode pictures, up to `GROUP_PIXELS`; those beyond come back with their bytes."""
+    """Fetch and decode pictures, up to `GROUP_PIXELS`; the rest is returned undecoded."""
     pictures: list[Picture] = []
     rest: list[Item] = []
     pixels = 0
@@ -60,7 +60,7 @@ def decode(items: Sequence[Item]) -> Decoded:
 
 
 def in_a_line(error: Exception, *names: str) -> str:
-    """What an error says, without the names that stand before it: equal errors are then equal texts."""
+    """An error's message without the file name, so that equal errors have equal texts."""
     if not isinstance(error, WholebodyError):
         return " ".join(f"{type(error).__name__}: {error}".split())
     text = str(error)
@@ -70,7 +70,7 @@ def in_a_line(error: Exception, *names: str) -> str:
 
 
 def decoded(groups: Iterable[Sequence[Item]], processes: int) -> Generator[list[Picture]]:
-    """Groups of pictures, decoded, in their order; without processes of their own here and now."""
+    """Groups of decoded pictures, in order; without worker processes they are decoded in this one."""
     if processes == 0:
         for group in groups:
             rest: Sequence[Item] = group
@@ -90,7 +90,7 @@ def decoded(groups: Iterable[Sequence[Item]], processes: int) -> Generator[list[
             group, future = waiting.popleft()
             try:
                 pictures, rest = future.result()
-            except BrokenProcessPool:  # by a picture of this group or of one behind it: each of this one is tried alone
+            except BrokenProcessPool:  # caused by this group or a later one: retry each picture of this one alone
                 pool, pictures, rest = _pool(processes), [], []
                 for item in group:
                     try:
@@ -107,12 +107,12 @@ def decoded(groups: Iterable[Sequence[Item]], processes: int) -> Generator[list[
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
-    # Not forked: the process that computes has threads, and so has the one that reads from buckets.
+    # Not forked, because this process has threads, and so do bucket clients.
     return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
 
 
 def _begin() -> None:
-    """Of a process that decodes: Ctrl-C is for its parent, and it does not outlive the parent, however that ends."""
+    """Set up a decoder process: it ignores Ctrl-C, which is for its parent, and never outlives the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()

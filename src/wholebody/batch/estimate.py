@@ -1,6 +1,6 @@
 """From pictures to results, the same on every machine of a run.
 
-Nothing in here stops for a picture. Whatever is wrong with one becomes its error; its neighbours are done.
+No picture stops the run. A problem with one becomes its error; the others are processed.
 """
 
 import tempfile
@@ -27,11 +27,11 @@ from wholebody.wholebody import WholeBody
 
 @dataclass(frozen=True)
 class Settings:
-    """How people are found. `pose` to `flip` as `WholeBody` takes them; may be pickled, which a `WholeBody` may not.
+    """How people are found. `pose` to `flip` are as for `WholeBody`. Can be pickled.
 
     Attributes:
-        people: most people of a picture, the largest first; None for all.
-        fps: frames a second that are taken of a video; None takes each.
+        people: most people in a picture, the largest first; None for all.
+        fps: frames per second to process of a video; None for all.
 
     Raises:
         WholebodyError: a number is invalid.
@@ -67,24 +67,24 @@ class Settings:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What results depend on; where they are computed is not part of it."""
+        """The settings that results depend on, without those of where they are computed."""
         return {name: value for name, value in asdict(self).items() if name not in ("device", "threads")}
 
 
 @dataclass(frozen=True, eq=False)
 class BatchEstimator:
-    """Open networks."""
+    """The loaded networks."""
 
     model: WholeBody
     settings: Settings
 
     @classmethod
     def open(cls, settings: Settings) -> "BatchEstimator":
-        """Open them; a WholebodyError says which one cannot be."""
+        """Load them; a WholebodyError names the one that fails."""
         return cls(settings.open(), settings)
 
     def __call__(self, pictures: Sequence[Picture]) -> list[Result]:
-        """Everybody in each picture, in their order; people of all pictures share batches."""
+        """Everyone in each picture, in order; people of all pictures share batches."""
         there = [picture for picture in pictures if picture.image is not None]
         found = dict(zip((picture.id for picture in there), self._found(there), strict=True))
         return [found.get(picture.id) or Result(picture.id, error=picture.error) for picture in pictures]
@@ -93,7 +93,7 @@ class BatchEstimator:
         try:
             several = self.model.images([picture.image for picture in pictures]) if pictures else []
         except Exception as error:
-            if len(pictures) > 1:  # which one it is shows when each is alone
+            if len(pictures) > 1:  # retry each alone to find the faulty one
                 return [result for picture in pictures for result in self._found([picture])]
             return [Result(pictures[0].id, None, _size(pictures[0]), in_a_line(error))]
         return [
@@ -102,7 +102,7 @@ class BatchEstimator:
         ]
 
     def video(self, source: Source) -> Iterator[Result]:
-        """The frames of a video, whose people have ids; an error is the last one, with the number of the next frame."""
+        """The frames of a video with people's ids; an error comes last, with the number of the next frame."""
         size, number = None, -1
         try:
             with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ class BatchEstimator:
 
 
 def _local(source: Source, folder: Path) -> Path:
-    """The video as a file of this machine: decoders jump about in it."""
+    """The video as a local file, because decoders need to seek."""
     with reaching(source.address):
         fs, path = fsspec.core.url_to_fs(source.address)
         if "file" in fs.protocol:

@@ -1,9 +1,9 @@
-"""A run on one machine: processes fetch and decode, this one computes and writes.
+"""A run on one machine: worker processes fetch and decode, this one computes and writes.
 
     tally = run("s3://bucket/photos", "poses/", Settings(pose="fast"))
 
-Stopped or killed, it resumes when it is started again with the same addresses and options. Where there are several
-machines without Ray, each takes its share of the files: `shard=(3, 16)` is the fourth of sixteen.
+If it is stopped or killed, it resumes when started again with the same paths and options. Several machines without Ray
+can each take a share of the files: `shard=(3, 16)` is the fourth of sixteen.
 """
 
 import os
@@ -24,20 +24,20 @@ from wholebody.errors import WholebodyError
 from wholebody.signals import ended_by_signals
 from wholebody.tracking.ahead import ahead
 
-# A part is put in place when it has so many pictures, or after so many seconds: more is not lost to a kill.
+# A part is written when it has this many pictures, or after this many seconds, which bounds the loss by a kill.
 PART, PART_SECONDS = 2000, 120.0
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a run did.
+    """The summary of a run.
 
     Attributes:
-        found: how many pictures and videos there are; None while archives hide it.
-        before: ids that were done already. done: ids done now. frames: of them, pictures and frames of videos.
+        found: number of pictures and videos; None while it is unknown because of archives.
+        before: ids finished earlier. done: ids finished now. frames: their pictures and video frames.
         people: in all frames.
-        errors: text -> how many ids have it, and the first of them.
-        seconds: since networks were opened.
+        errors: message -> number of ids with it, and the first of them.
+        seconds: time since the networks were loaded.
     """
 
     found: int | None = None
@@ -50,12 +50,12 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """How many ids have an error."""
+        """Number of ids with an error."""
         return sum(count for count, _ in self.errors.values())
 
     @classmethod
     def of(cls, results: Iterable[Result]) -> "Tally":
-        """Of these results; an id is done with its picture, or with the first frame of its video."""
+        """The tally of these results; an id counts with its picture, or with the first frame of its video."""
         done = frames = people = 0
         errors: dict[str, tuple[int, str]] = {}
         for result in results:
@@ -68,7 +68,7 @@ class Tally:
         return cls(done=done, frames=frames, people=people, errors=errors)
 
     def __add__(self, more: "Tally") -> "Tally":
-        """With what `more` did besides."""
+        """The sum of two tallies."""
         errors = dict(self.errors)
         for text, (count, first) in more.errors.items():
             before, earliest = errors.get(text, (0, first))
@@ -83,10 +83,10 @@ Watch = Callable[[Tally], None]
 def prepare(
     address: str, store: Store, columns: Columns, shard: tuple[int, int], retry_errors: bool
 ) -> tuple[list[Source], set[str]]:
-    """The files of this share, and the ids that are done; all that can be wrong from the start is said here.
+    """The files of this share, and the finished ids; reports everything that can be wrong from the start.
 
     Raises:
-        WholebodyError: nothing is found, a column is missing, or the results cannot be kept there.
+        WholebodyError: nothing is found, a column is missing, or the results cannot be written there.
     """
     number, shards = shard
     if not 0 <= number < shards:
@@ -101,7 +101,7 @@ def prepare(
     if retry_errors:
         store.forget_errors()
     done = store.open()
-    # By the name and not by the place in the list: machines that start at other times may see other lists.
+    # By name rather than position in the list: machines that start at different times may see different lists.
     return [source for source in sources if zlib.crc32(source.id.encode()) % shards == number], done
 
 
@@ -117,21 +117,21 @@ def run(
     retry_errors: bool = False,
     watch: Watch = lambda tally: None,
 ) -> Tally:
-    """Find the people of a collection, and keep what was found.
+    """Find the people in a collection, and store the results.
 
     Args:
-        address: what is read, see `sources`. output: a folder or a .parquet file, see `store`; what is in it is kept,
-            and is not done again.
-        columns: of Parquet files that are read.
-        readers: processes that fetch and decode; None chooses, and 0 does it in this one. With them, a script needs
-            the usual `if __name__ == "__main__":`.
-        part: most pictures in a file of a folder.
-        shard: (n, of): every machine takes its own n from 0, and the same `of`.
-        retry_errors: do those again that have an error.
-        watch: called with the tally so far, after each group of pictures.
+        address: the input, see `sources`. output: a folder or a .parquet file, see `store`; existing results are kept
+            and not computed again.
+        columns: the columns of Parquet input.
+        readers: worker processes that fetch and decode; None chooses a number, and 0 decodes in this process. With
+            workers, a script needs the usual `if __name__ == "__main__":`.
+        part: most pictures per file of a folder.
+        shard: (n, of): each machine gets its own n, from 0, and the same `of`.
+        retry_errors: process failed pictures again.
+        watch: called with the current tally after each group of pictures.
 
     Raises:
-        WholebodyError: nothing is found, a network cannot be opened, or results cannot be written.
+        WholebodyError: nothing is found, a network cannot be loaded, or results cannot be written.
     """
     store = Store(output, settings.about)
     sources, done = prepare(address, store, columns, shard, retry_errors)
@@ -168,7 +168,7 @@ def run(
                     if len(results) >= part or time.perf_counter() - last >= PART_SECONDS:
                         _place(store, results, schema)
                         results, last = [], time.perf_counter()
-        finally:  # stopped, what is ready is kept
+        finally:  # if stopped, finished results are kept
             if results:
                 _place(store, results, schema)
         for source in left:
@@ -196,8 +196,8 @@ def _place(store: Store, results: Sequence[Result], schema: Any) -> None:
 
 
 def _groups(sources: Iterable[Source], done: set[str], columns: Columns) -> Iterator[list[Item]]:
-    """What is left to do. A group is cut by the place in the whole, so that a run that resumes has the groups of one
-    that was never stopped: the last bit of a result depends on who shares a batch."""
+    """The remaining work. Groups are formed by position in the whole, so that a resumed run has the same groups as an
+    uninterrupted one: the last bit of a result depends on who shares a batch."""
     every = (item for source in sources for item in items(source, columns))
     while group := list(islice(every, GROUP)):
         left: list[Item] = []
@@ -216,5 +216,5 @@ def _chained(first: list[Item] | None, groups: Iterator[list[Item]]) -> Iterator
 
 
 def _readers() -> int:
-    # On a processor decoding takes a tenth of the time; beside a graphics card more of them are needed, and there.
+    # On a CPU, decoding takes a tenth of the time; a GPU needs more decoders.
     return min(max((os.cpu_count() or 1) // 4, 1), 8)

@@ -1,13 +1,14 @@
-"""A run on many machines, by Ray Data (the `ray` extra).
+"""A run on many machines with Ray Data (the `ray` extra).
 
     tally = run("s3://bucket/photos", "s3://bucket/poses", Settings(pose="fast", device="cuda"), cluster="auto")
 
-Three steps: tasks fetch and decode on processors, actors that hold the networks estimate, and tasks write parts. What
-Ray moves is a picture in the first half and the finished rows of a few pictures in the second. Errors are rows, as an
-exception would stop the whole, and ids are what a run that is started again goes by, as on one machine: both read and
-continue each other's results.
+There are three steps: CPU tasks fetch and decode, actors run the networks, and tasks write parts. Ray moves pictures
+between the first two, and finished rows between the last two. Errors are rows, because an exception would stop
+everything. As on one machine, a restarted run goes by ids: both kinds of runs can read and continue each other's
+results.
 
-Every machine needs this package and reaches both addresses by itself. An id that is in two archives is done twice.
+Every machine needs this package and direct access to input and output. An id that is in two archives is processed
+twice.
 """
 
 import os
@@ -31,10 +32,9 @@ from wholebody.batch.sources import Columns, Item, Source, items
 from wholebody.batch.store import Store
 from wholebody.errors import WholebodyError
 
-# Of an actor's processors, so much stays for those who read and write: it is what they take beside one that computes
-# on processors too.
+# The share of an actor's CPUs that is left to the tasks that read and write.
 _BESIDE = 0.1
-# Pictures in a block: the driver counts blocks, and a block that is lost is done again.
+# Pictures per block: the driver tracks blocks, and a lost block is processed again.
 _BLOCK = 512
 _FLAT = pa.schema(
     {
@@ -63,14 +63,14 @@ def run(
     """`local.run` on a cluster.
 
     Args:
-        address, output, settings, columns, part, retry_errors: as there. `settings.threads` is the processors of an
-            actor, 1 unless given; with `device` cuda or tensorrt each has a graphics card.
-        cluster: the cluster's address, as `ray.init` takes it; "auto" for the one that this machine belongs to. None
-            starts Ray on this machine alone, unless it runs already.
-        workers: actors. None lets Ray have as many as there are processors or graphics cards.
+        address, output, settings, columns, part, retry_errors: as there. `settings.threads` is the number of CPUs per
+            actor, 1 by default; with `device` cuda or tensorrt each actor has a GPU.
+        cluster: the cluster's address, as for `ray.init`; "auto" for the one that this machine belongs to. None starts
+            Ray on this machine only, unless it is already running.
+        workers: number of actors. None lets Ray use one per CPU or GPU.
 
     Raises:
-        WholebodyError: Ray is not installed, nothing is found, a network cannot be opened, or results cannot be
+        WholebodyError: Ray is not installed, nothing is found, a network cannot be loaded, or results cannot be
             written.
     """
     try:
@@ -87,7 +87,7 @@ def run(
     if not left:
         store.finish()
         return tally
-    # Here, and not first in an actor, which Ray would start again and again.
+    # Load the networks here first, because Ray would restart a failing actor again and again.
     weights.find(settings.pose, kind="pose")
     if settings.detector != "none":
         weights.find(settings.detector, kind="detector")
@@ -128,7 +128,7 @@ def run(
 
 
 def _own(error: BaseException) -> WholebodyError:
-    """The error of ours that Ray has wrapped, or what Ray itself has to say."""
+    """Our error wrapped by Ray, or Ray's own error."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, WholebodyError):
@@ -143,7 +143,7 @@ def _join(ray: Any, cluster: str | None, processors: int) -> None:
         return
     try:
         if cluster is None and "RAY_ADDRESS" not in os.environ:
-            # One more: with none that is free Ray warns that it may wait for ever.
+            # One more than needed: without a free CPU Ray warns that it may wait for ever.
             ray.init(address="local", num_cpus=processors + 1, include_dashboard=False, log_to_driver=False)
         else:
             ray.init(address=cluster, log_to_driver=False)
@@ -153,7 +153,7 @@ def _join(ray: Any, cluster: str | None, processors: int) -> None:
 
 
 def _blocks(sources: Sequence[Source], size: int) -> Iterator[pa.Table]:
-    """Tables of `_FLAT` without pictures; an archive or a video is a block by itself."""
+    """Tables of `_FLAT` without pictures; an archive or a video is its own block."""
     alone = [source for source in sources if source.kind != "picture"]
     plain = (source for source in sources if source.kind == "picture")
     for source in alone:
@@ -168,7 +168,7 @@ def _flat(sources: Sequence[Source]) -> pa.Table:
 
 
 def _decoded(batch: pa.Table, columns: Columns, known: Any) -> Iterator[pa.Table]:
-    """A step of Ray Data: files in, decoded pictures out; videos go through as they are."""
+    """A Ray Data step: files in, decoded pictures out; videos are passed through."""
     for row in batch.select(["id", "address", "kind"]).to_pylist():
         source = Source(**row)
         if source.kind == "video":
@@ -204,8 +204,8 @@ def _pictures(group: Sequence[Item]) -> Iterator[pa.Table]:
 
 
 class _Actor:
-    """A step of Ray Data that holds the networks: pictures in; out, one row with the finished rows of all of them, as
-    Ray may cut a block anywhere but in a row."""
+    """A Ray Data step that holds the networks: pictures in, one row with the finished rows of all of them out, because
+    Ray may split a block anywhere except within a row."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.estimator = BatchEstimator.open(settings)
@@ -231,7 +231,7 @@ class _Actor:
         )
 
     def _video(self, source: Source) -> Tally:
-        """A video may be hours long: its rows go to the store from here."""
+        """Process a video. It may be hours long, so its rows go to the store from here."""
         tally = Tally()
 
         def counted() -> Iterator[Any]:
@@ -252,7 +252,7 @@ def _packed(table: pa.Table) -> bytes:
 
 
 def _sink(store: Store, part: int) -> Any:
-    """Where Ray Data writes to."""
+    """Ray Data's sink."""
     from ray.data import Datasink
 
     class Sink(Datasink[Tally]):  # type: ignore[misc]
@@ -273,7 +273,7 @@ def _sink(store: Store, part: int) -> Any:
 
 
 def _written(store: Store, rows: Sequence[dict[str, bytes]]) -> Tally:
-    """Put one part in place. Done again, because a machine was lost, it has the same ids and so the same name."""
+    """Write one part. If it is written again because a machine was lost, it has the same ids and so the same name."""
     tally = Tally()
     found = [pa.ipc.open_stream(row["rows"]).read_all() for row in rows]
     found = [table for table in found if len(table)]

@@ -1,21 +1,21 @@
-"""What a run says about pictures: an Arrow table with a row for each person, and the way back.
+"""Results as an Arrow table with one row per person, and back.
 
 | column        | type        |                                                                                     |
 |---------------|-------------|-------------------------------------------------------------------------------------|
 | id            | string      | the picture or video, see `sources`                                                 |
-| error         | string      | why there are no people; null where all went well                                   |
+| error         | string      | what went wrong; null if nothing did                                                |
 | width, height | int32       | of the picture in pixels                                                            |
-| frame         | int32       | of a video, from 0; null for a picture, as are time and track                       |
+| frame         | int32       | frame number in a video, from 0; null for a picture, as are time and track          |
 | time          | float64     | seconds since the start of the video                                                |
-| track         | int64       | who it is: the same person has the same number in all frames of a video             |
-| people        | int32       | how many were found in this picture or frame                                        |
+| track         | int64       | the person's id, the same in all frames of a video                                  |
+| people        | int32       | the number of people in this picture or frame                                       |
 | person        | int32       | 0 to people - 1, highest box score first; null for zero people, as are the rest     |
 | box           | float32 [4] | x0, y0, x1, y1 in pixels of the picture                                             |
 | box_score     | float32     |                                                                                     |
 | keypoints     | float32 [3 K] | x, y, score of each keypoint; reshape to (K, 3)                                   |
 
 A picture without people is one row, and so is a picture that failed. Lists are flat and of fixed size, which DuckDB,
-pandas, Polars and Spark all read. Names of the keypoints are in the metadata, under `keypoints`.
+pandas, Polars and Spark can all read. The keypoints' names are in the metadata, under `keypoints`.
 """
 
 import json
@@ -33,13 +33,13 @@ from wholebody.schema import Schema, schema_named
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One picture, or one frame of a video, that is done.
+    """The result for one picture, or one frame of a video.
 
     Attributes:
         id: of the picture or video.
-        poses: everybody found; None where it failed.
-        size: (width, height) in pixels; None where it failed before that was known.
-        error: one line, where it failed.
+        poses: the people found; None if it failed.
+        size: (width, height) in pixels; None if it failed before this was known.
+        error: one line, if it failed.
         frame, time: of a video.
     """
 
@@ -52,7 +52,7 @@ class Result:
 
 
 def layout(schema: Schema, about: Mapping[str, Any] | None = None) -> pa.Schema:
-    """The columns for keypoints of a schema; `about`, what the run was made with, goes into the metadata."""
+    """The columns for the keypoints of a schema; `about`, the run's settings, goes into the metadata."""
     fields = {
         "id": pa.string(),
         "error": pa.string(),
@@ -76,7 +76,7 @@ def layout(schema: Schema, about: Mapping[str, Any] | None = None) -> pa.Schema:
 
 
 def to_table(results: Iterable[Result], columns: pa.Schema) -> pa.Table:
-    """Rows of results, in their order."""
+    """The rows of results, in order."""
     rows: list[dict[str, Any]] = []
     for result in results:
         width, height = result.size or (None, None)
@@ -97,7 +97,7 @@ def to_table(results: Iterable[Result], columns: pa.Schema) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> Iterator[Result]:
-    """The way back: results in the order of the rows.
+    """The inverse: results in the order of the rows.
 
     Raises:
         ValueError: not a table of `to_table`.

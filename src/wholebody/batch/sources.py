@@ -1,14 +1,14 @@
-"""What an address stands for: pictures, videos, and archives of pictures, here or in a bucket.
+"""Resolving an address to pictures, videos and archives of pictures, local or in a bucket.
 
-    photos/                                 a folder, with the folders in it
-    s3://bucket/photos/*.jpg                a glob, on anything that fsspec reaches: gs://, az://, hf://, https:// ...
-    shards-{0000..0099}.tar                 numbered files, in WebDataset's notation; {a,b} is known too
-    gs://bucket/data.parquet                Parquet with the bytes of pictures in a column
-    list.txt                                an address or path on each line, relative ones from the list's own folder
+    photos/                                 a folder with its subfolders
+    s3://bucket/photos/*.jpg                a glob, on any fsspec file system: gs://, az://, hf://, https:// ...
+    shards-{0000..0099}.tar                 numbered files in WebDataset's notation; {a,b} works too
+    gs://bucket/data.parquet                Parquet with a column of picture bytes
+    list.txt                                one path or URL per line, relative to the list's folder
 
-Every picture has an id, the same on each run and wherever the folder is mounted: its path below the folder that was
-named, or below the fixed beginning of a glob; the line of a list. A picture in an archive has the archive's id, a slash
-and its name there, or the number of its row.
+Every picture has an id that does not depend on the run or on where the folder is mounted: its path relative to the
+given folder, or to the fixed prefix of a glob; or the line of a list. A picture in an archive has the archive's id, a
+slash and its name there, or its row number.
 """
 
 import itertools
@@ -33,7 +33,7 @@ from wholebody.video.frame import VIDEO_SUFFIXES
 SourceKind = Literal["picture", "video", "tar", "parquet"]
 
 _KINDS: dict[str, SourceKind] = {
-    # Those of kinds not read here become errors, where leaving them out would lose them silently.
+    # Unsupported kinds become errors, whereas skipping them would lose them silently.
     **dict.fromkeys((*READ_SUFFIXES, *_FOREIGN_SUFFIXES), "picture"),
     **dict.fromkeys(VIDEO_SUFFIXES, "video"),
     **dict.fromkeys((".tar", ".tgz", ".tar.gz"), "tar"),
@@ -44,7 +44,7 @@ _SPECIAL = re.compile(r"[*?\[{]")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file: its address, and the id of the picture or video, or the beginning of the ids of an archive."""
+    """A file: its address, and the id of the picture or video, or the prefix of the ids of an archive."""
 
     id: str
     address: str
@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A picture to be decoded: its bytes, or the address where they are, or why there are none."""
+    """A picture to be decoded: its bytes, or its address, or an error."""
 
     id: str
     address: str = ""
@@ -65,9 +65,9 @@ class Columns:
     """Where a Parquet file keeps pictures.
 
     Attributes:
-        image: the column of bytes, or of structs with a field `bytes` (as Hugging Face's datasets have). None takes
-            the only one there is.
-        id: the column whose values are the ids, alone and as they are. None numbers the rows.
+        image: the column of bytes, or of structs with a field `bytes` (as in Hugging Face's datasets). None takes the
+            only such column.
+        id: the column with the ids, used unchanged. None numbers the rows.
     """
 
     image: str | None = None
@@ -75,13 +75,13 @@ class Columns:
 
 
 def find(address: str, apart: str | None = None) -> list[Source]:
-    """The files that an address stands for, each once, in an order that does not change.
+    """The files that an address stands for, without duplicates, in a stable order.
 
     Args:
-        address: see the head of this file. apart: an address that is passed over, with all in it: that of the results.
+        address: see above. apart: an address to exclude with everything in it, that of the results.
 
     Raises:
-        WholebodyError: there is no such file, nothing of a kind that is known, or the place cannot be reached.
+        WholebodyError: there is no such file, nothing of a supported kind, or the location cannot be reached.
     """
     found: dict[str, Source] = {}
     with reaching(address):
@@ -110,7 +110,7 @@ def _listed(address: str) -> Iterator[Source]:
 
 
 def _matching(address: str, base: str | None) -> Iterator[Source]:
-    """The files of one address; ids are paths below `base`, which is found in the address unless given."""
+    """The files of one address; ids are paths relative to `base`, which is derived from the address by default."""
     fs, path = fsspec.core.url_to_fs(address)
     named = False
     if fs.isdir(path):
@@ -124,7 +124,7 @@ def _matching(address: str, base: str | None) -> Iterator[Source]:
     root = (root if base is None else fs._strip_protocol(base)).rstrip("/")
     for path in paths:
         name = path.removeprefix(root).lstrip("/")
-        # Whoever names a file means it, whatever it is called.
+        # A file named explicitly is used whatever its suffix.
         kind = _kind(path) or ("picture" if named else None)
         if kind and (named or not is_hidden(PurePosixPath(name))):
             yield Source(name, _address(fs, path), kind)
@@ -140,7 +140,7 @@ def _address(fs: Any, path: str) -> str:
 
 
 def _base(address: str) -> str:
-    """The folder before the first special character, which does not go into ids."""
+    """The folder before the first special character, which is not part of ids."""
     special = _SPECIAL.search(address)
     return address[: special.start()].rpartition("/")[0] if special else ""
 
@@ -160,7 +160,7 @@ def _within(address: str, folder: str) -> bool:
 
 
 def braces(address: str) -> list[str]:
-    """ "{00..11}" and "{a,b}" written out, from the left."""
+    """ "{00..11}" and "{a,b}" expanded, from the left."""
     match = re.search(r"\{([^{}]*)\}", address)
     if match is None:
         return [address]
@@ -176,9 +176,9 @@ def braces(address: str) -> list[str]:
 
 
 def items(source: Source, columns: Columns = Columns()) -> Iterator[Item]:
-    """The pictures of a file, in its order; those of an archive have their bytes.
+    """The pictures of a file, in order; those in an archive include their bytes.
 
-    An archive that cannot be read to its end gives an error, under its own id, after what was there.
+    If an archive cannot be read to its end, an error with the archive's id follows the readable pictures.
     """
     if source.kind == "picture":
         yield Item(source.id, source.address)
@@ -199,7 +199,7 @@ def check_columns(source: Source, columns: Columns) -> None:
 
 
 class _Member(tarfile.TarInfo):
-    """A tar ends with a block of zeros; Python takes one that ends without it, anywhere between members, for whole."""
+    """Check that a tar ends with a block of zeros; Python accepts one that is truncated between members."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_Member":
@@ -210,7 +210,7 @@ class _Member(tarfile.TarInfo):
 
 
 def _in_tar(source: Source) -> Iterator[Item]:
-    # As a stream: compressed or not, a bucket is asked for one piece after the other.
+    # As a stream: compressed or not, a bucket is read sequentially.
     with fsspec.open(source.address, "rb") as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as tar:
         for member in tar:
             hidden = PurePosixPath(member.name).name.startswith(".")
@@ -255,7 +255,7 @@ def _has(schema: Any) -> str:
 
 
 def fetch(items: Sequence[Item]) -> list[bytes | Exception]:
-    """The bytes of each, or why there are none; those of one bucket are asked for together."""
+    """The bytes of each, or an error; files in one bucket are fetched together."""
     found: dict[str, bytes | Exception] = {}
     places: dict[int, tuple[Any, dict[str, str]]] = {}
     for item in items:
@@ -269,9 +269,9 @@ def fetch(items: Sequence[Item]) -> list[bytes | Exception]:
     for fs, paths in places.values():
         try:
             read = fs.cat(list(paths), on_error="return")
-        except Exception as error:  # not every file system knows how to return them
+        except Exception as error:  # not every file system supports returning errors
             read = dict.fromkeys(paths, error)
-        # Of a single path without a special character, the bytes come alone.
+        # For a single path without special characters, the bytes are returned directly.
         read = read if isinstance(read, dict) else {next(iter(paths)): read}
         for path, address in paths.items():
             got = read.get(path, FileNotFoundError(2, "no such file"))
@@ -281,10 +281,10 @@ def fetch(items: Sequence[Item]) -> list[bytes | Exception]:
 
 @contextmanager
 def reaching(address: str) -> Iterator[None]:
-    """Whatever a file system raises is one line with the address.
+    """Turn a file system's errors into one line with the address.
 
     Raises:
-        WholebodyError: the place cannot be reached.
+        WholebodyError: the location cannot be reached.
     """
     try:
         yield
@@ -296,13 +296,13 @@ def reaching(address: str) -> Iterator[None]:
     except ImportError as error:
         raise WholebodyError(f"{address}: {error}.") from error
     except OSError as error:
-        if error.errno is None:  # of Arrow, about what it reads
+        if error.errno is None:  # from Arrow, about the content
             text = " ".join(str(error).split())
             raise WholebodyError(f"{address}: cut off or damaged ({text}). Copy or make it again.") from error
         raise WholebodyError(f"{address}: {_reason(error)}") from error
     except ValueError as error:
         raise WholebodyError(f"{address}: {_reason(error)}. Check the address.") from error
-    except Exception as error:  # each kind of bucket has its own
+    except Exception as error:  # each kind of bucket has its own exceptions
         raise WholebodyError(f"{address}: {_reason(error)}") from error
 
 

@@ -1,11 +1,11 @@
-"""Where results are kept: Parquet files in a folder, here or in a bucket, each with the rows of some ids.
+"""The store of results: Parquet files in a folder, local or in a bucket, each with the rows of some ids.
 
-A file is called after the hash of its ids and is put in place whole. So whatever stops a run, and whenever, an id has
-all of its rows in one file or none anywhere; a run that is started again reads which ids there are and does the others.
-Writing the same ids again, as a cluster does that believes a machine is lost, replaces the file by itself.
+A file is named after the hash of its ids and appears atomically. So whatever stops a run, the rows of an id are all in
+one file or nowhere; a restarted run reads the existing ids and processes the others. Writing the same ids again, as a
+cluster does when it believes a machine is lost, replaces the file with an identical one.
 
-An address that ends in .parquet is one file: parts are kept in a folder beside it, <name>.parquet.parts, and become
-that file at the end.
+An address that ends in .parquet is one file: parts are kept in a folder next to it, <name>.parquet.parts, and are
+merged at the end.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ from wholebody.batch.sources import reaching
 from wholebody.errors import WholebodyError
 from wholebody.files import make_folder
 
-# What is put there is seen whole or not at all; elsewhere a file is written under another name first.
+# Writes there are atomic; elsewhere a file is written under another name first.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
 _PARTIAL, _LEFT_SECONDS = ".partial", 86400
-_AT_ONCE = 16  # files that are looked at together
+_AT_ONCE = 16  # files that are read in parallel
 
 
 def part_name(ids: Iterable[str]) -> str:
-    """The name of the file for these ids, whatever their order."""
+    """The name of the file for these ids, independent of their order."""
     digest = hashlib.sha256()
     for name in sorted(ids):
         digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
@@ -46,10 +46,10 @@ def part_name(ids: Iterable[str]) -> str:
 
 
 class Store:
-    """The results of one run, or of many with the same options. May be pickled.
+    """The results of one or more runs with the same options. Can be pickled.
 
     Attributes:
-        address: as given. folder: where parts are. about: what the results are made with.
+        address: as given. folder: the folder of the parts. about: the settings of the results.
     """
 
     def __init__(self, address: str, about: Mapping[str, Any]) -> None:
@@ -62,7 +62,7 @@ class Store:
         return f"Store({self.address!r})"
 
     def open(self) -> set[str]:
-        """Make the folder, and return the ids that are done.
+        """Create the folder, and return the finished ids.
 
         Raises:
             WholebodyError: it cannot be written or read, or holds results made with other options.
@@ -78,10 +78,10 @@ class Store:
         return done
 
     def place(self, ids: Iterable[str], tables: Iterable[pa.Table]) -> str:
-        """Put a file with all rows of these ids in place; its path.
+        """Write a file with all rows of these ids; returns its path.
 
         Raises:
-            WholebodyError: it cannot be written; then nothing is there.
+            WholebodyError: it cannot be written; nothing is left behind.
         """
         with reaching(self.address):
             fs, folder = fsspec.core.url_to_fs(self.folder)
@@ -90,7 +90,7 @@ class Store:
         return path
 
     def forget_errors(self) -> int:
-        """Take out the rows of whatever failed, so that it is tried again; how many ids that are."""
+        """Remove the rows of failed ids, so that they are retried; returns their number."""
         forgotten = 0
         with reaching(self.address):
             fs, _ = fsspec.core.url_to_fs(self.folder)
@@ -101,7 +101,7 @@ class Store:
                 table = self._read(path)
                 failed = pc.unique(table.filter(errors)["id"])
                 forgotten += len(failed)
-                # In place, under the name that it has: a second file beside it would have the same ids for a moment.
+                # In place, under the same name: otherwise two files would briefly have the same ids.
                 left = table.filter(pc.invert(pc.is_in(table["id"], value_set=failed)))
                 if len(left):
                     _write(fs, path, [left])
@@ -110,7 +110,7 @@ class Store:
         return forgotten
 
     def finish(self) -> None:
-        """Make one file of the parts, if one was asked for."""
+        """Merge the parts into one file, if requested."""
         if not self.single:
             return
         with reaching(self.address):
@@ -123,7 +123,7 @@ class Store:
                 fs.rm(folder, recursive=True)
 
     def _each_once(self, files: Sequence[str]) -> Iterator[pa.Table]:
-        """All rows; a run that was killed when the one file was there, but the parts not gone, left both."""
+        """All rows; a run killed between writing the one file and deleting the parts leaves both."""
         seen: set[str] = set()
         for path in files:
             names = set(pc.unique(self._read(path, ["id"])["id"]).to_pylist())
@@ -133,7 +133,7 @@ class Store:
             seen |= names
 
     def _files(self) -> list[str]:
-        """The one file, if there is one, and the parts."""
+        """The one file, if it exists, and the parts."""
         fs, folder = fsspec.core.url_to_fs(self.folder)
         fs.invalidate_cache()
         inside = fs.ls(folder, detail=False) if fs.exists(folder) else []
@@ -164,14 +164,14 @@ class Store:
 
 
 def _try(fs: Any, folder: str) -> None:
-    """That nothing can be written there is to be known at once, and not when the first part is ready."""
+    """Check that the folder is writable now, rather than when the first part is ready."""
     if "file" in fs.protocol:
         make_folder(Path(folder))
         _sweep(Path(folder))
     elif _kept_whole(fs):
-        # No makedirs: a bucket has no folders, and one whose name is mistyped would be made.
+        # No makedirs: a bucket has no folders, and a mistyped bucket would be created.
         fs.pipe_file(f"{folder}/.wholebody", b"")
-        with suppress(Exception):  # it may be that files may be written and not removed
+        with suppress(Exception):  # writing may be allowed but not deleting
             fs.rm_file(f"{folder}/.wholebody")
     else:
         fs.makedirs(folder, exist_ok=True)
@@ -182,15 +182,15 @@ def _kept_whole(fs: Any) -> bool:
 
 
 def _write(fs: Any, path: str, tables: Iterable[pa.Table]) -> None:
-    """A Parquet file of these tables: there whole, or not at all."""
+    """Write a Parquet file of these tables atomically."""
     parent, _, name = path.rpartition("/")
-    # Not .parquet: DuckDB's globs find hidden files, and a kill leaves this one.
+    # Not .parquet, because DuckDB's globs match hidden files, and a kill may leave this one behind.
     partial = f"{parent}/.{name}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
     if "file" in fs.protocol:
         try:
             _write_file(Path(partial), tables)
             with Path(partial).open("rb") as file:
-                os.fsync(file.fileno())  # a name without its bytes is what a power cut would leave
+                os.fsync(file.fileno())  # otherwise a power failure could leave a name without its bytes
             Path(partial).replace(path)
         except BaseException as error:
             Path(partial).unlink(missing_ok=True)
@@ -210,7 +210,7 @@ def _write(fs: Any, path: str, tables: Iterable[pa.Table]) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a run that was killed has left half-written; another machine may be writing what is younger."""
+    """Remove partial files of killed runs, but not recent ones, which another machine may be writing."""
     for left in folder.glob(f".*{_PARTIAL}"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
@@ -222,7 +222,7 @@ def _write_file(path: Path, tables: Iterable[pa.Table]) -> None:
     try:
         for table in tables:
             if writer is None:
-                # Floats do not repeat: a dictionary of them costs time and saves nothing.
+                # Floats rarely repeat, so dictionary encoding costs time and saves nothing.
                 names = ["id", "error"]
                 writer = pq.ParquetWriter(path, table.schema, compression="zstd", use_dictionary=names)
             writer.write_table(table)
@@ -232,7 +232,7 @@ def _write_file(path: Path, tables: Iterable[pa.Table]) -> None:
 
 
 def read(address: str) -> Iterator[Result]:
-    """What a run wrote, folder or file, one picture (or frame of a video) after the other.
+    """Read the results of a run, a folder or a file, one picture (or video frame) at a time.
 
     Raises:
         WholebodyError: it cannot be read, or is something else.

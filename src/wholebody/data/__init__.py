@@ -1,1 +1,1 @@
-"""Labelled people: annotation files, shards, what is wrong with them, and how they look."""
+"""Labelled people: reading annotation files and shards, checking and viewing them."""

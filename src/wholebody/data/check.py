@@ -1,10 +1,10 @@
-"""`wholebody data check`: what is wrong with the labels of a file, before a training or an evaluation finds out.
+"""`wholebody data check`: find problems in a label file before a training or an evaluation does.
 
-Broken is what cannot be true: rows that cannot be read, boxes without size, points outside their picture, hands at the
-other wrist, the same person twice, pictures that are missing or have another size. Odd is what is worth a look: points
-far from their box, flags that contradict the points. Each check is a function of the arrays; nothing is changed.
+"Broken" means that it cannot be true: unreadable rows, boxes without size, points outside their picture, hands at the
+other wrist, duplicate people, pictures that are missing or have another size. "Odd" is worth a look: points far from
+their box, flags that contradict the points. Each check is a function of the arrays; nothing is changed.
 
-A point counts as labelled from its flag (1, 2), or from a confidence of LEAST in a file of confidences.
+A point counts as labelled according to its flag (1, 2), or from a confidence of LEAST in files with confidences.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,27 +28,28 @@ from wholebody.schema import COCO_WHOLEBODY
 
 LEAST = 0.3
 
-# Labels are rounded, and a box may end on a picture's last pixel or behind it.
+# Labels are rounded, and a box may end on a picture's last pixel or just after it.
 SLACK = 2.0
-# Two rows are one person if their boxes agree so well (IoU) and their common points (parts of the box's size) too.
+# Two rows are the same person if their boxes agree this well (IoU), and so do their common points (relative to the
+# box).
 SAME_BOX, SAME_POINTS = 0.9, 0.02
-# A progress bar from this size of file on.
+# Show a progress bar from this file size.
 _LARGE = 20_000_000
-# People that are looked at together: enough for speed, few enough for memory.
+# People per block: enough for speed, few enough for memory.
 _SOME = 16384
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing that is wrong.
+    """One kind of problem.
 
     Attributes:
         what: the kind, for a table.
         broken: cannot be true; otherwise odd.
         records: "annotation 12" or "image 7" for each place.
-        details: the field and what is wrong with it, for each place.
-        of: how many people or pictures could be looked at.
+        details: the field and its problem, for each place.
+        of: number of people or pictures that could be checked.
     """
 
     what: str
@@ -61,11 +62,11 @@ class Finding:
 def check(
     path: PathLike, images: PathLike | None = None, mapping: PathLike | None = None, every_line: bool = False
 ) -> int:
-    """Look for what is wrong in an annotation file and print it; 1 if something is broken.
+    """Check an annotation file and print the problems; 1 if anything is broken.
 
     Args:
         path: the annotation file.
-        images: the folder of its pictures; without it they are not looked for.
+        images: the folder of its pictures; without it, pictures are not checked.
         mapping: a table for foreign keypoint names, as in `read_mapping`.
         every_line: print each place on a line of its own before the table.
 
@@ -93,12 +94,12 @@ def check(
 def findings(
     labels: Labels, images: PathLike | None = None, advance: Callable[[], None] = lambda: None
 ) -> list[Finding]:
-    """Everything that is wrong with the labels, broken things first.
+    """All problems with the labels, broken ones first.
 
     Args:
         labels: as from `read_labels(..., strict=False)`, which keeps the rows that could not be read in `dropped`.
         images: the folder of the pictures, or None to leave them alone.
-        advance: called once for each picture looked at.
+        advance: called once per picture checked.
     """
     found = [*_unreadable(labels)]
     sizes = {number: (picture.width, picture.height) for number, picture in labels.images.items()}
@@ -114,7 +115,7 @@ def findings(
 
 
 def _merged(found: Iterable[Finding]) -> list[Finding]:
-    """One finding of each kind, those without a place left out."""
+    """One finding per kind; kinds without a place are left out."""
     kinds: dict[str, Finding] = {}
     for new in found:
         old = kinds.get(new.what, Finding(new.what, new.broken, (), (), 0))
@@ -136,7 +137,7 @@ def _unreadable(labels: Labels) -> Iterable[Finding]:
 def _files(
     labels: Labels, folder: Path, sizes: dict[int, tuple[int, int]], advance: Callable[[], None]
 ) -> Iterable[Finding]:
-    """Pictures that are not there, cannot be read or have another size; `sizes` gets the real ones."""
+    """Pictures that are missing, unreadable or have another size; `sizes` receives the real sizes."""
     missing, unreadable, other = [], [], []
     for number, picture in labels.images.items():
         path = picture_path(folder, picture.file_name)
@@ -211,7 +212,7 @@ def _points(labels: Labels, sizes: Mapping[int, tuple[int, int]], flags: bool) -
     size = _sizes(labels, sizes)
     known = ~_any(size == 0)
     out = shown & _any((labels.keypoints < -SLACK) | (labels.keypoints > size[:, None] - 1 + SLACK))
-    # A teacher may well follow a body beyond the frame; a person who labels cannot.
+    # A teacher may extrapolate a body beyond the frame; a human annotator cannot.
     how = "is outside the picture"
     yield finding("point outside the picture", out & known[:, None], how, flags, anyone & known)
     low, high = labels.boxes[:, None, :2], labels.boxes[:, None, 2:]
@@ -237,7 +238,7 @@ _NEXT_TO = (
 )
 
 
-# Right eye, left eye and a point below them turn clockwise in a picture that shows them, however the head leans.
+# Right eye, left eye and a point below them are in clockwise order in a picture of a face, however the head leans.
 _CLOCKWISE = (
     ("eyes and nose of keypoints", [2], [1], [0]),
     ("eyes and chin of face_kpts", list(range(23 + 36, 23 + 42)), list(range(23 + 42, 23 + 48)), [23 + 8]),
@@ -245,14 +246,14 @@ _CLOCKWISE = (
 
 
 def _sides(labels: Labels, flags: bool) -> Iterable[Finding]:
-    """Left and right exchanged: parts that hang on the wrong side of the body, and mirrored heads."""
+    """Left and right swapped: parts on the wrong side of the body, and mirrored heads."""
     shown = _labelled(labels, flags)
     for part, rows, own_name, other_name in _NEXT_TO:
         own, other = (COCO_WHOLEBODY.names.index(name) for name in (own_name, other_name))
         middle, has = _mean(labels.keypoints, shown, rows)
         apart = np.linalg.norm(labels.keypoints[:, own] - labels.keypoints[:, other], axis=1)
         to_own, to_other = (np.linalg.norm(middle - labels.keypoints[:, body], axis=1) for body in (own, other))
-        # Where the two body points are close, nearer means little.
+        # If the two body points are close together, "nearer" means little.
         comparable = has & shown[:, own] & shown[:, other] & (apart > _least_distance(labels))
         wrong = comparable & (to_other < 0.5 * to_own) & (to_own > 0.5 * apart)
         text = f"{part} is at the {other_name}"
@@ -265,14 +266,14 @@ def _sides(labels: Labels, flags: bool) -> Iterable[Finding]:
 
 
 def mirrored_heads(keypoints: Doubles, seen: Bools, least: Doubles) -> Iterator[tuple[str, Bools, Bools]]:
-    """Which heads have their right eye on the left as the picture shows them.
+    """Which heads are mirrored: the right eye is on the wrong side in the picture.
 
     Args:
         keypoints: (M, 133, 2) pixels; seen: (M, 133) points to look at; least: (M,) pixels below which points are
             too close to tell.
 
     Yields:
-        for the body's points and for the face's: a name, (M,) where this can be told, (M,) where it is so.
+        for the body's points and for the face's: a name, (M,) whether this can be determined, (M,) whether it is so.
     """
     for part, right, left, below in _CLOCKWISE:
         (a, has_a), (b, has_b), (c, has_c) = (_mean(keypoints, seen, rows) for rows in (right, left, below))
@@ -284,13 +285,13 @@ def mirrored_heads(keypoints: Doubles, seen: Bools, least: Doubles) -> Iterator[
 
 
 def _least_distance(labels: Labels) -> Doubles:
-    """(M,) pixels below which the sides of a person are not compared: labels are only so exact."""
+    """(M,) pixels below which a person's sides are not compared, because labels are not more accurate."""
     longer: Doubles = (labels.boxes[:, 2:] - labels.boxes[:, :2]).max(axis=1)
     return np.maximum(4.0, 0.02 * longer)
 
 
 def _mean(keypoints: Doubles, shown: Bools, rows: Sequence[int]) -> tuple[Doubles, Bools]:
-    """(M, 2) the middle of the labelled ones among some points, and (M,) whether there is any."""
+    """(M, 2) the mean of the labelled points among some, and (M,) whether there are any."""
     weight = shown[:, rows]
     total = (keypoints[:, rows] * weight[..., None]).sum(axis=1)
     return total / np.maximum(weight.sum(axis=1), 1)[:, None], _any(weight)
@@ -303,7 +304,7 @@ def _twice(labels: Labels, flags: bool) -> Iterable[Finding]:
     most = int(np.unique(labels.image_ids[people], return_counts=True)[1].max(initial=0))
     shown, wrong = _labelled(labels, flags), np.zeros(len(labels), dtype=bool)
     other = np.zeros(len(labels), dtype=np.int64)
-    # From left to right in a picture, a double stands close by.
+    # Sorted from left to right in a picture, duplicates are close together.
     for step in range(1, min(most, 32)):
         a, b = order[:-step], order[step:]
         together = labels.image_ids[a] == labels.image_ids[b]

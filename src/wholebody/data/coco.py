@@ -4,17 +4,17 @@
 |--------------|------------------------------------------------------------------------------------------------|
 | read_labels  | COCO-WholeBody v1.0 (train, val); COCO with 17 points; all 133 points in `keypoints`;           |
 |              | Halpe-136; any other COCO-keypoints JSON, by its own keypoint names or with a mapping table    |
-| read_ubody   | UBody: a COCO-WholeBody file for each of 15 scenes, pictures cut from videos (see video/frames)|
+| read_ubody   | UBody: a COCO-WholeBody file for each of 15 scenes, pictures from videos (see video/frames)    |
 | write_labels | COCO-WholeBody v1.0; of another schema all points in `keypoints`, named in the category         |
 
-A file is decoded row by row, so that the gigabyte of COCO-WholeBody's training set becomes arrays without ever standing
-in memory as lists of numbers.
+A file is decoded row by row, so that the gigabyte of COCO-WholeBody's training set becomes arrays without ever being in
+memory as lists of numbers.
 
-A row that cannot be taken at its word is a `Problem`: an id that is missing, double or points nowhere, a field that is
-missing, too long, too short or holds NaN. A reader refuses such a file, or leaves the row out and keeps the problem in
-`Labels.dropped`: nothing goes silently. What can be read but is unlikely (a box of no size, a point outside the
-picture) is kept as it is; `wholebody data check` looks for that. Left out: segmentations, boxes of faces and hands,
-keypoints outside the 133 (Halpe's head, neck and hip).
+A row that cannot be used is a `Problem`: an id that is missing, duplicate or dangling, or a field that is missing, has
+the wrong length or contains NaN. A reader refuses such a file, or skips the row and records the problem in
+`Labels.dropped`; nothing is lost silently. Unlikely values (a box of zero size, a point outside the picture) are kept;
+`wholebody data check` reports them. Not read: segmentations, boxes of faces and hands, keypoints outside the 133
+(Halpe's head, neck and hip).
 """
 
 import json
@@ -46,13 +46,13 @@ def read_labels(
 ) -> Labels:
     """The people of one annotation file.
 
-    Rows of other categories than person are not people. Parts whose field is absent, null or empty are unlabelled.
+    Rows of other categories than person are ignored. Parts whose field is absent, null or empty are unlabelled.
 
     Args:
         path: JSON in the layout of COCO keypoints.
         mapping: for keypoints in an order of their own: their names -> ours, or "" (see `read_mapping`). Without it,
             `keypoints` has COCO's 17, our 133 or Halpe's 136 points, or the file's category names them as we do.
-        strict: refuse a file with a row that cannot be read; otherwise such rows are left out and kept in `dropped`.
+        strict: refuse a file with an unreadable row; otherwise such rows are skipped and recorded in `dropped`.
         keep: which of the image records to use; people in others are not read.
         progress: called with the number of bytes read so far.
         schema: of the result. For another one than COCO_WHOLEBODY, `keypoints` has its points: in the order of the
@@ -96,7 +96,7 @@ def read_labels(
 
 
 def _own_order(path: Path, names: Sequence[str], schema: Schema) -> Ints:
-    """The row of each of the file's points in a schema that is not ours."""
+    """The row of each of the file's points in a custom schema."""
     if names and set(names) != set(schema.names):
         other = sorted(set(names) ^ set(schema.names))[0]
         raise WholebodyError(f"{path}: its keypoints are not those of {schema.name}: {other}. Name another schema.")
@@ -127,7 +127,7 @@ _BLOCK = 4096
 _MISSING = object()
 
 
-_UNSAID = 2  # a flag that the row does not have
+_UNSAID = 2  # the row does not have this flag
 
 
 class _Wrong(Exception):
@@ -135,7 +135,7 @@ class _Wrong(Exception):
 
 
 class _Images:
-    """Image records while they come in."""
+    """Collects image records."""
 
     def __init__(self) -> None:
         self.pictures: dict[int, PictureFile] = {}
@@ -168,7 +168,7 @@ class _Images:
 
 
 class _Rows:
-    """Annotation rows while they come in: flat arrays of numbers, in blocks that can be freed one by one."""
+    """Collects annotation rows: flat arrays of numbers, in blocks that can be freed one by one."""
 
     def __init__(self) -> None:
         self.ids, self.image_ids, self.categories = array("q"), array("q"), array("q")
@@ -217,9 +217,9 @@ class _Rows:
         self.valid.extend(flags)
 
     def points(self, known: Sequence[int]) -> tuple[int, int] | None:
-        """How many numbers `keypoints` has, and the id of a row that shows it; None if no row has any.
+        """The length of `keypoints`, and the id of a row as an example; None if no row has any.
 
-        A number of points that is known counts before one that is not, then the more usual one.
+        A known number of points takes precedence, then the more common one.
         """
         counts = np.array([n for block in self.blocks for n in block["keypoints"][1]], dtype=np.int64)
         found = counts[counts > 0]
@@ -247,7 +247,7 @@ def _numbers(value: Any, name: str, count: int | None = None) -> "array[float]":
     if count is not None and len(value) != count:
         raise _Wrong(name, f"has {len(value)} numbers instead of {count}")
     try:
-        # The sum is the quickest look at every number there is.
+        # The sum is the fastest check of all numbers.
         if not isfinite(sum(value)):
             raise _Wrong(name, "holds NaN or an infinite number")
         return array("d", value)
@@ -265,7 +265,7 @@ def _flag(row: Mapping[str, Any], name: str) -> int:
 def _assemble(
     rows: _Rows, images: _Images, categories: Mapping[int, bool], order: Ints, schema: Schema = COCO_WHOLEBODY
 ) -> Labels:
-    """The people that can be read as arrays, and why the others cannot."""
+    """The readable people as arrays, and the problems of the others."""
     m, k = len(rows.ids), len(schema)
     keypoints, visible = np.zeros((m, k, 2)), np.zeros((m, k), dtype=np.float32)
     good = np.ones(m, dtype=bool)

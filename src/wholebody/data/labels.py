@@ -1,4 +1,4 @@
-"""`Labels`: the labelled people of a set as arrays, in the order of their schema, mostly COCO_WHOLEBODY."""
+"""`Labels`: the labelled people of a data set as arrays, usually in the schema COCO_WHOLEBODY."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -37,7 +37,7 @@ KNOWN = {17: np.arange(17), 133: np.arange(133), 136: HALPE_136}
 
 
 class PictureFile(NamedTuple):
-    """A picture that labels belong to: a path relative to the folder of pictures, and its size, 0 where not given."""
+    """A labelled picture: its path relative to the folder of pictures, and its size, 0 if not given."""
 
     file_name: str
     width: int = 0
@@ -65,15 +65,15 @@ class Labels:
         keypoints: (M, K, 2) float64, pixels of the picture.
         visible: (M, K) float32 as in the file: 0 unlabelled, 1 occluded, 2 visible, or a confidence.
         boxes: (M, 4) float64 x0, y0, x1, y1.
-        areas: (M,) float64 square pixels as in the file, else of the box.
-        iscrowd: (M,) bool, a box around many.
-        valid: (M, 4) bool, whether feet, face, left hand, right hand (VALID_PARTS) could be labelled; where the file
-            does not say, whether they have a labelled point.
+        areas: (M,) float64 square pixels, as in the file, or else of the box.
+        iscrowd: (M,) bool, whether it is a box around a crowd.
+        valid: (M, 4) bool, whether feet, face, left hand, right hand (VALID_PARTS) could be labelled; if the file does
+            not say, whether they have a labelled point.
         images: image id -> picture, also those without people.
         dropped: the rows of the file that could not be read.
         schema: which K = 133 points they are, or another schema's.
-        outlined: whether the file says how large somebody's outline is. CrowdPose and others have boxes alone, and OKS
-            is measured with a part of those (`evaluate.report.COVERED`).
+        outlined: whether the file has areas of outlines. CrowdPose and others only have boxes, and OKS uses a fraction
+            of their area (`evaluate.report.COVERED`).
 
     Raises:
         ValueError: shapes do not agree.
@@ -156,9 +156,9 @@ _ARRAYS = tuple(entry.name for entry in fields(Labels))[:8]
 
 
 def picture_path(folder: PathLike, file_name: str) -> Path:
-    """Where a picture of an annotation file is: below `folder`, also with a leading slash (UBody) or as .jpg for .png.
+    """The path of an annotation file's picture: below `folder`, also with a leading slash (UBody) or as .jpg for .png.
 
-    A path that does not exist is returned as the file says it.
+    If no such file exists, the path is returned as the annotation file states it.
     """
     path = Path(folder) / file_name.lstrip("/")
     if path.exists():

@@ -65,11 +65,11 @@ _BY_NAME |= {_plain(re.sub("^(l|r)(eft|ight)_", r"\1", name)): row for row, name
 def rows_of(
     path: Path, points: tuple[int, int] | None, names: Sequence[str], mapping: Mapping[str, str] | None
 ) -> Ints:
-    """(n,) our row of each point in `keypoints`, -1 for a point we have not.
+    """(n,) our row of each point in `keypoints`, -1 for a point that we do not have.
 
     Args:
-        points: how many numbers there are, and the annotation that has them.
-        names: of the points, as the file's category gives them, or empty.
+        points: the length of `keypoints`, and an annotation that has it.
+        names: the points' names in the file's category, or empty.
     """
     if points is None:
         return KNOWN[17]
@@ -99,7 +99,7 @@ def rows_of(
 
 
 def names_of(categories: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keypoint names of the first category that has some."""
+    """The keypoint names of the first category that has any."""
     for category in categories:
         names = category.get("keypoints")
         if isinstance(names, list) and names and all(isinstance(name, str) for name in names):

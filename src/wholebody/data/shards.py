@@ -29,7 +29,7 @@ class LabelledJpeg:
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a folder of shards says about itself: seed, options, versions, and count and SHA-256 of each shard.
+    """The manifest of a folder of shards: seed, options, versions, and count and SHA-256 of each shard.
 
     Raises:
         WholebodyError: there is no manifest, or it cannot be read.
@@ -47,9 +47,9 @@ class Shards:
     """All N pictures of a folder, in order, with their M people. Pictures stay on disk, labels are arrays.
 
     Attributes:
-        files, starts, sizes: (N,) shard of each picture, and where its JPEG lies in it.
+        files, starts, sizes: (N,) shard of each picture, and the offset and size of its JPEG there.
         paths: the shards.
-        records: N labels as they were written.
+        records: N labels as written.
     """
 
     paths: tuple[Path, ...]
@@ -63,7 +63,7 @@ class Shards:
 
     @cached_property
     def people(self) -> list[tuple[int, dict[str, Any]]]:
-        """M rows: the picture, and the label of one person in it. A set of crops has a person in each picture."""
+        """M rows: the picture, and the label of one person in it. A set of crops has one person per picture."""
         return [(n, person) for n, record in enumerate(self.records) for person in record.get("people", (record,))]
 
     @cached_property
@@ -100,7 +100,7 @@ class Shards:
 
 
 def _checked(record: Any, name: str) -> dict[str, Any]:
-    """A label, if it has points and a box, or people with some."""
+    """Check that a label has points and a box, or people that do."""
     if not isinstance(record, dict):
         raise ValueError(f"{name} is no label")
     for person in record.get("people", (record,)):
@@ -111,7 +111,7 @@ def _checked(record: Any, name: str) -> dict[str, Any]:
 
 
 def read_shards(folder: str | os.PathLike[str]) -> Shards:
-    """Index the finished shards of a folder; unfinished ones are not there yet.
+    """Index the finished shards of a folder.
 
     Raises:
         WholebodyError: no shards, or a file that is no shard.

@@ -1,7 +1,7 @@
 """Contact sheets of labelled pictures: `wholebody data view`.
 
-The person's left is orange, the right blue, what has no side white. Visible points are filled, hidden ones hollow.
-Reads folders of synthetic shards and annotation files of COCO-WholeBody's layout.
+The person's left is orange, the right blue, and points without a side are white. Visible points are filled, hidden ones
+hollow. Reads folders of synthetic shards and annotation files of COCO-WholeBody's layout.
 """
 
 import os
@@ -24,7 +24,7 @@ from wholebody.schema import COCO_WHOLEBODY, Schema
 LEFT, RIGHT, MIDDLE = (0, 140, 255), (255, 120, 0), (255, 255, 255)
 
 IGNORED = (128, 128, 128)
-# Where a confidence stands for the flag, this much counts as visible.
+# If there is a confidence instead of a flag, this value counts as visible.
 _SURE = 0.3
 
 
@@ -35,7 +35,7 @@ class LabelledPicture:
     Attributes:
         image: (H, W, 3) uint8 BGR.
         keypoints: (N, 133, 2) pixels. visible: (N, 133) 0 unlabelled, 1 hidden, 2 visible; or a confidence below 1.
-        boxes: (N, 4) xyxy. others: (M, 4) boxes of what is not to be taken for a person, drawn grey.
+        boxes: (N, 4) xyxy. others: (M, 4) boxes of ignored regions, drawn grey.
     """
 
     image: Image
@@ -48,8 +48,8 @@ class LabelledPicture:
 def sides(schema: Schema = COCO_WHOLEBODY) -> npt.NDArray[np.int64]:
     """(K,) 1 for points of the person's left, -1 for the right, 0 for those without a side."""
     rows = np.arange(len(schema))
-    # Face points have numbers for names. Of a pair, the one that comes first is the right one, but for the lower lip,
-    # which is numbered from left to right.
+    # Face points are only numbered. In a pair the first is the right one, except on the lower lip, which is numbered
+    # from left to right.
     side = np.where(rows < schema.flip, -1, 1)
     lower_lip = schema.parts["face"].start + np.array([55, 56, 58, 59, 65, 67])
     side[lower_lip] *= -1
@@ -69,7 +69,7 @@ def view(
     seed: int = 0,
     tile: int = 320,
 ) -> int:
-    """Write a sheet of `count` labelled pictures drawn by `seed` from shards or an annotation file.
+    """Write a sheet of `count` random labelled pictures, chosen by `seed`, from shards or an annotation file.
 
     Args:
         images: the folder of an annotation file's pictures.
@@ -100,7 +100,7 @@ def view(
 
 
 def sheet(tiles: Sequence[Image], gap: int = 4) -> Image:
-    """Square tiles of one size in rows, about as wide as high."""
+    """Arrange square tiles of one size in rows, about as wide as high."""
     side = tiles[0].shape[0]
     across = int(np.ceil(np.sqrt(len(tiles) * 1.4)))
     down = -(-len(tiles) // across)
@@ -144,7 +144,7 @@ _PARTS = {"face": ("face",), "hands": ("left_hand", "right_hand"), "feet": ("fee
 
 
 def _zoomed(labelled: LabelledPicture, part: SheetPart) -> list[LabelledPicture]:
-    """A window around one part of each person who shows most of it."""
+    """A window around one part of each person for whom most of it is visible."""
     found = []
     for person, flags in zip(labelled.keypoints, labelled.visible, strict=True):
         groups = [np.arange(len(flags))[COCO_WHOLEBODY.parts[name]] for name in _PARTS[part]]

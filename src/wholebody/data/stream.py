@@ -1,4 +1,4 @@
-"""Annotation files of gigabytes, read object by object so that only arrays stay in memory."""
+"""Reading annotation files of gigabytes object by object, so that only arrays stay in memory."""
 
 import json
 import re
@@ -15,11 +15,11 @@ _decode = json.JSONDecoder().raw_decode
 
 
 class Layout(Exception):
-    """The file is JSON, but not of COCO's layout."""
+    """The file is JSON, but not in COCO's layout."""
 
 
 class Stream:
-    """The members of the one object in a file; lists that can be long come element by element."""
+    """The members of the top-level object in a file; potentially long lists are returned element by element."""
 
     def __init__(self, file: Any, progress: Callable[[int], None]) -> None:
         self.file, self.progress = file, progress
@@ -92,7 +92,7 @@ class Stream:
                 return ""
 
     def _more(self) -> bool:
-        # At least as much again as there is, so that a value that never ends is not tried too often.
+        # Double the buffer, so that an endless value is not parsed too often.
         chunk = self.file.read(max(_CHUNK, len(self.text) - self.at))
         self.before += self.at
         self.text, self.at = self.text[self.at :] + chunk, 0

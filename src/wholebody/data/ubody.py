@@ -1,4 +1,4 @@
-"""UBody: fifteen folders of annotations over frames of videos."""
+"""UBody: fifteen folders of annotations of video frames."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ UBODY_SCENES = (
     "Olympic", "TVShow", "Singing", "SignLanguage", "Movie", "LiveVlog", "VideoConference",
 )  # fmt: skip
 
-# The videos that the authors keep for testing.
+# The videos that the authors reserve for testing.
 TEST_LIST = "intra_scene_test_list.npy"
 
 
@@ -35,7 +35,7 @@ def read_ubody(
     Args:
         folder: holds annotations/SCENE/keypoint_annotation.json and, for a split, splits/intra_scene_test_list.npy.
         scenes: which of them.
-        split: "all", "train" or "test", by the videos that the data set's authors keep for testing.
+        split: "all", "train" or "test", by the videos that the data set's authors reserve for testing.
         every: only frames 1, 1 + every, 1 + 2 every ... of each video.
         suffix: of the pictures as `wholebody data frames` wrote them; the annotations say .png.
         file: the name of a scene's annotations.

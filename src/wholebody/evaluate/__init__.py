@@ -1,4 +1,4 @@
-"""How good predictions are: the figures of COCO-WholeBody, from arrays."""
+"""Evaluation: the figures of COCO-WholeBody, from arrays."""
 
 from wholebody.evaluate.intervals import BLOCKS, CHUNK, PLACES
 from wholebody.evaluate.metric import People, Ranking, evaluate, match, rank

@@ -3,16 +3,16 @@
     wholebody compare --annotations labels.json --images photos --models wholebody-133 --rtmlib rtmpose-m.onnx
         --run "MediaPipe=peer/bin/python holistic.py {annotations} {images} {out}" --results "HRNet=hrnet.json"
 
-Ours and rtmlib take turns picture by picture, so that what else the machine does hits all alike. Others come as a
-command, which reads the labelled boxes and writes COCO-WholeBody results, or as such a file. A command may print a last
-line of JSON with "seconds" and "processor" (seconds of it) on standard error; otherwise its whole run is timed, loading
-included.
+Our networks and rtmlib take turns picture by picture, so that other load on the machine affects all equally. Other
+systems are given as a command that reads the labelled boxes and writes COCO-WholeBody results, or as a file of results.
+A command may print a last line of JSON with "seconds" and "processor" (CPU seconds) on standard error; otherwise its
+whole run is timed, loading included.
 
-People are few where labels are, and the same people are hard for everyone: so beside the interval of each figure stands
-that of the difference from the first line, person by person, which is narrower.
+Labelled people are few, and the same people are hard for all systems. So besides the interval of each figure there is
+that of the difference from the first row, taken person by person, which is narrower.
 
-`--output` gets compare.md, with the published figures of the systems of the paper's table beside what was measured
-here, compare.json and compare.svg.
+`--output` receives compare.md, with the published figures of the systems in the paper's table below the measured ones,
+compare.json and compare.svg.
 """
 
 import json
@@ -60,10 +60,10 @@ def compare(options: CompareOptions, progress: ProgressBar) -> int:
     entrants = []
     ours, rtmlib = _titles(options.models), _titles(options.rtmlib)
     for name, device, precision in product(options.models, options.devices, options.precisions):
-        # Half precision is OpenVINO's on processors.
+        # On CPUs only OpenVINO supports half precision.
         where = "openvino" if precision == "bf16" and device == "cpu" else device
         network = open_estimator(name, where, options.threads, precision)
-        if network.session.fallback:  # a row that says cuda and means the CPU would be a lie
+        if network.session.fallback:  # a row labelled cuda must not have run on the CPU
             raise WholebodyError(f"{network.session.fallback}. Leave {device} out of --devices.")
         told = [ours[name]]
         told += [where] if len(options.devices) > 1 else []
@@ -73,7 +73,7 @@ def compare(options: CompareOptions, progress: ProgressBar) -> int:
         theirs = Rtmlib.open(onnx_file(name, "pose"), options.threads)
         for other, title in ((theirs, "rtmlib"), (replace(theirs, rgb=True), "rtmlib given RGB")):
             entrants.append(Entrant(f"{title} on {rtmlib[name]}", parts_of(theirs.schema), other))
-    # Whatever can be wrong is found out before hours are spent.
+    # Check everything before hours are spent.
     commands = [_pair(text) for text in options.runs]
     made = [
         Entrant(name, predictions=_read(file, labels), ranked=not is_ranked(file))
@@ -98,7 +98,7 @@ def compare(options: CompareOptions, progress: ProgressBar) -> int:
     for entrant in entrants:
         predictions = {n: as_wholebody(poses) for n, poses in entrant.predictions.items()}
         settings = settings_for(labels)
-        if entrant.ranked:  # a file's score has the keypoints' in it, as official tools take it
+        if entrant.ranked:  # a file's score already includes the keypoints', as in official tools
             settings = replace(settings, score="box")
         reports[entrant.name] = evaluate(labels, predictions, settings)
         similar[entrant.name] = match(labels, predictions, settings).oks
@@ -129,16 +129,16 @@ def side_by_side(
     advance: Callable[[], None] = lambda: None,
     threads: int = 1,
 ) -> None:
-    """Every estimator on every picture, in turns; who begins changes from picture to picture.
+    """Run every estimator on every picture, taking turns; the order changes from picture to picture.
 
-    `threads` is OpenCV's, which cuts the crops of all of them; the sessions have their own.
+    `threads` is for OpenCV, which makes the crops for all of them; the sessions have their own setting.
     """
     warm, before = False, cv2.getNumThreads()
     cv2.setNumThreads(threads)
     for turn, number in enumerate(sorted(set(boxes) & set(labels.images))):
         image = read_image(picture_path(images, labels.images[number].file_name))
         rows, scores = boxes[number]
-        if not warm:  # the first run of a network allocates its memory
+        if not warm:  # a network's first run allocates memory
             for entrant in entrants:
                 _estimate(entrant, image, rows, scores)
             warm = True
@@ -159,7 +159,7 @@ def _estimate(entrant: Entrant, image: Image, rows: Floats, scores: Floats) -> P
 
 
 def run(name: str, command: str, labels: Labels, options: CompareOptions) -> Entrant:
-    """An entrant that is a command with the places {annotations}, {images}, {out} and {threads}.
+    """Run an entrant given as a command with the placeholders {annotations}, {images}, {out} and {threads}.
 
     Raises:
         WholebodyError: it fails or writes no results.
@@ -167,10 +167,10 @@ def run(name: str, command: str, labels: Labels, options: CompareOptions) -> Ent
     folder = options.output / "work"
     stem = "".join(c if c.isalnum() else "_" for c in name)
     annotations, out = folder / "people.json", folder / f"{stem}.json"
-    # Only who has a box, in the order of the pictures.
+    # Only people with a box, in the order of the pictures.
     known = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
     write_labels(annotations, labels[np.flatnonzero(known)[np.argsort(labels.image_ids[known], kind="stable")]])
-    out.unlink(missing_ok=True)  # an earlier run's would pass for this one's
+    out.unlink(missing_ok=True)  # so that an earlier run's file is not mistaken for this one's
     places = {
         "annotations": str(annotations),
         "images": str(options.images),
@@ -196,13 +196,13 @@ def run(name: str, command: str, labels: Labels, options: CompareOptions) -> Ent
 
 
 def _children() -> float:
-    """Seconds of the processor that finished commands of ours took; 0 on Windows, which does not tell."""
+    """CPU seconds of our finished child processes; 0 on Windows, which does not report them."""
     spent = os.times()
     return spent.children_user + spent.children_system
 
 
 def _own_times(text: str) -> dict[str, float] | None:
-    """What a command says that it took: "seconds" and, if it likes, "processor"."""
+    """The times reported by a command: "seconds" and optionally "processor"."""
     try:
         said = json.loads(text.strip().splitlines()[-1])
         return {name: float(said[name]) for name in ("seconds", "processor") if name != "processor" or name in said}
@@ -225,7 +225,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _titles(names: Sequence[str]) -> dict[str, str]:
-    """What each network is called in the table: a file's name, with as many folders as tell it from others."""
+    """Each network's name in the table: a file's name, with as many parent folders as needed to distinguish it."""
     titles: dict[str, str] = {}
     for name in names:
         parts = Path(name).with_suffix("").parts if Path(name).suffix else (name,)
@@ -236,12 +236,12 @@ def _titles(names: Sequence[str]) -> dict[str, str]:
 
 
 def difference(ours: Doubles, theirs: Doubles, image_ids: npt.NDArray[np.int64], resamples: int = 1000) -> Figure:
-    """Mean of `ours` - `theirs` over the people both have a number for, with its 95 % interval over pictures.
+    """Mean of `ours` - `theirs` over the people for whom both have a value, with its 95 % interval over pictures.
 
     Args:
         ours, theirs: (M,) OKS of the same people, NaN where a part has no label.
-        image_ids: (M,) which picture each is in: people of one picture are drawn together.
-        resamples: of the pictures.
+        image_ids: (M,) the picture of each person: people in one picture are resampled together.
+        resamples: number of resamples of the pictures.
     """
     there = np.isfinite(ours) & np.isfinite(theirs)
     if not there.any():

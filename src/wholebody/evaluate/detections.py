@@ -1,4 +1,4 @@
-"""Detections judged against boxes of everyone, for tables that compare detectors."""
+"""Evaluating detections against complete boxes, for tables that compare detectors."""
 
 import json
 from collections import defaultdict
@@ -13,7 +13,7 @@ from wholebody.geometry import box_areas, iou
 
 @dataclass(frozen=True)
 class Truth:
-    """A photo's people and the regions that count neither way; `complete` if everyone has a box."""
+    """A photo's people and its ignored regions; `complete` if everyone has a box."""
 
     file: Path
     boxes: Floats
@@ -22,10 +22,10 @@ class Truth:
 
 
 def judge(found: Floats, scores: Floats, truth: Truth) -> Ints:
-    """Row of the person that each of N boxes finds, -1 for none and -2 where it does not count.
+    """Row of the person matched by each of N boxes, -1 for none and -2 if the box is ignored.
 
-    A box is right at IoU 0.5 with a person not found yet, highest score first; one that lies mostly inside a region to
-    be ignored counts neither way.
+    A box is a match at IoU 0.5 with an unmatched person, highest score first; one mostly inside an ignored region is
+    ignored.
     """
     overlap, taken = iou(found, truth.boxes), np.zeros(len(truth.boxes), bool)
     person = np.full(len(found), -1, np.int64)

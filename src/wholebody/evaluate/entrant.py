@@ -1,4 +1,4 @@
-"""Who takes part in a comparison, and under which conditions."""
+"""The entrants of a comparison, and its conditions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,17 +14,17 @@ COMPARED_PARTS = ("body", "feet", "face", "left_hand", "right_hand", "whole")
 
 @dataclass(eq=False)
 class Entrant:
-    """One estimator and what became of it.
+    """One estimator and its results.
 
     Attributes:
         name: in the table.
-        parts: those it has points of.
-        estimator: None for one that runs elsewhere.
+        parts: the parts that it has points for.
+        estimator: None if it runs elsewhere.
         predictions: image id -> people.
-        seconds: of each picture, for `people`; or one number for all.
-        processor: the same of the processor, all threads together, which other work on the machine disturbs less.
-        loading: whether the seconds have the start of a program in them.
-        ranked: the box scores are what ranks predictions already, as in the results files of others.
+        seconds: per picture, for `people`; or one number for all.
+        processor: the same in CPU time over all threads, which is less affected by other work on the machine.
+        loading: whether the seconds include the start of a program.
+        ranked: whether the box scores are already the ranking scores, as in results files of other systems.
     """
 
     name: str
@@ -39,18 +39,18 @@ class Entrant:
 
     @property
     def milliseconds(self) -> float | None:
-        """For a person, all pictures together; None if nobody timed it."""
+        """Milliseconds per person over all pictures; None if not timed."""
         return 1000 * sum(self.seconds) / self.people if self.people and self.seconds else None
 
     @property
     def processor_milliseconds(self) -> float | None:
-        """The same of the processor."""
+        """The same in CPU time."""
         return 1000 * sum(self.processor) / self.people if self.people and self.processor else None
 
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What `wholebody compare` was asked for; `runs` and `results` are "name=value"."""
+    """The options of `wholebody compare`; `runs` and `results` are "name=value"."""
 
     annotations: Path
     images: Path
@@ -66,4 +66,4 @@ class CompareOptions:
     mapping: Path | None = None
 
 
-Differences = Mapping[str, Mapping[str, Figure]]  # entrant -> part -> from the first entrant
+Differences = Mapping[str, Mapping[str, Figure]]  # entrant -> part -> difference from the first entrant

@@ -1,6 +1,6 @@
-"""An evaluation as one HTML file that needs nothing else: tables, plots, and the people behind the figures.
+"""An evaluation as a single self-contained HTML file: tables, plots, and the people behind the figures.
 
-`write_report` puts everything into the file: the pictures as JPEG, the plots as SVG. It can be mailed.
+`write_report` embeds everything: the pictures as JPEG, the plots as SVG.
 """
 
 import base64
@@ -51,7 +51,7 @@ th[aria-sort=ascending] button::after { content: " \\25B2" }
 th[aria-sort=descending] button::after { content: " \\25BC" }
 """
 
-# A click sorts by a column, a second one the other way round.
+# A click sorts by a column, a second click reverses the order.
 _SORT = """
 document.querySelectorAll("table.sorted th").forEach((head, column, heads) => head.addEventListener("click", () => {
   const up = head.getAttribute("aria-sort") !== "ascending", body = head.closest("table").tBodies[0];
@@ -79,11 +79,11 @@ def write_report(
 
     Args:
         path: the .html file.
-        about: what was measured, shown as it is.
-        labels, predictions: the set and what was found; images: the folder of the pictures.
-        report, people: what `evaluate` and `match` made of them.
+        about: what was measured, shown unchanged.
+        labels, predictions: the data set and the predictions; images: the folder of the pictures.
+        report, people: the results of `evaluate` and `match`.
         parts: which parts to show.
-        seed: of the choice of people.
+        seed: random seed that selects people.
 
     Raises:
         WholebodyError: the file cannot be written.
@@ -101,17 +101,16 @@ def write_report(
         "<table>"
         + "".join(f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in about.items())
         + "</table>",
-        "<h2>Figures</h2><p>Per cent; below each, the interval that 95 of 100 resamplings of the pictures fall "
-        "into.</p>",
+        "<h2>Figures</h2><p>Per cent; below each, its 95 % bootstrap interval over pictures.</p>",
         _table(report, FIGURES[:5], parts),
         _table(report, FIGURES[5:10], parts),
         _table(report, FIGURES[10:], parts),
-        "<h2>Error of each keypoint</h2><p>Distance from the label as a share of the diagonal of the person's box, of "
-        "people who were found: the bar is the median, the line reaches from the first to the third quartile. A click "
-        "on a column of the table sorts by it.</p>",
+        "<h2>Error of each keypoint</h2><p>Distance from the label relative to the diagonal of the person's box, for "
+        "people who were found: the bar is the median, the line extends from the first to the third quartile. Click "
+        "a column of the table to sort by it.</p>",
         error_bars(errors, rows),
         keypoint_table(errors, rows),
-        f"<h2>Person size</h2><p>OKS ({escape(judged)}) against the height of the person's box; the line is the mean "
+        f"<h2>Person size</h2><p>OKS ({escape(judged)}) by height of the person's box; the line is the mean "
         "of ten equal groups.</p>",
         size_plot(labels.boxes[there, 3] - labels.boxes[there, 1], similar[there]),
         f"<h2>The {len(worst)} worst</h2>" + _legend(),
@@ -128,7 +127,7 @@ def write_report(
 
 
 def relative_errors(labels: Labels, people: People) -> npt.NDArray[np.float64]:
-    """(M, 133) errors as a share of the box's diagonal; NaN where there is no label or the person was missed."""
+    """(M, 133) errors relative to the box's diagonal; NaN if there is no label or the person was missed."""
     diagonal = np.linalg.norm(labels.boxes[:, 2:] - labels.boxes[:, :2], axis=1)
     errors = people.errors / np.maximum(diagonal, 1)[:, None]
     return np.where(np.isfinite(errors), errors, np.nan)
@@ -174,7 +173,7 @@ def error_bars(errors: npt.NDArray[np.float64], parts: Sequence[tuple[str, slice
 
 
 def keypoint_table(errors: npt.NDArray[np.float64], parts: Sequence[tuple[str, slice]]) -> str:
-    """A table with a row for each keypoint of the parts (name, rows) that somebody has: name, part, people, quartiles.
+    """A table with a row for each labelled keypoint of the parts (name, rows): name, part, people, quartiles.
 
     Args:
         errors: (M, 133) with NaN for no label.
@@ -196,7 +195,7 @@ def keypoint_table(errors: npt.NDArray[np.float64], parts: Sequence[tuple[str, s
 
 
 def size_plot(sizes: npt.NDArray[np.float64], similar: npt.NDArray[np.float64]) -> str:
-    """An SVG of OKS (M,) against person heights (M,) in pixels, on a logarithmic scale."""
+    """An SVG of OKS (M,) over person heights (M,) in pixels, on a logarithmic scale."""
     if not len(sizes):
         return "<p>Nobody.</p>"
     sizes = np.maximum(sizes, 1)
@@ -213,7 +212,7 @@ def size_plot(sizes: npt.NDArray[np.float64], similar: npt.NDArray[np.float64]) 
 def _legend() -> str:
     return (
         "<p>The skeleton is the prediction. White dots are labels, and red lines lead from a prediction to its label "
-        "where it is far off.</p>"
+        "if it is far off.</p>"
     )
 
 
@@ -247,7 +246,7 @@ def _gallery(
 
 
 def person_tile(image: Image, labels: Labels, row: int, pose: Poses | None) -> Image:
-    """A person's box and a margin, `TILE` pixels high, with the prediction and the labels."""
+    """A person's box with a margin, `TILE` pixels high, with the prediction and the labels."""
     x0, y0, x1, y1 = labels.boxes[row]
     margin = 0.15 * max(x1 - x0, y1 - y0)
     height, width = image.shape[:2]

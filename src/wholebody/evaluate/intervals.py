@@ -1,4 +1,4 @@
-"""An interval for each figure: the bootstrap over pictures."""
+"""Confidence intervals: the bootstrap over pictures."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,26 @@ import numpy as np
 from wholebody.arrays import Bools, Doubles, Floats, Ints
 from wholebody.evaluate.report import RECALLS, Figure
 
-# A bootstrap of more images draws blocks of images, and reads a longer precision curve at this many places. The
-# intervals then are off by about a tenth of their width at most.
+# With more images, the bootstrap resamples blocks of images, and samples a longer precision curve at this many places.
+# The intervals are then off by at most about a tenth of their width.
 BLOCKS, PLACES = 256, 256
 
-# Pairs that are compared at once: few enough for a processor's cache.
+# Pairs compared at once: few enough for the CPU cache.
 CHUNK = 512
 
 
 @dataclass(frozen=True, eq=False)
 class Resamples:
-    """How often each block of images is drawn in each resampling, and which block an image belongs to."""
+    """How often each block of images is drawn in each resample, and the block of each image."""
 
-    weights: Floats  # (1 + B, blocks), first every block once
+    weights: Floats  # (1 + B, blocks), in the first row every block once
     block: Ints  # (I,)
 
     def curves(self, hit: Bools, counted: Bools, image: Ints, people: Ints, exact: Doubles) -> tuple[Doubles, Doubles]:
-        """`_curve` of each resampling: (B, T) twice, moved by what reading the curve at few places changes.
+        """`_curve` of each resample: (B, T) twice, corrected for sampling the curve at few places.
 
         Args:
-            hit, counted: (T, n). image: (n,) of each prediction. people: (I,) of each image who count.
+            hit, counted: (T, n). image: (n,) of each prediction. people: (I,) number that count in each image.
             exact: (T,) average precision of all images.
         """
         (b, blocks), (t, n) = self.weights.shape, hit.shape
@@ -35,7 +35,7 @@ class Resamples:
         places = min(n, PLACES)
         place = np.arange(n) * places // n
         at = (np.arange(t)[:, None] * places + place) * blocks + self.block[image]
-        # (blocks, T * places): what each block adds at each place of the curve; a float32 counts exactly to 16 million.
+        # (blocks, T * places): each block's contribution at each place of the curve; float32 is exact up to 16 million.
         hits, all_counted = (
             np.bincount(at[which], minlength=t * places * blocks).reshape(-1, blocks).astype(np.float32).T
             for which in (hit, counted)
@@ -51,7 +51,7 @@ class Resamples:
 
 
 def _coarse(hits: Floats, counted: Floats, people: Floats) -> tuple[Floats, Floats]:
-    """`_curve` of (b, T, places) counts at each place: (b, T) twice, NaN where a draw has no people."""
+    """`_curve` of (b, T, places) counts at each place: (b, T) twice, NaN if a resample has no people."""
     hits, counted = hits.cumsum(axis=2), counted.cumsum(axis=2)
     precision = hits / np.maximum(counted, 1)
     envelope = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]

@@ -1,6 +1,6 @@
-"""Predictions on disk while a set is worked through, a line a picture, so that a kill costs one line.
+"""A journal of predictions on disk, one line per picture, so that a kill loses at most one line.
 
-Each line has a checksum: one that was cut off or changed anywhere costs its picture, which is done again.
+Each line has a checksum: a truncated or changed line is dropped, and its picture is processed again.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ def journal_line(number: int, poses: Poses) -> str:
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """What `journal_line` wrote; None where it is not as it was written."""
+    """Parse a line from `journal_line`; None if it is damaged."""
     checksum, _, text = line.partition(b" ")
     if checksum != f"{zlib.crc32(text):08x}".encode():
         return None
@@ -34,10 +34,10 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 
 def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> dict[int, Poses]:
-    """What an earlier run has finished; starts the file if there is none. Damaged lines are dropped from it.
+    """The results of an earlier run; creates the file if there is none, and drops damaged lines from it.
 
     Raises:
-        WholebodyError: the file is of another model, set or setting, or cannot be read or written.
+        WholebodyError: the file is for another model, set or setting, or cannot be read or written.
     """
     head = json.dumps({"about": dict(about)}, sort_keys=True) + "\n"
     try:
@@ -50,7 +50,7 @@ def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> d
         raise WholebodyError(f"{path}: cannot be used ({error}). Choose another --output.") from error
     first, *lines = data.split(b"\n")
     if not first.startswith(b'{"about"') or not first.endswith(b"}"):
-        first, lines = head.strip().encode(), []  # whose predictions these are, nobody knows any more
+        first, lines = head.strip().encode(), []  # the header is damaged, so the predictions' origin is unknown
     if first + b"\n" != head.encode():
         raise WholebodyError(f"{path}: predictions of another model, set or setting. Choose another --output.")
     found, kept = {}, [first]
@@ -73,7 +73,7 @@ def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> d
 
 
 def fingerprint(*files: str | Path) -> str:
-    """A short hash of the contents of files: the same predictions can be expected of the same files."""
+    """A short hash of the contents of files, which identifies the networks that made the predictions."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(Path(file).read_bytes())

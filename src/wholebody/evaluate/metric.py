@@ -1,26 +1,26 @@
-"""How good predictions are: the figures of COCO-WholeBody, from arrays.
+"""Evaluation: the figures of COCO-WholeBody, from arrays.
 
     report = evaluate(read_labels("coco_wholebody_val_v1.0.json"), {image_id: poses, ...})
-    print(report)                          # every figure with the interval it is known within
+    print(report)                          # every figure with its confidence interval
     report.coco()["wholebody"]["AP"]       # the official number
 
-AP and AR follow the official metric of COCO-WholeBody to the last digit: rescoring, OKS-NMS, who is ignored, the areas.
-The matching is written here, over all images at once, and not left to a COCO library: those take a dictionary for each
-person, and making the dictionaries of six parts takes longer than everything below; and the intervals need to know
-which prediction found whom. docs/evaluation.md has the figures.
+AP and AR follow the official COCO-WholeBody metric to the last digit: rescoring, OKS-NMS, ignored people, areas. The
+matching is implemented here, over all images at once, rather than by a COCO library. The libraries need a dictionary
+for each person, and building those for six parts takes longer than everything below. And the intervals need the
+individual matches. docs/evaluation.md has the figures.
 
-Beside them stand two figures that small sets need. Each labelled person gets the prediction of its image that fits
-best, every prediction once; a person without one counts as 0.
+Two more figures are useful for small sets. Each labelled person is matched with the best prediction in the image, every
+prediction at most once; a person without a match counts as 0.
 
 OKS   mean object keypoint similarity over the people with a labelled point of the part.
-PCK   share of labelled points found within 0.05 of the diagonal of the person's box (body, feet, whole), or within 0.1
-      of the diagonal around the part's own labelled points (face, hands; only where half of the part is labelled).
+PCK   fraction of labelled points found within 0.05 of the diagonal of the person's box (body, feet, whole), or within
+      0.1 of the diagonal around the part's own labelled points (face, hands; only if half of the part is labelled).
 
 Both hands together ("hands") are the mean of the left and the right hand's figure.
 
-Intervals are percentile bootstraps over images, not over people: who stands in the same picture shares its light, its
-crowd and the detections that steal a match, so people of one image are not independent draws. A set whose people all
-come from four photos is a set of four, and its intervals say so.
+Intervals are percentile bootstraps over images rather than people: people in the same picture share its light, its
+crowd and competing detections, so they are not independent. If all people come from four photos, the sample size is
+four, and the intervals show it.
 """
 
 from collections.abc import Mapping
@@ -56,12 +56,12 @@ from wholebody.schema import COCO_WHOLEBODY, Schema
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Predictions as they are judged: image by image, and in an image from the best to the worst.
+    """Predictions as they are evaluated: image by image, and within an image from best to worst.
 
     Attributes:
         images: (D,) int64 ids.
-        rows: (D,) which of the image's poses.
-        scores: (D,) what ranks them.
+        rows: (D,) row in the image's poses.
+        scores: (D,) ranking scores.
         keypoints: (D, K, 2). keypoint_scores: (D, K).
         schema: the K keypoints.
     """
@@ -83,12 +83,12 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False)
 class People:
-    """What became of each labelled person.
+    """The outcome for each labelled person.
 
     Attributes:
-        rows: (M,) which of the image's poses is theirs, -1 if none was left.
-        oks: part -> (M,) OKS, 0 if they were missed, NaN where the part has no label and in a crowd's region.
-        errors: (M, K) distance in image pixels, infinite if they were missed, NaN where there is no label.
+        rows: (M,) row of the matched pose in the image's poses, -1 if there is none.
+        oks: part -> (M,) OKS, 0 if the person was missed, NaN if the part has no label and for crowds.
+        errors: (M, K) distance in image pixels, infinite if the person was missed, NaN without a label.
     """
 
     rows: Ints
@@ -107,10 +107,10 @@ def evaluate(
     """All figures of all parts.
 
     Args:
-        labels: the people of the set, and all its pictures: what is found in one without people is wrong. Their
-            schema is that of the figures.
-        predictions: image id -> what was found there; images may be missing.
-        settings: `settings_for` these labels if None.
+        labels: the people of the set, and all its pictures: a prediction in one without people is a false positive. The
+            figures use their schema.
+        predictions: image id -> the people found there; images may be missing.
+        settings: by default `settings_for` these labels.
         resamples: for the intervals, which are NaN with 0.
         seed: of the resampling.
 
@@ -156,14 +156,14 @@ def evaluate(
 
 
 def settings_for(labels: Labels) -> Settings:
-    """COCO's way, but where no outlines are known that of CrowdPose: a part of the box stands for the area."""
+    """COCO's settings; if outlines are unknown, as for CrowdPose: a fraction of the box stands for the area."""
     return Settings(use_area=labels.outlined)
 
 
 def rank(
     predictions: Mapping[int, Poses], settings: Settings | None = None, schema: Schema = COCO_WHOLEBODY
 ) -> Ranking:
-    """Score the predictions, drop those that resemble a better one, and sort the rest.
+    """Score the predictions, suppress duplicates, and sort the rest.
 
     Raises:
         WholebodyError: a prediction is not finite.
@@ -187,7 +187,7 @@ def rank(
             )
     scores = poses.box_scores.astype(np.float64)
     if settings.score == "box_keypoint":
-        # In float32, or a score written as 0.2 would be above 0.2.
+        # In float32; otherwise a score written as 0.2 would be above 0.2.
         sure = poses.scores > np.float32(settings.keypoint_threshold)
         total = (poses.scores.astype(np.float64) * sure).sum(axis=1)
         scores = scores * total / np.maximum(sure.sum(axis=1), 1)
@@ -198,7 +198,7 @@ def rank(
 
 
 def match(labels: Labels, predictions: Mapping[int, Poses], settings: Settings | None = None) -> People:
-    """Give each labelled person the prediction that fits best, every prediction once.
+    """Match each labelled person with the best prediction, every prediction at most once.
 
     Raises:
         WholebodyError: as `evaluate`.
@@ -210,15 +210,15 @@ def match(labels: Labels, predictions: Mapping[int, Poses], settings: Settings |
 
 
 def _suppress(ranking: Ranking, boxes: Floats, settings: Settings) -> Ints:
-    """Rows that survive, in the order in which they were kept."""
+    """The kept rows, in the order in which they were kept."""
     n = len(ranking)
-    # The released code sorts upwards and reads from the end, so of equals the last comes first.
+    # The released code sorts in ascending order and reads from the end, so of ties the last comes first.
     order = np.lexsort((-np.arange(n), -ranking.scores, ranking.images))
     aspect = settings.input_size[0] / settings.input_size[1]
     w, h = (boxes[:, 2:].astype(np.float64) - boxes[:, :2]).T * settings.padding
     areas = np.maximum(w, h * aspect) ** 2 / aspect  # of the crop
     _, starts, counts = np.unique(ranking.images[order], return_index=True, return_counts=True)
-    later = np.repeat(starts + counts, counts) - np.arange(n) - 1  # how many of the image come after each
+    later = np.repeat(starts + counts, counts) - np.arange(n) - 1  # number of later ones in the same image
     first = np.repeat(np.arange(n), later)
     second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(later) - later, later)
     similar = np.empty(len(first))
@@ -228,7 +228,7 @@ def _suppress(ranking: Ranking, boxes: Floats, settings: Settings) -> Ints:
         similar[i : i + CHUNK] = np.exp(-_squared(ranking.keypoints[a], ranking.keypoints[b]) / scale).mean(axis=1)
     if settings.nms == "oks":
         keep = np.ones(n, dtype=bool)
-        # A pair's first is judged before any pair in which it is the first.
+        # Pairs are processed so that a prediction is decided before it can suppress others.
         for pair in np.flatnonzero(similar > settings.nms_threshold):
             keep[second[pair]] &= not keep[first[pair]]
         return order[keep]
@@ -242,7 +242,7 @@ def _suppress(ranking: Ranking, boxes: Floats, settings: Settings) -> Ints:
 
 
 def _soft(scores: Doubles, similar: Doubles, offsets: Ints, settings: Settings) -> Ints:
-    """Take the best, lower the scores of its like, and again, `MOST` times. Rows of one image, highest score first."""
+    """Soft NMS: take the best, lower the scores of similar ones, repeat `MOST` times. Rows of one image, best first."""
     left = np.arange(len(scores))
     kept: list[int] = []
     while len(left) and len(kept) < MOST:
@@ -275,8 +275,8 @@ def _sums_of_parts(points: npt.NDArray[Any], schema: Schema, dtype: type | None 
 
 @dataclass(frozen=True, eq=False)
 class _Data:
-    """Labels and ranking side by side, people sorted by image, and the OKS of every prediction with every person of
-    its image: pair `first[d] + i` is prediction d with the i-th person of its image."""
+    """Labels and ranking together, people sorted by image, and the OKS of every prediction with every person in its
+    image: pair `first[d] + i` is prediction d with the i-th person of its image."""
 
     images: Ints  # (I,) sorted ids
     order: Ints  # (M,) rows of the labels in the order used here
@@ -359,8 +359,8 @@ def _similar(
 ) -> Doubles:
     """(pairs, parts + 1) OKS of prediction d with person g for each part and the whole.
 
-    Where a person has no label of a part, points count by their distance from the doubled box, as in COCO: it decides
-    which predictions are forgiven.
+    If a person has no label for a part, points count by their distance from the doubled box, as in COCO; this decides
+    which predictions are ignored.
     """
     judged, variance = rows_of(schema), _variance(schema)
     similar = np.empty((len(d), len(judged)))
@@ -386,7 +386,7 @@ def _precision_and_recall(
     """AP and AR of one part, and of each resampling (B,)."""
     ignored = data.crowd | (data.counts[:, number] == 0)
     ignored = ignored | (data.areas < AREAS[:, :1]) | (data.areas > AREAS[:, 1:])  # (A, M)
-    # A prediction that has nothing of the part does not take part.
+    # A prediction without the part is not evaluated.
     chosen = np.flatnonzero((data.ranking.keypoint_scores[:, rows] > 0).any(axis=1))
     place = np.arange(len(chosen)) - np.searchsorted(data.found[chosen], data.found[chosen])
     chosen, place = chosen[place < MOST], place[place < MOST]
@@ -412,25 +412,25 @@ def _precision_and_recall(
 
 
 def _outcomes(data: _Data, number: int, chosen: Ints, place: Ints, ignored: Bools) -> npt.NDArray[np.int8]:
-    """COCO's greedy matching: predictions from the best on take the free person that resembles them most.
+    """COCO's greedy matching: from best to worst, each prediction takes the most similar free person.
 
     Args:
-        chosen: (n,) predictions. place: (n,) their place in their image, 0 the best.
-        ignored: (A, M) people who do not count, for each range of areas.
+        chosen: (n,) predictions. place: (n,) their rank in their image, 0 for the best.
+        ignored: (A, M) people who are ignored, for each range of areas.
 
     Returns:
-        (A, T, n): 0 nobody, 1 a person, 2 a person who does not count, who is taken only if no other fits.
+        (A, T, n): 0 no match, 1 a person, 2 an ignored person, who is matched only if no other fits.
     """
     outcome = np.zeros((len(AREAS), len(THRESHOLDS), len(chosen)), dtype=np.int8)
     people = data.people[data.found[chosen]]
-    # Images with the same number of people go through together.
+    # Images with the same number of people are processed together.
     for k in np.unique(people[people > 0]):
         here = np.flatnonzero(people == k)
         images, slot = np.unique(data.found[chosen[here]], return_inverse=True)
         who = data.starts[images] + np.arange(k)[:, None]  # (k, images)
         similar = np.full((int(place[here].max()) + 1, k, len(images)), -1.0)
         similar[place[here], :, slot] = data.similar[data.first[chosen[here], None] + np.arange(k), number]
-        # Larger is better; of equals the later; and whoever counts before all who do not.
+        # Larger is better; of ties the later one; and people who count before ignored ones.
         liked = np.argsort(np.argsort(similar, axis=1, kind="stable"), axis=1).astype(np.int16) + np.int16(1)
         counts = ~ignored[:, None, who].transpose(2, 3, 0, 1)  # (k, images, A, 1)
         crowd = data.crowd[who][..., None, None]
@@ -447,7 +447,7 @@ def _outcomes(data: _Data, number: int, chosen: Ints, place: Ints, ignored: Bool
 
 
 def _curve(hit: Bools, counted: Bools, people: int) -> tuple[Doubles, Doubles]:
-    """(T,) average precision over the recall levels and (T,) recall, of predictions (T, n) from the best on."""
+    """(T,) average precision over the recall levels and (T,) recall, of predictions (T, n) from best to worst."""
     nothing = np.full(len(hit), np.nan if people == 0 else 0.0)
     if people == 0 or hit.shape[1] == 0:
         return nothing, nothing
@@ -489,7 +489,7 @@ def _people(data: _Data) -> People:
 
 
 def _sums(data: _Data, people: People, part: str, rows: slice) -> dict[str, tuple[Doubles, Doubles]]:
-    """OKS and PCK as what each person adds to the sum and to the count."""
+    """OKS and PCK as each person's contribution to the sum and to the count."""
     similar, errors = people.oks[part], people.errors[:, rows]
     there = np.isfinite(similar)
     if part in ("face", "left_hand", "right_hand"):
@@ -502,7 +502,7 @@ def _sums(data: _Data, people: People, part: str, rows: slice) -> dict[str, tupl
     else:
         sized, size, near = there, data.boxes[:, 2:] - data.boxes[:, :2], PCK_PERSON
     reach = near * np.linalg.norm(size, axis=1)
-    right = (errors <= reach[:, None]).sum(axis=1)  # NaN is not
+    right = (errors <= reach[:, None]).sum(axis=1)  # NaN compares false
     known = (~np.isnan(errors)).sum(axis=1)
     return {
         "OKS": (np.where(there, similar, 0), there.astype(np.float64)),

@@ -1,6 +1,6 @@
-"""The figures of COCO-WholeBody by pycocotools, one evaluation for each part, to check and time `evaluate` against.
+"""The figures of COCO-WholeBody with pycocotools, one evaluation per part, to check and time `evaluate` against.
 
-It has no NMS and ranks by the score of the box. Needs pycocotools.
+It has no NMS and ranks by box score. Needs pycocotools.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ STATS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR
 
 
 def reference(labels: Labels, predictions: Mapping[int, Poses]) -> dict[str, dict[str, float]]:
-    """Official part -> figure -> value, -1 where nobody is labelled."""
+    """Official part -> figure -> value, -1 if nobody is labelled."""
     with contextlib.redirect_stdout(io.StringIO()):
         return {COCO_NAMES[part]: _part(labels, predictions, rows) for part, rows in ROWS.items()}
 

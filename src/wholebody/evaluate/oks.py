@@ -1,4 +1,4 @@
-"""Object keypoint similarity and PCK of pairs whose boxes were given: no ranking, no matching."""
+"""Object keypoint similarity and PCK for given boxes, without ranking or matching."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -29,9 +29,9 @@ def part_oks(
     schema: Schema = COCO_WHOLEBODY,
     least: int = 5,
 ) -> dict[str, float]:
-    """Mean OKS of each part over the people with enough labelled points of it, and of all points.
+    """Mean OKS of each part over the people with enough labelled points, and of all points.
 
-    For predictions from the labelled boxes, one (K, 2) for each person: the quick look during a training.
+    For predictions with the labelled boxes, one (K, 2) per person; used for quick validation during training.
     """
     result = {}
     for name, rows in {**schema.parts, "all": slice(0, len(schema))}.items():
@@ -61,15 +61,15 @@ def accuracy(
     codec: SimCC,
     threshold: float = 0.05,
 ) -> tuple[Doubles, float]:
-    """Share of people whose point lies within `threshold` of the label: the released training log's `acc_pose`.
+    """Fraction of people whose keypoint is within `threshold` of the label: `acc_pose` of the released training log.
 
     As there, the distance along x is counted in input heights and along y in input widths.
 
     Args:
-        logits, labels: x (N, K, X) and y (N, K, Y). mask: (N, K), which points count.
+        logits, labels: x (N, K, X) and y (N, K, Y). mask: (N, K), the points that count.
 
     Returns:
-        (K,) accuracy per keypoint, -1 where nobody has it, and the mean over the others.
+        (K,) accuracy per keypoint, -1 if nobody has it, and the mean over the others.
     """
     found, wanted = codec.decode(*logits)[0], codec.decode(*labels)[0]
     distance = np.linalg.norm((found - wanted) / codec.input_size[::-1], axis=-1)

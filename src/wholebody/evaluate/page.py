@@ -22,7 +22,7 @@ def markdown(
     labels: Labels,
     options: CompareOptions,
 ) -> str:
-    """The page: measured figures, how they differ, and below them the published ones of the paper's table."""
+    """The page: the measured figures, their differences, and the published figures of the paper's table."""
     shown = _shown(reports)
     people = max((report.people["whole"] for report in reports.values()), default=0)
     boxes = "the labelled boxes" if options.boxes == "gt" else f"the boxes of {Path(options.boxes).name}"
