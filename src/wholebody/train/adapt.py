@@ -1,4 +1,4 @@
-"""Adaptation to your own pictures, without labels."""
+"""Adapting a network to your own pictures, without labels."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -40,9 +40,9 @@ class Footage:
 
     Attributes:
         inputs: pictures, videos, or folders of them.
-        detector: finds the people; "none" takes each picture as one person.
-        every: frames of a video from one that is used to the next.
-        threshold: lowest score of a person; the detector's own if None.
+        detector: finds the people; "none" treats each picture as one person.
+        every: use every n-th frame of a video.
+        threshold: lowest score of a person; by default the detector's.
     """
 
     inputs: tuple[Path, ...]
@@ -62,14 +62,14 @@ def adapt(
     precision: TrainPrecision = "fp32",
     progress: ProgressBar = _silent,
 ) -> Path:
-    """Label-free distillation: a student follows a teacher's logits on the people of some footage.
+    """Label-free distillation: a student learns a teacher's logits on the people in some footage.
 
-    The paper's ablation has a teacher's logits alone ahead of labels alone; here there are no labels at all. The
-    weight does not decay, as nothing else is followed.
+    In the paper's ablation, a teacher's logits alone beat labels alone; here there are no labels at all. The weight
+    does not decay, because there is no other term.
 
     Args:
         teachers: files or names of networks; several are averaged.
-        student: a checkpoint, or a name of NETWORKS for random weights.
+        student: a checkpoint, or a name from NETWORKS for random weights.
 
     Returns:
         the exported ONNX file.
@@ -101,7 +101,7 @@ def adapt(
 def find_people(footage: Footage, folder: Path, progress: ProgressBar = _silent) -> None:
     """Write the pictures that show people, and the people's boxes, in COCO-WholeBody's layout.
 
-    A box's middle stands in as its one labelled point: a run without labels never looks at it.
+    The centre of each box is its only labelled point; a run without labels does not use it.
 
     Raises:
         WholebodyError: nobody was found, or nothing can be read.
@@ -155,7 +155,7 @@ def _detector(footage: Footage) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray
 
 
 def _pictures(source: Path, every: int) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    """Name and picture of a file, of the files of a folder, or of every n-th frame of a video."""
+    """Name and picture of a file, of each file in a folder, or of every n-th frame of a video."""
     if source.is_dir():
         for file in sorted(file for file in source.iterdir() if not is_hidden(file.relative_to(source))):
             if file.suffix.lower() in (*READ_SUFFIXES, *video.VIDEO_SUFFIXES):

@@ -1,4 +1,4 @@
-"""Networks and lessons from a recipe."""
+"""Building networks and lessons from a recipe."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from wholebody.weights.manifest import MANIFEST
 
 
 def build(config: TrainConfig) -> RTMPose:
-    """The recipe's network with its starting weights."""
+    """The recipe's network with its initial weights."""
     torch.manual_seed(config.seed)
     network = new_network(config.network, config.input_size, len(config.points))
     network.schema = config.points
@@ -42,14 +42,14 @@ def build(config: TrainConfig) -> RTMPose:
 
 
 def _started_from(path: str, network: RTMPose, kind: str) -> RTMPose:
-    """The network with the weights of a file: all of them where its input and its keypoints are the same, else the
-    backbone's, which suits any."""
+    """The network with the weights of a file: all of them if the input size and keypoints are the same, otherwise only
+    the backbone's."""
     if not any(name.startswith("head.") for name in read_weights(path)):
         source = load_backbone(path)
     else:
         found = load_pose(path)
         if kind_of(found) == kind and found.codec == network.codec and found.schema is network.schema:
-            return found  # it also knows how its head reads the map (`RTMPoseHead.narrow`)
+            return found  # it also stores how its head reads the map (`RTMPoseHead.narrow`)
         source = found.backbone
     try:
         network.backbone.load_state_dict(source.state_dict())
@@ -59,7 +59,7 @@ def _started_from(path: str, network: RTMPose, kind: str) -> RTMPose:
 
 
 def _start_from_movenet(network: RTMPose, path: str) -> None:
-    """MoveNet Thunder as released: its encoder, and the heads that say where bodies are."""
+    """MoveNet Thunder as released: its encoder, and the heads that predict bodies."""
     if not isinstance(network.backbone, Thunder):
         raise WholebodyError(f'{path}: is for the networks "thunder" and "thunder-fine". Name a checkpoint as init.')
     network.backbone.load_state_dict(Thunder.from_tflite(path).state_dict())
@@ -68,24 +68,24 @@ def _start_from_movenet(network: RTMPose, path: str) -> None:
 
 
 def weights_file(name: str) -> str:
-    """The file of a name of `wholebody models`, bundled or downloaded; a path as it is."""
+    """The file of a name from `wholebody models`, bundled or downloaded; a path is returned unchanged."""
     return str(find(name, kind=MANIFEST[name].kind)) if name in MANIFEST else name
 
 
 @torch.no_grad()
 def _calm(head: nn.Module) -> None:
-    """Smaller first values of the attention, which else needs the thousand steps of the published warm-up."""
+    """Use smaller initial values in the attention, which otherwise needs the published warm-up of a thousand steps."""
     attention = cast(RTMPoseHead, head).gau
     attention.gamma.mul_(0.3)
     attention.beta.mul_(0.1)
 
 
 def build_lesson(config: TrainConfig, data: Crops | Views, teacher: Teacher | None = None, people: int = 0) -> Lesson:
-    """What the recipe's steps follow.
+    """The recipe's lesson.
 
     Args:
-        teacher: instead of those that the recipe names, for stage 1.
-        people: in one process's batch.
+        teacher: replaces those named in the recipe, for stage 1.
+        people: number of people in one process's batch.
     """
     distill = config.distill
     if teacher and (distill is None or distill.stage != 1):
@@ -108,10 +108,10 @@ def build_lesson(config: TrainConfig, data: Crops | Views, teacher: Teacher | No
 def _stage_one(
     config: TrainConfig, distill: Distill, data: Crops | Views, teacher: Teacher | None, people: int
 ) -> StageOne:
-    """A student beside what the recipe chooses: a teacher, r(t), the paper or the released code."""
+    """A student with what the recipe chooses: a teacher, r(t), and the paper's or the released code's method."""
     student = build(config)
     if not distill.alpha and not distill.beta:
-        teacher, channels = None, 0  # nobody is asked
+        teacher, channels = None, 0  # no teacher runs
     elif isinstance(data, Views) and teacher is None:
         if "x" not in data.arrays:
             raise WholebodyError(f"{data.folder}: has no teacher's outputs. Write the views with a teacher.")
@@ -133,11 +133,11 @@ def _stage_one(
 
 
 def fading(distill: Distill, epochs: int) -> Callable[[float], float]:
-    """r(t) of the share of a run that is done: constant within an epoch, or falling with every step where there are
-    none; 1 throughout without `decay`."""
+    """r(t) as a function of the completed fraction of a run: constant within an epoch, or decreasing at every step if
+    there are no epochs; always 1 without `decay`."""
     if not distill.decay:
         return lambda done: 1.0
     if epochs:
-        # The first step of an epoch must not fall into the one before by a rounding error.
+        # A rounding error must not put the first step of an epoch into the previous one.
         return lambda done: decay(1 + math.floor(done * epochs + 1e-9), epochs)
     return lambda done: decay(1 + done, 1)

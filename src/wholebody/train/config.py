@@ -1,4 +1,4 @@
-"""A training run as a frozen description. No torch here."""
+"""The configuration of a training run as frozen dataclasses. No torch here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,16 +18,16 @@ class Optim:
     """AdamW with a linear warm-up and a cosine.
 
     Attributes:
-        lr: learning rate at the top.
-        lr_end: at the end of the cosine.
-        lr_batch: the batch that `lr` and `lr_end` are for; both grow in proportion to the real one. 0: for any.
-        warmup: steps of the linear rise.
-        flat: share of the steps before the cosine starts; 1 never starts it.
-        backbone: factor on the backbone's learning rate; 0 keeps it as it is, weights and statistics.
-        freeze: how many of the backbone's first blocks stay as they are.
-        clip: greatest gradient norm; 0 clips nothing.
-        ema_momentum: of the averaged weights in the end: m = momentum + (1 - momentum) exp(-(step + 1) / gamma).
-        ema_gamma: steps in which it gets there.
+        lr: peak learning rate.
+        lr_end: learning rate at the end of the cosine.
+        lr_batch: batch size that `lr` and `lr_end` refer to; both scale in proportion to the actual one. 0: no scaling.
+        warmup: number of warm-up steps.
+        flat: fraction of the steps before the cosine starts; 1 means never.
+        backbone: factor on the backbone's learning rate; 0 freezes it, weights and statistics.
+        freeze: number of the backbone's first blocks that are frozen.
+        clip: maximum gradient norm; 0 disables clipping.
+        ema_momentum: final momentum of the averaged weights: m = momentum + (1 - momentum) exp(-(step + 1) / gamma).
+        ema_gamma: time constant of that schedule, in steps.
     """
 
     lr: float = 4e-3
@@ -48,15 +48,15 @@ class Augment:
     """Strengths of the augmentations; see `wholebody.train.data.augment.Augmentation`.
 
     Attributes:
-        close_up: chance of a crop around the head or one hand.
+        close_up: probability of a crop around the head or one hand.
         scale: factors on the crop's extent.
-        rotation: degrees to either side.
-        cutout: chance of a black rectangle.
-        shrink: chance of a crop as of a person far away.
-        camera: chance of the crop as from another camera, in other light and other clothes. A teacher that was asked
-            beforehand saw the plain one.
-        late: share of the run after which the weaker late augmentation is used.
-        late_scale, late_rotation: of that.
+        rotation: maximum degrees in either direction.
+        cutout: probability of a black rectangle.
+        shrink: probability of a low-resolution crop, as of a distant person.
+        camera: probability of changing camera, lighting and clothing colours. A teacher whose output is stored saw the
+            plain crop.
+        late: fraction of the run after which the weaker late augmentation is used.
+        late_scale, late_rotation: the same for the late augmentation.
     """
 
     close_up: float = 0.0
@@ -72,22 +72,22 @@ class Augment:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set and its share of the draws.
+    """A data set and its share of the samples.
 
     Attributes:
-        kind: "coco" reads annotations and images in COCO-WholeBody's layout, where a point whose third number is above
-            0 is labelled; "pseudo" the same layout with confidences there, which are weights of the labels; "ubody" the
-            folder of UBody; "pool" a folder of freely licensed photos with pseudo-labels (`wholebody.train.data.pool`);
-            "shards" a folder of tar shards; "views" crops that were cut beforehand, with what a teacher says of them
-            (`wholebody.train.data.views`).
+        kind: "coco" reads annotations and images in COCO-WholeBody's layout, where a point is labelled if its third
+            number is above 0; "pseudo" the same layout with confidences, which become weights of the labels; "ubody"
+            the folder of UBody; "pool" a folder of freely licensed photos with pseudo-labels
+            (`wholebody.train.data.pool`); "shards" a folder of tar shards; "views" prepared crops with a teacher's
+            output (`wholebody.train.data.views`).
         path: the annotation file or the folder.
-        images: folder of the pictures, for "coco", "pseudo" and "ubody"; beside the labels where none is named.
-        boxes: for an evaluation on "coco", a file of detected boxes (COCO's results); the labelled boxes if empty.
-        every: of "ubody", frames 1, 1 + every, 1 + 2 every ... of each video.
-        share: of the draws; 0 draws each person equally often, whatever the set, as a concatenation of sets does.
-        groups: share of each group of a pool; groups not named have 1.
-        held_out: per cent of the pictures, by a hash of their names, that are not trained on: a validation on the same
-            source uses them alone. Pools and UBody have a split of their own.
+        images: folder of the pictures, for "coco", "pseudo" and "ubody"; by default the folder of the labels.
+        boxes: for evaluation on "coco", a file of detected boxes (COCO results); by default the labelled boxes.
+        every: for "ubody", use frames 1, 1 + every, 1 + 2 every ... of each video.
+        share: share of the samples; 0 samples each person equally often, as if the sets were concatenated.
+        groups: share of each group of a pool, by default 1.
+        held_out: percentage of the pictures, chosen by a hash of their names, that are held out for validation on the
+            same source. Pools and UBody have their own split.
     """
 
     kind: DataKind
@@ -100,35 +100,34 @@ class DataSource:
     held_out: float = 0.0
 
 
-# Per cent of somebody's own data that a run keeps back to validate on.
+# Percentage of a user's own data that is held out for validation.
 HELD_OUT = 5.0
 
-# alpha and beta were chosen beside a label loss that is the sum over this many people, the batch of one process.
+# alpha and beta were chosen with a label loss summed over this many people, the batch of one process.
 RELEASED_PEOPLE = 64
 
 
 @dataclass(frozen=True)
 class Distill:
-    """What a teacher adds to a run, in the paper's letters (`wholebody.train.distill`).
+    """The distillation part of a run, in the paper's notation (`wholebody.train.distill`).
 
     Attributes:
-        stage: "warm": a backbone with random weights learns the maps of the teacher's, and nothing else. 1: a larger
-            teacher guides features and logits beside the labels. 2: the trained network itself teaches a fresh head on
-            its frozen backbone, with logits alone.
-        teachers: files, each a checkpoint or an ONNX file; several are averaged. Stage 2 takes one, its own network.
-            Empty for "views", which bring what the teacher said.
-        ori: factor on the label loss; 0 leaves labels out.
-        alpha: weight of the feature loss; 0 leaves it out.
-        beta: weight of the logit loss in stage 1; 0 leaves it out.
+        stage: "warm": a randomly initialised backbone learns the teacher's feature maps, and nothing else. 1: a larger
+            teacher guides features and logits in addition to the labels. 2: the trained network teaches a new head on
+            its own frozen backbone, with logits alone.
+        teachers: checkpoints or ONNX files; several are averaged. Stage 2 takes one, its own network. Empty for
+            "views", which include the teacher's output.
+        ori: weight of the label loss; 0 ignores labels.
+        alpha: weight of the feature loss; 0 disables it.
+        beta: weight of the logit loss in stage 1; 0 disables it.
         gamma: weight of the logit loss in stage 2.
-        decay: r(t) falls as published; otherwise it stays 1.
-        masked: count only labelled keypoints in the logit loss (`released.MaskedStageOne`); the paper found that to be
-            worse.
-        sharpness: factor on logits before the softmax of the logit loss.
-        faithful: as the released code does it and against its own description (`wholebody.train.released`): the
-            teacher's batch norms (in stage 2 the frozen backbone's) use and update batch statistics, and the label loss
-            is a sum over the batch of one process, so that the balance of the terms depends on it. The default is a
-            teacher in evaluation mode and the balance that the released code has at 64 people, at any batch.
+        decay: whether r(t) decays as published; otherwise it stays 1.
+        masked: use only labelled keypoints in the logit loss (`released.MaskedStageOne`); worse according to the paper.
+        sharpness: factor on the logits before the softmax in the logit loss.
+        faithful: follow the released code where it contradicts the paper (`wholebody.train.released`): the teacher's
+            batch norms (in stage 2 the frozen backbone's) use and update batch statistics, and the label loss is a sum
+            over the batch of one process, so the balance of the terms depends on it. By default the teacher is in
+            evaluation mode, and the balance is that of the released code at 64 people, whatever the batch size.
     """
 
     stage: Literal["warm", 1, 2] = 1
@@ -148,37 +147,38 @@ class TrainConfig:
     """One training run.
 
     Attributes:
-        name: of the run; a folder holds one.
-        network: a name of `wholebody.networks.kinds.NETWORKS`: "thunder" is MoveNet Thunder's encoder with an RTMPose
+        name: name of the run; one run per folder.
+        network: a name from `wholebody.networks.kinds.NETWORKS`: "thunder" is MoveNet Thunder's encoder with an RTMPose
             head; the letters are RTMPose's sizes.
-        schema: the keypoints, a name of `wholebody.schema.SCHEMAS`; the data must have them.
-        init: weights to start from: a .tflite file for "thunder", otherwise a backbone or a whole network; only the
-            backbone is taken if its input has another size.
+        schema: the keypoints, a name from `wholebody.schema.SCHEMAS`; the data must have them.
+        init: initial weights: a .tflite file for "thunder", otherwise a backbone or a whole network; only the backbone
+            is used if its input size differs.
         input_size: (w, h).
-        epochs: passes over the data; the decay of a distillation is constant within one. 0: `steps` says how long.
-        steps: where there are no epochs.
+        epochs: passes over the data; the decay of a distillation is constant within one. 0: use `steps` instead.
+        steps: training steps, if there are no epochs.
         batch: crops per step, over all processes.
-        sources: the data; on the command line they are given with --data.
-        accumulate: parts in which a process computes its share of the batch, where memory is short.
-        seed: of first weights, draws and augmentations.
-        parts: factors on the loss of each part's keypoints.
-        absent: weight of keypoints that are known not to be in the crop: their label is a flat distribution, so that
-            their scores become low. 0 leaves them out, as published.
-        heatmap: factor on the training-only heat-map loss; 0 leaves it out. Needs a backbone with a pyramid.
-        distill: what a teacher adds; None trains on labels alone.
-        calm: start the attention with smaller values, so that a short warm-up will do; not so published.
+        sources: the data; on the command line, use --data.
+        accumulate: number of parts in which a process computes its share of the batch, to save memory.
+        seed: random seed of initial weights, sampling and augmentation.
+        parts: weights of each part's keypoints in the loss.
+        absent: weight of keypoints that are known to be outside the crop: their label is a flat distribution, so that
+            their scores become low. 0 ignores them, as published.
+        heatmap: weight of the training-only heatmap loss; 0 disables it. Needs a backbone with a pyramid.
+        distill: the distillation; None trains on labels alone.
+        calm: initialise the attention with smaller values, so that a short warm-up suffices; differs from the published
+            code.
         label: factor on the label loss of a training on labels alone, a mean over people. The released code sums over
-            the people of a process, 64, so that its gradient is that much larger before it is clipped.
-        precision: what is safe in half precision is computed in it: "auto" takes bf16 where it is native, on a graphics
-            card without it fp16 (with a scaled loss), else fp32.
-        compile: let torch.compile make kernels for the network.
-        tf32: on graphics cards, multiply float32 with 10 bits fewer, as PyTorch convolves by default.
-        shared_norms: in several processes, batch norms see the batch of all, as published. Otherwise each its own,
-            which on processors is twice as fast.
-        workers: processes that prepare crops; 0: none but the training itself.
-        checkpoint_minutes: from one saved state to the next.
-        validation: sets of people never trained on (`wholebody.train.validate`); `validate` steps lie between two
-            evaluations. The best network is kept as `best.safetensors`.
+            the 64 people of a process, so its gradient is that much larger before clipping.
+        precision: mixed precision: "auto" uses bf16 if it is native, fp16 (with loss scaling) on a GPU without it, and
+            otherwise fp32.
+        compile: use torch.compile.
+        tf32: on GPUs, use TF32 for matrix products, as PyTorch does for convolutions by default.
+        shared_norms: with several processes, synchronise batch norms, as published. Otherwise each process uses its own
+            batch, which is twice as fast on CPUs.
+        workers: processes that prepare crops; 0 uses the training process.
+        checkpoint_minutes: minutes between saved states.
+        validation: sets of people never trained on (`wholebody.train.validate`), evaluated every `validate` steps. The
+            best network is saved as `best.safetensors`.
     """
 
     name: str
@@ -236,12 +236,12 @@ class TrainConfig:
 
 
 def parse_source(text: str) -> DataSource:
-    """A set as it is named on the command line: `KIND:PATH[@EVERY][:IMAGES[:BOXES]][=SHARE]`.
+    """Parse a data set given on the command line: `KIND:PATH[@EVERY][:IMAGES[:BOXES]][=SHARE]`.
 
         pool:photos=0.5   shards:work/synth/train=0.5   coco:labels.json:pictures   ubody:UBody@10   views:work/views
 
     Raises:
-        WholebodyError: another kind, or a share or an interval that is no number.
+        WholebodyError: unknown kind, or a share or interval that is not a number.
     """
     named, _, share = text.rpartition("=") if "=" in text else (text, "", "0")
     kind, path, *more = [*named.split(":"), ""]

@@ -3,12 +3,13 @@
     stage 1   L_s1 = L_ori + r(t) alpha L_fea + r(t) beta L_logit       student and adaptor learn      (equation 3)
     stage 2   L_s2 = gamma L_logit                                      a fresh head learns            (equation 5)
 
-A stage is a module: batch in, named loss terms out; the step follows their sum. It holds what is trained and nothing
-else: a teacher is a callable beside it, frozen and never saved. What the released code does against this page is in
-`released`, and a recipe chooses it. docs/distillation.md walks from the equations to these lines.
+A stage is a module: batch in, named loss terms out; a training step minimises their sum. It contains only what is
+trained: a teacher is a separate callable, frozen and never saved. Where the released code contradicts this page is in
+`released`; a recipe can select it. docs/distillation.md goes from the equations to these lines.
 
 Notation: N people, K keypoints, X and Y bins. `sharpness` is the factor on logits before a softmax, the inverse of a
-temperature, 10 in the released code. Every loss is a mean over people, so that no balance depends on the batch.
+temperature, 10 in the released code. Every loss is a mean over people, so the balance does not depend on the batch
+size.
 """
 
 from collections.abc import Callable
@@ -34,7 +35,7 @@ def divergence(label: Tensor, logits: Tensor, sharpness: float = 10.0) -> Tensor
 def label_loss(
     x: Tensor, y: Tensor, label_x: Tensor, label_y: Tensor, weight: Tensor, sharpness: float = 10.0
 ) -> Tensor:
-    """L_ori, RTMPose's loss against labels: mean over bins, keypoints and people, the axes added.
+    """L_ori, RTMPose's label loss: mean over bins, keypoints and people, summed over the axes.
 
     Args:
         x, y: (N, K, X) and (N, K, Y) logits.
@@ -57,33 +58,34 @@ def feature_loss(feature: Tensor, teacher_feature: Tensor) -> Tensor:
 def logit_loss(
     x: Tensor, y: Tensor, teacher_x: Tensor, teacher_y: Tensor, weight: Tensor | None = None, sharpness: float = 10.0
 ) -> Tensor:
-    """L_logit (equation 2): sum over bins, mean over keypoints and people, the axes added.
+    """L_logit (equation 2): sum over bins and axes, mean over keypoints and people.
 
-    The paper writes a cross entropy; this is the KL divergence, smaller by the teacher's entropy and with the same
-    gradient. Keypoints without a label count too: the paper found that to be better.
+    The paper has a cross entropy; this is the KL divergence, which is smaller by the teacher's entropy and has the same
+    gradient. Keypoints without a label count too, which is better according to the paper.
 
     Args:
-        x, y: (N, K, X) and (N, K, Y) logits of the student. teacher_x, teacher_y: the same of the teacher.
-        weight: (N, K) how much the teacher knows of each keypoint; None: all of all.
+        x, y: (N, K, X) and (N, K, Y) logits of the student. teacher_x, teacher_y: the same for the teacher.
+        weight: (N, K) the teacher's confidence for each keypoint; None means 1.
     """
     terms = divergence(teacher_x, x, sharpness) + divergence(teacher_y, y, sharpness)
     return (terms if weight is None else terms * weight).mean()
 
 
 def decay(t: float, t_max: float) -> float:
-    """r(t) = 1 - (t - 1) / t_max (equation 4), the weight of what a teacher says, for epochs t from 1 to t_max."""
+    """r(t) = 1 - (t - 1) / t_max (equation 4), the weight of the teacher's terms, for epochs t from 1 to t_max."""
     return 1 - (t - 1) / t_max
 
 
 class StageOne(nn.Module):
-    """Stage 1: labels, and a larger teacher's features and logits with a weight that decays.
+    """Stage 1: labels, plus a larger teacher's features and logits with a decaying weight.
 
     Args:
-        student: learns.
-        teacher: says what it sees in the crops; None where batches bring it.
-        weights: alpha, beta, and a factor on L_ori. A term whose factor is 0 is left out.
-        channels: of the teacher's feature map, to which the adaptor f, a 1x1 convolution, leads; 0: no map is compared.
-        r: the share of the run that is done -> r(t).
+        student: the network to train.
+        teacher: the frozen teacher; None if batches include its output.
+        weights: alpha, beta, and a factor on L_ori. A term with factor 0 is left out.
+        channels: channels of the teacher's feature map, the output of the adaptor f (a 1x1 convolution); 0 disables
+            L_fea.
+        r: completed fraction of the run -> r(t).
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class StageOne(nn.Module):
         self.teacher, self.weights, self.r = teacher, weights, r
 
     def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
-        """The terms of equation 3 after the share `done` of the run."""
+        """The terms of equation 3 at the fraction `done` of the run."""
         w, r = self.weights, self.r(done)
         taught = self.ask(batch) if w.alpha or w.beta else None
         feature, x, y = self.network.outputs(self.network.normalise(batch.images))
@@ -115,27 +117,27 @@ class StageOne(nn.Module):
         return {name: factor * loss() for name, (factor, loss) in terms.items() if factor}
 
     def ask(self, batch: Batch) -> Taught:
-        """What the teacher says of a batch."""
+        """The teacher's output for a batch."""
         return said(self.teacher, batch)
 
 
 class StageTwo(nn.Module):
-    """Stage 2: the trained network teaches a fresh head on its own frozen backbone, with logits alone.
+    """Stage 2: the trained network teaches a new head on its own frozen backbone, with logits alone.
 
     Args:
-        trained: the result of stage 1, or any trained network. Its backbone becomes the result's and stays as it is.
-        head: the fresh head.
+        trained: the result of stage 1, or any trained network. Its backbone is reused unchanged.
+        head: the new head.
         weights: gamma.
     """
 
     def __init__(self, trained: RTMPose, head: RTMPoseHead, weights: Distill) -> None:
         super().__init__()
         self.network = RTMPose(trained.backbone.requires_grad_(False), head, trained.codec, trained.mean, trained.std)
-        self._teacher = (trained.head.requires_grad_(False).eval(),)  # in a tuple: not a part of this module
+        self._teacher = (trained.head.requires_grad_(False).eval(),)  # in a tuple, so that it is not a submodule
         self.weights = weights
 
     def train(self, mode: bool = True) -> "StageTwo":
-        """The head; the backbone's batch norms stay as they are."""
+        """Only the head; the backbone's batch norms stay frozen."""
         super().train(mode)
         self.network.backbone.eval()
         return self

@@ -1,5 +1,5 @@
-"""Heat maps beside SimCC, in training only: they teach a backbone where things are long before SimCC's sharp labels
-give a useful gradient. Not in DWPose."""
+"""Auxiliary heatmaps, in training only: they teach a backbone positions long before SimCC's sharp labels give a useful
+gradient. Not in DWPose."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class HeatmapHead(nn.Module):
-    """A map of stride 8 to one heat map per keypoint."""
+    """From a feature map at stride 8 to one heatmap per keypoint."""
 
     def __init__(self, channels: int, keypoints: int, hidden: int = 64) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ def heatmap_loss(logits: Tensor, keypoints: Tensor, weight: Tensor, stride: int,
 
     Args:
         logits: (N, K, h, w).
-        keypoints: (N, K, 2) input pixels. Points outside the map do not count.
+        keypoints: (N, K, 2) input pixels. Points outside the map are ignored.
         weight: (N, K).
         stride: input pixels per cell.
         sigma: of the Gaussian, in cells.
@@ -37,8 +37,8 @@ def heatmap_loss(logits: Tensor, keypoints: Tensor, weight: Tensor, stride: int,
 
 
 def axes_loss(x: Tensor, y: Tensor, keypoints: Tensor, weight: Tensor, stride: int, sigma: float = 1.0) -> Tensor:
-    """`heatmap_loss` for a map of which only the distributions along x and y are known: the sum of their cross
-    entropies, mean over people, keypoints and cells.
+    """`heatmap_loss` for a map given by its distributions along x and y: the sum of their cross entropies, mean over
+    people, keypoints and cells.
 
     Args:
         x, y: (N, K, w) and (N, K, h), each a distribution over cells.
@@ -53,8 +53,8 @@ def axes_loss(x: Tensor, y: Tensor, keypoints: Tensor, weight: Tensor, stride: i
 
 
 def _bumps(keypoints: Tensor, size: tuple[int, int], stride: int, sigma: float) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Gaussians around keypoints (N, K, 2) along x and y of a map of `size` cells (w, h), each of sum 1, and which
-    keypoints lie inside of it."""
+    """Gaussians around keypoints (N, K, 2) along x and y of a map of `size` cells (w, h), each with sum 1, and which
+    keypoints lie inside it."""
     # The centre of cell i lies at (i + 0.5) * stride - 0.5 input pixels.
     at = (keypoints + 0.5) / stride - 0.5
     cells = [torch.arange(side, device=at.device, dtype=at.dtype) for side in size]

@@ -1,4 +1,4 @@
-"""Labels alone: what a training without a teacher follows."""
+"""Training on labels alone, without a teacher."""
 
 from typing import Protocol, cast
 
@@ -14,16 +14,16 @@ from wholebody.train.targets import drawn
 
 
 class HasPyramid(Protocol):
-    """A backbone with finer maps than its feature."""
+    """A backbone with finer maps than its final feature map."""
 
     def pyramid(self, images: Tensor) -> Pyramid: ...
 
 
 class Supervised(nn.Module):
-    """Labels alone: L_ori, and a heat-map loss where there are finer maps. Independent of the batch size.
+    """Labels alone: L_ori, and a heatmap loss if there are finer maps. Independent of the batch size.
 
     Args:
-        scale: factor on L_ori, which is a mean over people. The released code sums over those of a process's batch.
+        scale: factor on L_ori, which is a mean over people. The released code sums over a process's batch instead.
     """
 
     def __init__(self, network: RTMPose, heatmap: float = 0.0, scale: float = 1.0) -> None:

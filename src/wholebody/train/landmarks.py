@@ -1,4 +1,4 @@
-"""Points of other networks (MoveNet, BlazePose, Face Mesh, Halpe) as COCO_WHOLEBODY's."""
+"""Mapping landmarks of other networks (MoveNet, BlazePose, Face Mesh, Halpe) to COCO_WHOLEBODY."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,13 +12,13 @@ from wholebody.schema import COCO_WHOLEBODY
 K = len(COCO_WHOLEBODY)
 
 
-# For each of the 133 keypoints the landmarks of another network whose mean it is; keypoints not named it does not know.
+# For each of the 133 keypoints, the landmarks whose mean it is; keypoints not listed do not exist in that network.
 Landmarks = Mapping[int, tuple[int, ...]]
 
 
 MOVENET_17: Landmarks = MappingProxyType({i: (i,) for i in range(17)})
 
-# MediaPipe Pose. Its eyes are the middle ones of three; its foot index is near the big toe, and there is no small one.
+# MediaPipe Pose. The eyes are the middle ones of three; the foot index is near the big toe, and there is no small toe.
 _BLAZEPOSE = (0, 2, 5, 7, 8, *range(11, 17), *range(23, 29), 31, -1, 29, 32, -1, 30)
 BLAZEPOSE_33: Landmarks = MappingProxyType({i: (row,) for i, row in enumerate(_BLAZEPOSE) if row >= 0})
 # MediaPipe Face Mesh: the jaw is that of a mesh, which does not follow the visible contour of a turned head.
@@ -54,7 +54,7 @@ def to_wholebody(points: Floats, scores: Floats, landmarks: Landmarks) -> tuple[
         points: (N, L, 2); scores: (N, L).
 
     Returns:
-        keypoints (N, 133, 2) and scores (N, 133), 0 where the network knows no such keypoint.
+        keypoints (N, 133, 2) and scores (N, 133), 0 for keypoints that the network does not have.
     """
     n = len(points)
     keypoints, known = np.zeros((n, K, 2), np.float32), np.zeros((n, K), np.float32)

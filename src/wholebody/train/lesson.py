@@ -1,4 +1,4 @@
-"""`Lesson`: what a training step follows, whatever it is; and the batch it gets."""
+"""`Lesson`: the objective of a training step, and the batch that it takes."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -9,20 +9,20 @@ from wholebody.networks.rtmpose import RTMPose
 
 
 class Batch(NamedTuple):
-    """Crops and labels of N people; `images` are uint8 BGR (N, h, w, 3), each network normalises them itself.
+    """Crops and labels of N people; `images` are uint8 BGR (N, h, w, 3), which each network normalises itself.
 
-    Labels are points until `train.targets` draws them on the device: drawn, they would be as large as the crops.
-    `teacher_x` to `teacher_feature` are what a teacher said of these crops beforehand, where somebody asked it; see
+    Labels are points until `train.targets` converts them to distributions on the device, because these would be as
+    large as the crops. `teacher_x` to `teacher_feature` are a teacher's stored output for these crops, if any; see
     `Taught`.
     """
 
     images: Tensor
-    keypoints: Tensor  # (N, K, 2) input pixels, `NOWHERE` where a point is known not to be in the crop
-    weight: Tensor  # (N, K) 1 or a confidence, times the factor of the point's part; 0 has no label
+    keypoints: Tensor  # (N, K, 2) input pixels, `NOWHERE` if a point is known to be outside the crop
+    weight: Tensor  # (N, K) 1 or a confidence, times the weight of the point's part; 0 without a label
     teacher_x: Tensor | None = None
     teacher_y: Tensor | None = None
     teacher_feature: Tensor | None = None
-    unreadable: tuple[str, ...] = ()  # a line for each picture that somebody else's stands for
+    unreadable: tuple[str, ...] = ()  # a line for each unreadable picture that was replaced by another
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
@@ -33,14 +33,14 @@ class Batch(NamedTuple):
 
 
 class Lesson(Protocol):
-    """What `loop.fit` trains.
+    """A training objective for `loop.fit`.
 
     Attributes:
-        network: what is evaluated, averaged and saved.
+        network: the network that is evaluated, averaged and saved.
     """
 
     network: RTMPose
 
     def __call__(self, batch: Batch, done: float) -> dict[str, Tensor]:
-        """The terms of a batch, after the share `done` of the run: 0 at first, below 1 at last."""
+        """The loss terms of a batch at the fraction `done` of the run, in [0, 1)."""
         ...

@@ -1,12 +1,12 @@
-"""Training a pose network: one story from data to weights.
+"""Training a pose network, from data to weights.
 
     wholebody train teacher --out work/teacher          # start, or resume where a stopped run ended
     wholebody train debug --out work/debug              # seconds
     torchrun --nproc-per-node 8 -m wholebody.cli train teacher --out work/teacher
 
-A step draws a batch (draw n depends on the seed and n alone, so a resumed run sees what an unbroken one would), encodes
-it, and follows the terms of its lesson: labels, a teacher, or both (`build.build_lesson`). `engine.run` is the loop and
-says what it leaves in the folder, `engine.step` one step of it.
+A step samples a batch (sample n depends on the seed and n alone, so a resumed run sees the same data as an unbroken
+one), encodes it, and minimises the terms of its lesson: labels, a teacher, or both (`build.build_lesson`). `engine.run`
+is the loop and documents the files that it writes; `engine.step` is one step.
 """
 
 import os
@@ -29,19 +29,19 @@ from wholebody.train.engine.run import TrainingJob, check_shares, run
 from wholebody.train.teachers import Teacher
 from wholebody.train.validate import validation
 
-# Crops that give a network from an exported file the statistics of its batch norms.
+# Crops used to set the batch norm statistics of a network from an exported file.
 _NORM_CROPS = 64
 
 
 def fit(
     config: TrainConfig, out: str | os.PathLike[str], teacher: Teacher | None = None, changes: Changes = "refuse"
 ) -> RTMPose:
-    """Run a recipe to its end, from its last state in `out` if there is one.
+    """Run a recipe to its end, resuming from the last state in `out` if there is one.
 
     Args:
-        teacher: instead of the files that a distillation's recipe names: any callable from crops (N, h, w, 3) uint8 BGR
-            to what it sees of them, a `teachers.Taught`.
-        changes: what to do where the state in `out` is of a recipe or data that give other steps; see `engine.run.run`.
+        teacher: replaces the files named in a distillation's recipe: any callable from crops (N, h, w, 3) uint8 BGR to
+            a `teachers.Taught`.
+        changes: what to do if the state in `out` belongs to a different recipe or data; see `engine.run.run`.
 
     Returns:
         the network with the averaged weights.

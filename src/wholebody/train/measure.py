@@ -1,4 +1,4 @@
-"""Figures of trained networks on held-out people, person by person, for tables that compare runs."""
+"""Measuring trained networks on held-out people, person by person, for tables that compare runs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ FIGURES = (*COCO_WHOLEBODY.parts, "all")
 def measure(
     weights: str | os.PathLike[str], people: Mapping[str, Sequence[tuple[PersonFile, Image]]]
 ) -> dict[str, list[dict[str, float | None]]]:
-    """OKS of each part of each person, None where fewer than five (three of feet) of its points are labelled.
+    """OKS of each part of each person, None if fewer than five of its points (three of the feet) are labelled.
 
     Args:
         weights: a checkpoint.
@@ -40,7 +40,7 @@ def _row(person: PersonFile, points: npt.NDArray[np.float32]) -> dict[str, float
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """A person whose picture is in memory already."""
+    """A person whose picture is already in memory."""
 
     person: PersonFile
     image: Image
@@ -51,14 +51,14 @@ class _Read:
 
 
 def change(difference: float, low: float, high: float) -> str:
-    """A difference and its interval as the second line of a Markdown cell; bold where the interval leaves out 0."""
+    """A difference and its interval as the second line of a Markdown cell; bold if the interval excludes 0."""
     sure = "**" if low > 0 or high < 0 else ""
     return f"<br>{sure}{difference:+.1f} [{low:+.1f}, {high:+.1f}]{sure}"
 
 
 def interval(values: Doubles, resamples: int = 2000) -> tuple[float, float, float]:
-    """Mean of (seeds, people), and the ends of the interval that holds 95 of 100 resamplings of people (all seeds of a
-    person together) and of seeds."""
+    """Mean of (seeds, people), and the ends of the 95 % bootstrap interval over people (all seeds of a person together)
+    and seeds."""
     rng = np.random.default_rng(0)
     seeds, people = values.shape
     means = np.empty(resamples)

@@ -1,6 +1,6 @@
-"""Recipes: functions that return a frozen description of a training run. No torch here.
+"""Recipes: functions that return the frozen configuration of a training run. No torch here.
 
-A variant is a `dataclasses.replace`; the command line overrides single fields; the resolved recipe is saved beside the
+A variant is a `dataclasses.replace`; the command line overrides single fields; the resolved recipe is saved with the
 weights. `RECIPES` are single runs (`wholebody train`), `DISTILLATIONS` are pairs of runs, stage 1 and stage 2
 (`wholebody distill`).
 """
@@ -31,7 +31,7 @@ POOL = DataSource(
 
 
 SYNTHETIC = DataSource("shards", "work/synth/train", share=0.5)
-# Pseudo-labels are less exact on faces than labels are, and bodies are what is looked at first.
+# Pseudo-labels are less accurate on faces than real labels, and bodies matter most.
 PARTS = {"body": 3.0, "feet": 2.0, "face": 0.7, "left_hand": 1.0, "right_hand": 1.0}
 
 
@@ -49,7 +49,7 @@ def teacher() -> TrainConfig:
         batch=32,
         optim=Optim(lr=2e-3, lr_end=1e-5, flat=0.3, warmup=200, backbone=0.0, ema_momentum=1e-3, ema_gamma=300),
         augment=Augment(close_up=0.15, scale=(0.7, 1.35), rotation=50, cutout=0.5, shrink=0.25, late=1.0),
-        # MoveNet's answer already says where bodies are.
+        # MoveNet's prediction already locates bodies.
         parts={"body": 2.0, "feet": 2.0, "left_hand": 1.5, "right_hand": 1.5},
         absent=0.3,
         heatmap=1.0,
@@ -59,7 +59,7 @@ def teacher() -> TrainConfig:
 
 
 def small_teacher() -> TrainConfig:
-    """A teacher at 128x96 whose encoder learns too, for ablations that fit two cores."""
+    """A teacher at 128x96 whose encoder is trained too, for ablations on two cores."""
     return TrainConfig(
         name="small-teacher",
         network="thunder",
@@ -79,9 +79,9 @@ def small_teacher() -> TrainConfig:
 
 
 def warm_start(size: NetworkSize = "t") -> TrainConfig:
-    """A backbone for students, from random weights: it learns the teacher's maps and nothing else.
+    """A randomly initialised backbone for students: it learns the teacher's feature maps and nothing else.
 
-    The published students start from backbones pretrained on bodies, whose data are not free.
+    The published students start from backbones pretrained on bodies, with data that are not free.
     """
     return TrainConfig(
         name=f"warm-{size}",
@@ -104,7 +104,7 @@ def student(size: NetworkSize, name: str, input_size: tuple[int, int] = (192, 25
         name=name,
         init=f"work/{warm.name}/model.safetensors",
         input_size=input_size,
-        # The teacher's labels are as good on rendered people, and of those there are more.
+        # The teacher's output is equally good on rendered people, and there are more of them.
         sources=(replace(POOL, share=0.4), replace(SYNTHETIC, share=0.6)),
         steps=8_000,
         optim=Optim(lr=2e-3, lr_end=2e-5, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
@@ -119,7 +119,7 @@ def student(size: NetworkSize, name: str, input_size: tuple[int, int] = (192, 25
 
 
 def second_stage(first: TrainConfig, part: float) -> TrainConfig:
-    """Stage 2 of a run: the same data for a part of its length, a fresh head on the frozen backbone."""
+    """Stage 2 of a run: the same data for a fraction of its length, with a new head on the frozen backbone."""
     return replace(
         first,
         name=f"{first.name}-2",
@@ -144,8 +144,8 @@ UBODY = DataSource("ubody", "data/UBody", "data/UBody/images", every=10)
 def released(
     size: NetworkSize, name: str, large: bool = False, sources: tuple[DataSource, ...] = (COCO, UBODY)
 ) -> TrainConfig:
-    """What all published runs have in common: eight processes, 270 epochs, from a backbone that knows bodies."""
-    # The batch of a process was 64, or 32 at 384x288.
+    """The common settings of all published runs: eight processes, 270 epochs, from a backbone pretrained on bodies."""
+    # The batch size per process was 64, or 32 at 384x288.
     people = 32 if large else RELEASED_PEOPLE
     return TrainConfig(
         name=name,
@@ -166,8 +166,8 @@ def released(
 
 
 def labelled(size: NetworkSize, large: bool = False) -> TrainConfig:
-    """RTMPose by labels alone, as released: on COCO-WholeBody, the x at 256x192 on UBody too; its gradient is not
-    clipped, but for the x, which also sees stronger augmentation."""
+    """RTMPose on labels alone, as released: on COCO-WholeBody, and the x at 256x192 on UBody too. Gradients are clipped
+    only for the x, which also uses stronger augmentation."""
     name = f"rtmpose-{size}" + ("-384" if large else "")
     config = released(size, name, large, (COCO, UBODY) if size == "x" and not large else (COCO,))
     if size == "x":
@@ -179,13 +179,13 @@ def labelled(size: NetworkSize, large: bool = False) -> TrainConfig:
 def published(size: NetworkSize, taught_by: NetworkSize, large: bool = False) -> TwoStages:
     """A published pair on COCO-WholeBody and UBody: eight processes, 270 epochs and 60.
 
-    Deviates where the paper and its code disagree only if `distill.faithful` is set; see `Distill`.
+    Where the paper and its code disagree, it follows the code only if `distill.faithful` is set; see `Distill`.
     """
     suffix = "-384" if large else ""
     first = replace(
         released(size, f"dwpose-{size}{suffix}", large), distill=Distill(teachers=(f"rtmpose-{taught_by}{suffix}",))
     )
-    # Stage 2 inherits the schedules of 270 epochs: its 60 see neither the cosine nor the late augmentation.
+    # Stage 2 inherits the schedules of 270 epochs, so its 60 reach neither the cosine nor the late augmentation.
     second = replace(
         second_stage(first, 60 / 270), optim=replace(first.optim, flat=1.0), augment=replace(first.augment, late=1.0)
     )
@@ -193,7 +193,7 @@ def published(size: NetworkSize, taught_by: NetworkSize, large: bool = False) ->
 
 
 def debug() -> TrainConfig:
-    """Seconds on generated shards: for tests, and to see a run from end to end."""
+    """A run of seconds on generated shards: for tests, and to see a run from start to end."""
     return TrainConfig(
         name="debug",
         network="t",
@@ -207,7 +207,7 @@ def debug() -> TrainConfig:
 
 
 def example() -> TwoStages:
-    """Both stages in minutes on two cores, on synthetic people: to see how it goes, not to get a good network."""
+    """Both stages in minutes on two cores, on synthetic people: an example, which does not give a good network."""
     people = DataSource("shards", "work/synth", held_out=HELD_OUT)
     first = TrainConfig(
         name="example",

@@ -3,8 +3,8 @@
     wholebody distill student-t --out work/student-t
     wholebody distill --images clip.mp4 --teacher work/teacher/model.safetensors --student work/t.safetensors --out mine
 
-A folder `stage1`, a folder `stage2`, each with what `loop.fit` leaves, and the result beside them: `model.safetensors`
-and `model.onnx`. Whatever was finished is not done again.
+It writes folders `stage1` and `stage2`, each with the files of `loop.fit`, and next to them the result:
+`model.safetensors` and `model.onnx`. Finished stages are not repeated.
 """
 
 import shutil
@@ -28,7 +28,7 @@ def distil(recipe: TwoStages, out: Path, stages: Sequence[int] = (1, 2), changes
         the exported ONNX file.
 
     Raises:
-        WholebodyError: stage 2 alone, and there is no stage 1 in `out`; or one of `loop.fit`'s reasons.
+        WholebodyError: stage 2 alone without a stage 1 in `out`; or as for `loop.fit`.
     """
     from wholebody.export.convert import export_pose
 
@@ -36,7 +36,7 @@ def distil(recipe: TwoStages, out: Path, stages: Sequence[int] = (1, 2), changes
     if 1 in stages:
         fit(recipe.first, out / "stage1", changes=changes)
     elif not result.exists():
-        raise WholebodyError(f"{result}: not there. Run stage 1 first, or name --out of a run that has it.")
+        raise WholebodyError(f"{result}: does not exist. Run stage 1 first, or give the --out of a run that has it.")
     if 2 in stages and recipe.second.distill:
         second = replace(recipe.second, distill=replace(recipe.second.distill, teachers=(str(result),)))
         fit(second, out / "stage2", changes=changes)

@@ -1,4 +1,4 @@
-"""Labels drawn on the device: what `SimCC.encode` makes of keypoints, for a batch at a time."""
+"""Target distributions computed on the device: `SimCC.encode` for a batch."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,10 @@ from wholebody.codec import SimCC
 
 
 def drawn(keypoints: Tensor, codec: SimCC) -> tuple[Tensor, Tensor]:
-    """The distributions of keypoints along x and y, as `SimCC.encode` draws what is visible.
+    """The distributions of keypoints along x and y, as `SimCC.encode` computes them for visible keypoints.
 
-    A point far outside of the crop, as one at `NOWHERE`, gets zeros. What has no label gets one too: its weight is 0.
+    A point far outside the crop, such as `NOWHERE`, gets zeros. Unlabelled points get a distribution too, but have
+    weight 0.
 
     Args:
         keypoints: (N, K, 2) input pixels.

@@ -1,4 +1,4 @@
-"""Teachers: callables from crops to what they see in them.
+"""Teachers: callables from crops to predictions.
 
     teacher = from_file("rtmpose-l.pth", student.codec)            # a checkpoint: features and logits
     teacher = from_file("vitpose.onnx", student.codec)             # any ONNX pose network: logits, through its codec
@@ -6,9 +6,9 @@
     teacher = Points(ask, BLAZEPOSE_33, student.codec)             # any function that finds other landmarks
     fit(config, out, teacher=lambda crops: Taught(*mine(crops)))   # any callable
 
-A teacher gets the student's crops, uint8 BGR, and does what its own network needs: another input size, colour order or
-normalisation, another number of bins. It is frozen: it is asked without gradients, never trained, never saved. Labels
-that teachers wrote to a file, with confidences, are not a teacher but a data set (`data.read_coco_wholebody`).
+A teacher gets the student's crops, uint8 BGR, and converts them to what its own network needs: input size, colour
+order, normalisation, number of bins. It is frozen: it runs without gradients, and is never trained or saved. Labels
+that teachers have written to a file, with confidences, are a data set rather than a teacher (`data.coco.read_labels`).
 """
 
 import os
@@ -35,15 +35,15 @@ from wholebody.weights.lookup import CHECKPOINTS, find
 
 
 class Taught(NamedTuple):
-    """What a teacher says of N crops, in the student's bins."""
+    """A teacher's output for N crops, in the student's bins."""
 
     x: Tensor  # (N, K, X) logits
     y: Tensor  # (N, K, Y)
-    feature: Tensor | None = None  # (N, C, h / 32, w / 32) of the crops' size, where it has one
-    weight: Tensor | None = None  # (N, K) how much it knows of each keypoint; None: all of all
+    feature: Tensor | None = None  # (N, C, h / 32, w / 32) for crops of (h, w), if available
+    weight: Tensor | None = None  # (N, K) confidence for each keypoint; None means 1
 
 
-# Crops (N, h, w, 3) uint8 BGR of the student's input size -> what it sees.
+# Crops (N, h, w, 3) uint8 BGR of the student's input size -> the teacher's output.
 Teacher = Callable[[Tensor], Taught]
 
 
@@ -72,8 +72,8 @@ class Checkpoint:
 class Onnx:
     """Any pose network as ONNX; see `wholebody.pose.topdown.TopDown` for what can be read.
 
-    SimCC's logits are taken as they are. Heatmaps and coordinates are decoded, and encoded again as labels are, the
-    lower the less sure the network is.
+    SimCC's logits are used directly. Heatmaps and coordinates are decoded and encoded again like labels, with a height
+    that depends on the score.
     """
 
     model: TopDown
@@ -107,8 +107,8 @@ class Landmarker:
 
 @dataclass(frozen=True, eq=False)
 class Average:
-    """Several teachers: the mean of their logits, of each keypoint over those who know it. The features are the
-    first's that has any."""
+    """Several teachers: the mean of their logits, for each keypoint over those that have it. Features come from the
+    first that has any."""
 
     teachers: Sequence[Teacher]
 
@@ -125,9 +125,9 @@ class Average:
 
 
 def from_file(path: str | os.PathLike[str], codec: SimCC) -> Teacher:
-    """The teacher in a file, or behind a name of `wholebody models`: a checkpoint (.pth, .safetensors) or an ONNX file.
+    """The teacher from a file or a name from `wholebody models`: a checkpoint (.pth, .safetensors) or an ONNX file.
 
-    What this package exported, and so every bundled network, gives features too; another ONNX file logits alone.
+    Files exported by this package, so all bundled networks, also give features; other ONNX files only logits.
 
     Args:
         codec: the student's.
@@ -152,7 +152,7 @@ def from_files(paths: Sequence[str], codec: SimCC) -> Teacher:
 
 
 def said(teacher: Teacher | None, batch: Batch) -> Taught:
-    """What the teacher says of a batch, in float32; from the batch itself where it was asked beforehand."""
+    """The teacher's output for a batch, in float32; taken from the batch if it is stored there."""
     if batch.teacher_x is not None and batch.teacher_y is not None:
         taught = Taught(batch.teacher_x, batch.teacher_y, batch.teacher_feature)
     elif teacher is not None:
@@ -164,10 +164,10 @@ def said(teacher: Teacher | None, batch: Batch) -> Taught:
 
 
 def channels_of(teacher: Teacher, codec: SimCC, keypoints: int) -> int:
-    """The channels of a teacher's feature map, 0 if it gives none: it is asked about one black crop.
+    """The channels of a teacher's feature map, 0 if it has none; determined by running it on a black crop.
 
     Raises:
-        WholebodyError: what it says is not of the student's keypoints and bins.
+        WholebodyError: its output does not match the student's keypoints and bins.
     """
     w, h = codec.input_size
     taught = teacher(torch.zeros(1, h, w, 3, dtype=torch.uint8))
@@ -178,7 +178,7 @@ def channels_of(teacher: Teacher, codec: SimCC, keypoints: int) -> int:
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crops (N, h, w, 3) at the size (w, h), as they are or as floats."""
+    """Crops (N, h, w, 3) at the size (w, h), unchanged or as floats."""
     w, h = size
     if images.shape[1:3] == (h, w):
         return images
@@ -196,9 +196,9 @@ def rebinned(x: Tensor, y: Tensor, codec: SimCC) -> tuple[Tensor, Tensor]:
 
 
 def spread(keypoints: Floats, scores: Floats, codec: SimCC, device: torch.device) -> Taught:
-    """Keypoints (N, 133, 2) in input pixels and scores (N, 133) as a teacher's logits and weights.
+    """Convert keypoints (N, 133, 2) in input pixels and scores (N, 133) to a teacher's logits and weights.
 
-    Each becomes the Gaussian of a label, of the height of its score up to 1: softmax makes a lower one flatter.
+    Each becomes a label's Gaussian with the height of its score, at most 1: after the softmax a lower one is flatter.
     """
     scores = scores.clip(0, 1)
     x, y, weight = codec.encode(keypoints, scores > 0)

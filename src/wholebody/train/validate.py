@@ -1,7 +1,7 @@
-"""A network on people never trained on, during a training: the work is shared by all processes.
+"""Validation during training, on people never trained on; the work is shared by all processes.
 
-Of sets in COCO-WholeBody's layout the figures are those of papers: AP and AR of each part by the official metric, with
-detected boxes where the recipe names a file of them, and with the flip test. Of others it is the mean OKS of people in
+For sets in COCO-WholeBody's layout the figures are those of papers: AP and AR of each part by the official metric, with
+detected boxes if the recipe names a file of them, and with the flip test. For others it is the mean OKS of people in
 their labelled boxes.
 """
 
@@ -33,25 +33,25 @@ from wholebody.train.data.crops import is_held_out, validation_people
 from wholebody.train.data.people import Encoded, LabelledPerson
 from wholebody.train.engine.parallel import Process
 
-# Crops in one run of the network.
+# Crops per run of the network.
 _BATCH = 32
 
 Each = TypeVar("Each")
 
 
 class Measured(NamedTuple):
-    """What a validation found: the figure that says which network is the best, and all of them."""
+    """The result of a validation: the figure that selects the best network, and all figures."""
 
     score: float
     figures: Mapping[str, float]
 
 
-# Network and process -> what was found, in the first process; the others have their part and get None.
+# Network and process -> the result in the first process; the others do their share and return None.
 Measure = Callable[[Any, Process], Measured | None]
 
 
 def validation(config: TrainConfig) -> Measure | None:
-    """How the recipe's networks are measured; None if nobody is kept back.
+    """How the recipe's networks are validated; None without held-out people.
 
     Raises:
         WholebodyError: the people cannot be read, or nobody is labelled.
@@ -59,7 +59,7 @@ def validation(config: TrainConfig) -> Measure | None:
     if not config.validation:
         return None
     ranked = [_ranked(source, config.points) for source in config.validation if source.kind == "coco"]
-    ranked = [each for each in ranked if each[2]]  # of a small set nobody may be held out
+    ranked = [each for each in ranked if each[2]]  # a small set may have no held-out people
     others = tuple(source for source in config.validation if source.kind != "coco")
     people = validation_people(config, others)
     if not people and any(not source.held_out for source in others):
@@ -69,7 +69,7 @@ def validation(config: TrainConfig) -> Measure | None:
 
     def measure(network: RTMPose, process: Process) -> Measured | None:
         network.eval()
-        if process.world > 1:  # batch norms that were not shared differ, and the first process's are kept
+        if process.world > 1:  # unsynchronised batch norms differ; use those of the first process
             for buffer in network.buffers():
                 dist.broadcast(buffer, 0)
         figures: dict[str, float] = {}
@@ -93,7 +93,7 @@ def validation(config: TrainConfig) -> Measure | None:
 
 
 def _ranked(source: DataSource, schema: Schema) -> tuple[Labels, Path, Boxes]:
-    """Labels, the folder of their pictures, and where people are."""
+    """Labels, the folder of their pictures, and the people's boxes."""
 
     def keep(image: Mapping[str, Any]) -> bool:
         return not source.held_out or is_held_out(str(image.get("file_name")), source.held_out)
@@ -115,7 +115,7 @@ def _precision(labels: Labels, found: Mapping[int, Poses]) -> dict[str, float]:
 
 
 def _gathered(mine: Each, process: Process) -> list[Each]:
-    """What every process has found."""
+    """Gather the results of all processes."""
     if process.world == 1:
         return [mine]
     found: list[Any] = [None] * process.world
@@ -126,7 +126,7 @@ def _gathered(mine: Each, process: Process) -> list[Each]:
 def estimated(
     network: RTMPose, labels: Labels, images: Path, boxes: Boxes, numbers: Sequence[int], flip: bool = True
 ) -> dict[int, Poses]:
-    """The people in the boxes of some pictures; a picture that cannot be read has nobody.
+    """The people in the boxes of some pictures; an unreadable picture has nobody.
 
     Args:
         boxes: image id -> boxes and their scores.
@@ -175,15 +175,15 @@ def _outputs(network: RTMPose, images: torch.Tensor) -> tuple[Floats, ...]:
 
 
 class Loads(Protocol):
-    """A person whose picture can be had: `PersonFile` is one."""
+    """A person with a picture, such as `PersonFile`."""
 
     def load(self) -> LabelledPerson: ...
 
 
 def predict(network: RTMPose, people: Sequence[Loads]) -> list[npt.NDArray[np.float32]]:
-    """Keypoints (K, 2) of each person in image pixels, from the labelled boxes, without flip test.
+    """Keypoints (K, 2) of each person in image pixels, with the labelled boxes and no flip test.
 
-    A picture that cannot be read is black: nobody is found there, and a training does not end for it.
+    An unreadable picture is replaced by black, so that it does not end the training.
     """
     network.eval()
 

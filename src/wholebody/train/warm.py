@@ -1,4 +1,4 @@
-"""A warm start: the student's backbone learns to see what the teacher's sees."""
+"""Warm start: the student's backbone learns the teacher's feature maps."""
 
 from typing import cast
 
@@ -13,15 +13,15 @@ from wholebody.train.lesson import Batch
 
 
 class WarmStart(nn.Module):
-    """Before stage 1: a backbone with random weights learns what a pretrained one sees, at every stride.
+    """Before stage 1: a randomly initialised backbone learns the feature maps of a pretrained one, at every stride.
 
-    The published students start from backbones pretrained on bodies. One that starts from random numbers stays for
-    tens of thousands of crops at the mean pose, whether it follows SimCC's labels or a teacher's last feature: both
-    say little to its first layers. So here each of its stages answers for the teacher's map of the same stride,
-    through a 1x1 convolution that is thrown away.
+    The published students start from backbones pretrained on bodies. A randomly initialised one predicts the mean pose
+    for tens of thousands of crops, whether it learns from SimCC labels or a teacher's last feature map: both constrain
+    its first layers very little. So here each stage learns the teacher's map at the same stride, through a 1x1
+    convolution that is discarded afterwards.
 
     Args:
-        student: its backbone learns; the head stays as it is.
+        student: its backbone is trained; the head is unchanged.
         teacher: its backbone is a `Thunder`.
     """
 
@@ -37,7 +37,7 @@ class WarmStart(nn.Module):
         self._teacher = (teacher.requires_grad_(False).eval(),)
 
     def forward(self, batch: Batch, done: float = 0.0) -> dict[str, Tensor]:
-        """Terms "stride4" to "stride32": the share of the map's variance that is not explained, 1 at first."""
+        """Terms "stride4" to "stride32": the unexplained fraction of the map's variance, 1 at the start."""
         teacher = self._teacher[0].to(batch.images.device)
         with torch.no_grad():
             seen = cast(Thunder, teacher.backbone).stages(teacher.normalise(batch.images))
