@@ -166,43 +166,37 @@ export function csvVideo({ frames }: Result): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** The arrays of a picture, as `wholebody.formats.read_npz` reads them. */
-export function npz({ frames }: Result): Uint8Array<ArrayBuffer> {
-  const { people } = frames[0];
+/** A row for each person. */
+function rows(people: Person[]): Entry[] {
   const [n, k] = [people.length, WHOLEBODY.names.length];
   const joined = (arrays: ArrayLike<number>[]) => Float32Array.from(arrays.flatMap((array) => Array.from(array)));
-  const entries: Entry[] = [
+  return [
     { name: "keypoints.npy", content: npy(joined(people.map((p) => p.keypoints)), [n, k, 2]) },
     { name: "scores.npy", content: npy(joined(people.map((p) => p.scores)), [n, k]) },
     { name: "boxes.npy", content: npy(joined(people.map((p) => p.box)), [n, 4]) },
     { name: "box_scores.npy", content: npy(joined([people.map((p) => p.boxScore)]), [n]) },
   ];
-  if (n && people.every(({ id }) => id !== null)) {
-    entries.push({ name: "ids.npy", content: npy(BigInt64Array.from(people.map(({ id }) => BigInt(id!))), [n]) });
-  }
-  return zip([...entries, { name: "schema.npy", content: npy(WHOLEBODY.name, []) }]);
 }
 
-/** The arrays of a video, as `wholebody.formats.read_npz_video` reads them: who is not in a frame is NaN there. */
+const whole = (name: string, numbers: number[]) => ({ name, content: npy(BigInt64Array.from(numbers.map(BigInt)), [numbers.length]) });
+const schema = () => ({ name: "schema.npy", content: npy(WHOLEBODY.name, []) });
+
+/** The arrays of a picture, as `wholebody.formats.read_npz` reads them. */
+export function npz({ frames }: Result): Uint8Array<ArrayBuffer> {
+  const { people } = frames[0];
+  const named = people.length > 0 && people.every(({ id }) => id !== null);
+  return zip([...rows(people), ...(named ? [whole("ids.npy", people.map(({ id }) => id!))] : []), schema()]);
+}
+
+/** The arrays of a video, as `wholebody.formats.read_npz_video` reads them: frame after frame, the lowest id first. */
 export function npzVideo({ frames }: Result): Uint8Array<ArrayBuffer> {
-  const ids = [...new Set(frames.flatMap(({ people }) => people.map(({ id }) => id!)))].sort((a, b) => a - b);
-  const column = new Map(ids.map((id, n) => [id, n]));
-  const [t, n, k] = [frames.length, ids.length, WHOLEBODY.names.length];
-  const filled = (size: number, missing: number, take: (person: Person) => ArrayLike<number>) => {
-    const array = new Float32Array(t * n * size).fill(missing);
-    frames.forEach(({ people }, frame) => {
-      for (const person of people) array.set(Array.from(take(person)), (frame * n + column.get(person.id!)!) * size);
-    });
-    return array;
-  };
+  const people = frames.flatMap((frame) => [...frame.people].sort((a, b) => a.id! - b.id!));
   return zip([
-    { name: "keypoints.npy", content: npy(filled(2 * k, NaN, (p) => p.keypoints), [t, n, k, 2]) },
-    { name: "scores.npy", content: npy(filled(k, 0, (p) => p.scores), [t, n, k]) },
-    { name: "boxes.npy", content: npy(filled(4, NaN, (p) => p.box), [t, n, 4]) },
-    { name: "box_scores.npy", content: npy(filled(1, 0, (p) => [p.boxScore]), [t, n]) },
-    { name: "times.npy", content: npy(Float64Array.from(frames.map(({ time }) => time)), [t]) },
-    { name: "ids.npy", content: npy(BigInt64Array.from(ids.map(BigInt)), [n]) },
-    { name: "schema.npy", content: npy(WHOLEBODY.name, []) },
+    ...rows(people),
+    whole("ids.npy", people.map(({ id }) => id!)),
+    { name: "times.npy", content: npy(Float64Array.from(frames.map(({ time }) => time)), [frames.length]) },
+    whole("counts.npy", frames.map((frame) => frame.people.length)),
+    schema(),
   ]);
 }
 

@@ -4,8 +4,8 @@
  * FILES and VERSION are filled in when the page is built. Files with a hash in their name never change; all others are
  * asked for anew, and taken from the store where that fails.
  */
-const FILES = ["./","assets/index-BWYCmUh6.css","assets/index-CSTBkV1w.js","assets/ort-3398c10d.wasm.gz","assets/ort-wasm-simd-threaded-qyIweqWS.js","assets/worker-DZ0HOVMC.js","icon.svg","manifest.webmanifest","sample.jpg"];
-const STORE = `wholebody-page-${"72a8ebabc397"}`;
+const FILES = ["./","assets/index-BJxyODLX.js","assets/index-BWYCmUh6.css","assets/ort-3398c10d.wasm.gz","assets/ort-wasm-simd-threaded-qyIweqWS.js","assets/worker-DZ0HOVMC.js","icon.svg","manifest.webmanifest","sample.jpg"];
+const STORE = `wholebody-page-${"dcf31823b967"}`;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
