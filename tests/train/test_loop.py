@@ -211,7 +211,7 @@ def test_somebody_else_stands_for_a_picture_that_cannot_be_read(config, shards, 
     sources = (DataSource("shards", str(damage(shards, tmp_path / "damaged", [2]))),)
     loop.fit(replace(config, sources=sources, workers=workers), tmp_path / "out")
     told = capfd.readouterr().err
-    assert told.count("cannot be read as a picture") == 1 and "Somebody else was taken." in told
+    assert told.count("cannot be read as a picture") == 1 and "Another person was used instead." in told
     assert len(rows(tmp_path / "out")) == 4
 
 

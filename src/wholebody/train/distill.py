@@ -8,8 +8,7 @@ trained: a teacher is a separate callable, frozen and never saved. Where the rel
 `released`; a recipe can select it. docs/distillation.md goes from the equations to these lines.
 
 Notation: N people, K keypoints, X and Y bins. `sharpness` is the factor on logits before a softmax, the inverse of a
-temperature, 10 in the released code. Every loss is a mean over people, so the balance does not depend on the batch
-size.
+temperature, 10 in the released code. Every loss is a mean over people, so no balance depends on the batch.
 """
 
 from collections.abc import Callable
@@ -83,8 +82,7 @@ class StageOne(nn.Module):
         student: the network to train.
         teacher: the frozen teacher; None if batches include its output.
         weights: alpha, beta, and a factor on L_ori. A term with factor 0 is left out.
-        channels: channels of the teacher's feature map, the output of the adaptor f (a 1x1 convolution); 0 disables
-            L_fea.
+        channels: of the teacher's feature map, the output of the adaptor f (a 1x1 convolution); 0 disables L_fea.
         r: completed fraction of the run -> r(t).
     """
 

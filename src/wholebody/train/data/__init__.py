@@ -1,1 +1,1 @@
-"""People to train on, from files to batches."""
+"""Training data, from files to batches."""

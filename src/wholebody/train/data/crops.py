@@ -37,25 +37,25 @@ from wholebody.train.data.table import Table, table
 from wholebody.train.data.views import Views
 from wholebody.train.lesson import Batch
 
-# A teacher's confidence below this says nothing about where the point is.
+# A teacher's confidence below this is ignored.
 LEAST_CONFIDENCE = 0.2
 
-# So many people are tried for one draw: more in a row that cannot be read are no accident.
+# Attempts per sample: more unreadable people in a row are no coincidence.
 _ATTEMPTS = 8
 
-# Pixels beside the crop where a keypoint is surely not in it.
+# Margin in pixels outside the crop beyond which a keypoint is certainly not in it.
 _BESIDE = 6
 
-# The body's five points of the head, and the face.
+# The five head points of the body, and the face.
 HEAD = [*range(5), *range(23, 91)]
 
 
 @dataclass(frozen=True)
 class Crops(Dataset[Batch]):
-    """Fresh crops from people: draws of a mixture, augmented.
+    """Crops of people, sampled from a mixture and augmented.
 
-    Keypoints that are known not to be in the crop have the weight `absent` and are `NOWHERE`. For somebody whose
-    picture cannot be read somebody else of the same set is drawn, and the batch says so.
+    Keypoints that are known to be outside the crop are `NOWHERE` and have the weight `absent`. If a person's picture
+    cannot be read, another person of the same set is used, and the batch reports it.
     """
 
     mixture: Mixture
@@ -68,7 +68,7 @@ class Crops(Dataset[Batch]):
     schema: Schema = COCO_WHOLEBODY
 
     def draw(self, numbers: range) -> Batch:
-        """The batch of some draws.
+        """The batch of some samples.
 
         Raises:
             WholebodyError: several in a row cannot be read.
@@ -87,7 +87,7 @@ class Crops(Dataset[Batch]):
         return Batch(images, keypoints, weight, unreadable=tuple(unreadable))
 
     def _crop(self, n: int, attempt: int) -> tuple[npt.NDArray[Any], ...]:
-        """Picture, keypoints and weights of a draw."""
+        """Picture, keypoints and weights of a sample."""
         sample, rng = self.mixture.draw(n, attempt)
         config = self.early if n < self.late_from else self.late
         crop, points, visible = aug.augment(sample, self.codec.input_size, config, rng, self.schema)
@@ -119,7 +119,7 @@ def load_mixture(config: TrainConfig) -> Mixture:
 
 
 def people(source: DataSource, schema: Schema = COCO_WHOLEBODY, held_out: bool = False) -> dict[str, PersonSource]:
-    """The people of a source, by group: those to train on, or those that are held out of it."""
+    """The people of a source, by group: those for training, or those held out."""
     if source.kind in ("pool", "ubody") and schema is not COCO_WHOLEBODY:
         raise WholebodyError(f"{source.path}: has {COCO_WHOLEBODY.name}, not {schema.name}. Use coco or shards.")
     if source.kind == "pool":
@@ -145,13 +145,13 @@ def people(source: DataSource, schema: Schema = COCO_WHOLEBODY, held_out: bool =
 
 
 def is_held_out(name: str, percent: float) -> bool:
-    """Whether a picture is among those that are not trained on: the same on every machine."""
+    """Whether a picture is held out, the same on every machine."""
     return zlib.crc32(name.encode()) % 10_000 < 100 * percent
 
 
 def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, list[PersonFile]]:
-    """Pseudo-labelled people of one side of a pool's split, by group. Points a teacher was unsure of are unlabelled,
-    and so is a head whose left and right a teacher has exchanged, as it does with the backs of heads."""
+    """Pseudo-labelled people on one side of a pool's split, by group. Points with a low confidence count as unlabelled,
+    and so does a head whose left and right the teacher swapped, as happens with the backs of heads."""
     photos = {photo.file: photo for photo in read_pool(folder) if photo.held_out == held_out}
     groups: dict[str, list[PersonFile]] = {}
     for person in read_coco_wholebody(
@@ -166,14 +166,14 @@ def pool_people(folder: str | os.PathLike[str], held_out: bool) -> dict[str, lis
 
 
 def is_mirrored(person: PersonFile) -> bool:
-    """Whether the head's left and right are exchanged."""
+    """Whether the head's left and right are swapped."""
     least = max(4.0, 0.02 * float(max(person.box[2:] - person.box[:2])))
     found = mirrored_heads(person.keypoints[None], person.visible[None] > 0, np.array([least]))
     return any(bool(wrong[0]) for _, _, wrong in found)
 
 
 def validation_people(config: TrainConfig, sources: Sequence[DataSource]) -> list[PersonFile]:
-    """The labelled people of some of the recipe's sets, of pools those that are kept back."""
+    """The labelled people of some of the recipe's sets; for pools, the held-out ones."""
     found: list[PersonFile] = []
     for source in sources:
         for group in people(source, config.points, held_out=True).values():
@@ -185,7 +185,7 @@ def validation_people(config: TrainConfig, sources: Sequence[DataSource]) -> lis
 
 
 def part_factors(config: TrainConfig) -> npt.NDArray[np.float32]:
-    """(K,) the recipe's factors on keypoints."""
+    """(K,) the recipe's weights of keypoints."""
     schema = config.points
     weights = np.ones(len(schema), dtype=np.float32)
     for part, factor in config.parts.items():
@@ -197,7 +197,7 @@ def part_factors(config: TrainConfig) -> npt.NDArray[np.float32]:
 
 
 def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
-    """The recipe's data and the number of its steps."""
+    """The recipe's data and its number of steps."""
     if config.sources[0].kind == "views":
         views = Views(Path(config.sources[0].path), codec, config.seed, config.augment.camera)
         return views, config.epochs * len(views) // config.batch or config.steps

@@ -1,4 +1,4 @@
-"""The people that are kept back from every training, for tables that compare networks."""
+"""The people held out from every training, for tables that compare networks."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from wholebody.train.data.crops import pool_people
 from wholebody.train.data.people import PersonFile, ShardedPeople, read_coco_wholebody
 from wholebody.train.data.pool import read_pool
 
-# The three kinds of people, and what tables call them.
+# The three kinds of people, and their names in tables.
 HELD_OUT = {
     "COCO": "photos, COCO's labels",
     "teachers": "photos, agreement with MediaPipe and MoveNet",
@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def held_out_coco(pool: Path) -> list[PersonFile]:
-    """The people on held-out COCO photos with five labelled points or more."""
+    """The people in held-out COCO photos with at least five labelled points."""
     held = {photo.file for photo in read_pool(pool) if photo.held_out}
     people = read_coco_wholebody(pool / "labels_coco.json", pool, lambda image: image["file_name"] in held)
     return [person for person in people if (person.visible > 0).sum() >= 5]

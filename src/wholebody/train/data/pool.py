@@ -1,7 +1,7 @@
-"""The pool of real photos: which may be trained on, and which are kept back for evaluation.
+"""The pool of real photos: which may be used for training, and which are held out for evaluation.
 
 A pool is a folder with `index.json`, a list of photos with their file, licence, group, size and, for frames of a clip,
-the clip's name as `sequence`. Detector and pose network read the same split from here.
+the clip's name as `sequence`. Detector and pose network use the same split.
 """
 
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from wholebody.reading import parse_json, reading
 
-# Whole people, not frames: all clips of one signer, one athlete, one juggler. A hash of the clip's name would put the
-# same person on both sides.
+# Hold out whole people, not frames: all clips of one signer, one athlete, one juggler. A hash of the clip's name would
+# put the same person on both sides.
 HELD_OUT_CLIPS = frozenset({"juggle", "parkour", "asl_book", "asl_learn", "asl_school", "asl_walk"})
 
 HELD_OUT_PERCENT = {"hagrid": 10, "coco_train2017": 15}
@@ -44,7 +44,7 @@ class Photo:
 
 
 def read_pool(folder: str | os.PathLike[str]) -> tuple[Photo, ...]:
-    """The photos of a pool in the order of its index, each with its side of the split. The same on every machine.
+    """The photos of a pool in the order of its index, each with its side of the split, the same on every machine.
 
     Raises:
         WholebodyError: the index is missing or is not a list of photos.

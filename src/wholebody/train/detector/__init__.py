@@ -1,1 +1,1 @@
-"""Training a YOLOX to find people."""
+"""Training a YOLOX person detector."""

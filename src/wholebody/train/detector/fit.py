@@ -1,15 +1,15 @@
-"""Training a YOLOX to find people: a lesson of the one loop (`wholebody.train.engine.run`).
+"""Training a YOLOX person detector: a lesson for the common loop (`wholebody.train.engine.run`).
 
     wholebody train detector --labels boxes.json --out work/detector        # run again to resume after a stop
 
-A draw is a canvas of one to nine pictures at different scales (mosaic), or people pasted onto a picture without any;
-then flip, colour and resolution change. Draw n depends on the seed and n alone. Canvases are small at first and reach
-the input size later, because early steps learn as much from small ones at a third of the time; the last part of the
-run shows whole pictures only. Anchors are assigned by SimOTA, the losses are those of the paper, and regions marked
-"ignore" count neither as person nor as background.
+A sample is a canvas of one to nine pictures at different scales (mosaic), or people pasted onto a picture without
+people, followed by flip, colour and resolution changes. Sample n depends on the seed and n alone. Canvases are small at
+first and reach the input size later, because early steps learn as much from small ones in a third of the time; the last
+part of the run uses single pictures only. Anchors are assigned with SimOTA, the losses are those of the paper, and
+regions marked "ignore" count neither as person nor as background.
 
-Left out on purpose: mixup and strong rotation, which the paper itself leaves out for its smallest networks or which
-blur the few boxes a small data set has.
+Mixup and strong rotation are omitted on purpose: the paper omits mixup for its smallest networks, and rotation makes
+the boxes of a small data set inaccurate.
 """
 
 import os
@@ -38,9 +38,9 @@ class Canvases(NamedTuple):
     """A batch: N canvases with their people."""
 
     images: Tensor  # (N, H, W, 3) uint8 BGR
-    boxes: Sequence[Tensor]  # of each (G, 4) xyxy canvas pixels
-    ignore: Sequence[Tensor]  # of each (M, 4) regions nobody is sure about
-    plain: bool  # whole pictures, with an L1 loss on their boxes
+    boxes: Sequence[Tensor]  # per canvas (G, 4) xyxy canvas pixels
+    ignore: Sequence[Tensor]  # per canvas (M, 4) ignored regions
+    plain: bool  # single pictures, with an L1 loss on their boxes
 
     def to(self, device: torch.device) -> "Canvases":
         """The same on another device."""
@@ -50,13 +50,13 @@ class Canvases(NamedTuple):
 
 @dataclass(frozen=True)
 class SceneDraws:
-    """Fresh canvases of some pictures."""
+    """Canvases composed of some pictures."""
 
     examples: Sequence[Example]
     config: DetectorConfig
 
     def draw(self, numbers: range) -> Canvases:
-        """The batch of some draws of one step."""
+        """The batch of some samples of one step."""
         size, plain = at_share(self.config, numbers.start // self.config.batch / self.config.steps)
         drawn = [draw(self.examples, size, np.random.default_rng([self.config.seed, n]), plain) for n in numbers]
         boxes, ignore = ([torch.from_numpy(example[i]) for example in drawn] for i in (1, 2))
@@ -72,7 +72,7 @@ class FindPeople(nn.Module):
         self.keep_norms = keep_norms
 
     def train(self, mode: bool = True) -> Self:
-        """As `torch.nn.Module.train`, but for norms that keep their statistics."""
+        """As `torch.nn.Module.train`, except for batch norms that keep their statistics."""
         super().train(mode)
         for module in self.modules():
             if self.keep_norms and isinstance(module, nn.BatchNorm2d):
@@ -90,12 +90,12 @@ class FindPeople(nn.Module):
 
 
 def at_share(config: DetectorConfig, share: float) -> tuple[int, bool]:
-    """Canvas side, and whether pictures come alone, at a share of the run."""
+    """Canvas side, and whether canvases are single pictures, at a fraction of the run."""
     return next(size for start, size in reversed(config.sizes) if share >= start), share >= config.plain_from
 
 
 def build(config: DetectorConfig) -> YOLOXNetwork:
-    """The recipe's network with its starting weights."""
+    """The recipe's network with its initial weights."""
     torch.manual_seed(config.seed)
     network = yolox(config.network, classes=1)
     if isinstance(trunk := network.backbone.backbone, ThunderTrunk) and config.init:
@@ -111,14 +111,14 @@ def build(config: DetectorConfig) -> YOLOXNetwork:
 
 
 def encoder(network: YOLOXNetwork) -> nn.ModuleDict:
-    """The part that may know people already: its stem, and the blocks of which the first may stay as they are."""
+    """The pretrained part: its stem, and the blocks of which the first may be frozen."""
     trunk = cast("ThunderTrunk | CSPDarknet", network.backbone.backbone)
     blocks = trunk.blocks if isinstance(trunk, ThunderTrunk) else trunk.stages()
     return nn.ModuleDict({"stem": trunk.stem, "blocks": blocks})
 
 
 def fit(config: DetectorConfig, out: str | os.PathLike[str]) -> YOLOXNetwork:
-    """Run a recipe to its end, from its last state in `out` if there is one; `engine.run` says what it leaves there.
+    """Run a recipe to its end, resuming from its last state in `out`; `engine.run` documents the files.
 
     Returns:
         the network with the averaged weights, in eval mode.

@@ -40,7 +40,7 @@ def maps(size: tuple[int, int], device: torch.device | None = None) -> Maps:
 
 
 def decode(reg: Tensor, anchors: Maps) -> Tensor:
-    """The network's box numbers (..., A, 4) -> boxes (..., A, 4) xyxy in canvas pixels."""
+    """The network's raw box values (..., A, 4) -> boxes (..., A, 4) xyxy in canvas pixels."""
     center = (reg[..., :2] + anchors.cells) * anchors.strides
     half = reg[..., 2:].clamp(max=12).exp() * anchors.strides / 2
     return torch.cat((center - half, center + half), dim=-1)
@@ -62,10 +62,10 @@ def overlaps(a: Tensor, b: Tensor) -> Tensor:
 
 @torch.no_grad()
 def assign(boxes: Tensor, scores: Tensor, truth: Tensor, anchors: Maps) -> tuple[Tensor, Tensor, Tensor]:
-    """SimOTA (section 2.2 of the paper): which anchors shall find which person.
+    """SimOTA (section 2.2 of the paper): the assignment of anchors to people.
 
-    A person takes anchors within 1.5 strides of its centre, as many as the sum of the ten best IoU, those of lowest
-    cost first (log-loss of the score + 3 log-loss of the IoU). An anchor wanted by two goes to the cheaper.
+    A person is assigned anchors within 1.5 strides of its centre, as many as the sum of the ten best IoUs, lowest cost
+    first (log-loss of the score + 3 log-loss of the IoU). An anchor assigned to two goes to the cheaper one.
 
     Args:
         boxes: (A, 4) predicted. scores: (A,) predicted. truth: (G, 4), G > 0.
@@ -94,7 +94,7 @@ def losses(logits: Tensor, boxes: Sequence[Tensor], ignore: Sequence[Tensor], an
 
     Args:
         logits: (N, A, 6) of `YOLOX.logits` with one class.
-        boxes, ignore: of each canvas, (G, 4) and (M, 4) xyxy canvas pixels.
+        boxes, ignore: per canvas, (G, 4) and (M, 4) xyxy canvas pixels.
     """
     predicted = decode(logits[..., :4], anchors)
     probability = logits[..., 4:].sigmoid()

@@ -1,4 +1,4 @@
-"""A detector's training as a frozen description. No torch here."""
+"""The configuration of a detector training as a frozen dataclass. No torch here."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,21 @@ _OPTIM = Optim(lr=2e-3, lr_end=2e-5, flat=0.0, warmup=300, clip=10.0, ema_moment
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """One training run of a detector; what is not explained here is as in `wholebody.train.config.TrainConfig`.
+    """One training run of a detector; the other fields are as in `wholebody.train.config.TrainConfig`.
 
     Attributes:
         labels: JSON files of `wholebody.train.detector.scenes.read_examples`.
         network: a size of `wholebody.networks.yolox.yolox`; one class, person.
-        init: where training starts: for "thunder", the .tflite file of its encoder; else a model.safetensors of the
-            same network.
-        keep_norms: batch norms keep the statistics that came with `init`, instead of learning from each batch.
-        batch: canvases a step.
-        sizes: (share of the run, side of the canvas) from that share on; multiples of 32.
-        plain_from: share of the run after which pictures come alone and a plain L1 loss on the boxes joins in.
-        optim: `backbone` and `freeze` are for the encoder: of "thunder" six blocks and more, of the others four stages.
-        longest: pictures are kept in memory with their longer side at most this.
-        workers: processes that prepare canvases, each with all pictures in its memory; 0: none but the training itself.
+        init: initial weights: for "thunder", the .tflite file of its encoder; otherwise a model.safetensors of the same
+            network.
+        keep_norms: batch norms keep the statistics of `init`, instead of updating them with each batch.
+        batch: canvases per step.
+        sizes: (fraction of the run, side of the canvas from there on); multiples of 32.
+        plain_from: fraction of the run after which each canvas is a single picture, and an L1 loss on the boxes is
+            added.
+        optim: `backbone` and `freeze` apply to the encoder: "thunder" has six or more blocks, the others four stages.
+        longest: pictures are kept in memory with at most this longer side.
+        workers: processes that prepare canvases, each with all pictures in memory; 0 uses the training process.
     """
 
     labels: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Scenes with boxes: mosaics, crowds pasted together, flips, other colours."""
+"""Scenes with boxes: mosaics, pasted crowds, flips, colour changes."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from wholebody.train.data.augment import compressed
 
 GREY = 114
 
-# Visible share below which a cut-off person is ignored, and shortest side, as a share of the canvas.
+# Visible fraction below which a truncated person is ignored, and shortest side relative to the canvas.
 LEAST_VISIBLE = 0.2
 LEAST_SIDE = 0.012
 
@@ -29,7 +29,7 @@ class Example(NamedTuple):
 
     image: Image  # (H, W, 3) uint8 BGR
     boxes: Floats  # (N, 4) xyxy pixels
-    ignore: Floats  # (M, 4) regions nobody is sure about
+    ignore: Floats  # (M, 4) ignored regions
 
 
 # Data
@@ -38,8 +38,8 @@ class Example(NamedTuple):
 def read_examples(labels: str | os.PathLike[str], longest: int) -> list[Example]:
     """The pictures of a JSON list of {"file", "boxes", "ignore"}, shrunk to `longest` pixels at most, in memory.
 
-    Floats are xyxy in pixels of the file; "file" is relative to the JSON's folder or absolute. A picture without boxes
-    shows what is not a person.
+    Boxes are floats, xyxy in pixels of the file; "file" is relative to the JSON's folder or absolute. A picture without
+    boxes is a negative example.
 
     Raises:
         WholebodyError: the JSON or one of its pictures cannot be read.
@@ -50,7 +50,7 @@ def read_examples(labels: str | os.PathLike[str], longest: int) -> list[Example]
             (Path(row["file"]), _boxes(row["boxes"]), _boxes(row.get("ignore", [])))
             for row in parse_json(path.read_bytes())
         ]
-    pictures: dict[Path, tuple[Image, float]] = {}  # a row may stand there several times to be drawn more often
+    pictures: dict[Path, tuple[Image, float]] = {}  # a row may be repeated to be sampled more often
     examples = []
     for file, boxes, ignore in rows:
         if file not in pictures:
@@ -61,7 +61,7 @@ def read_examples(labels: str | os.PathLike[str], longest: int) -> list[Example]
 
 
 def _read(path: Path, longest: int) -> tuple[Image, float]:
-    """A picture and how much it was shrunk."""
+    """A picture and the factor by which it was shrunk."""
     image = read_image(path)
     ratio = min(1.0, longest / max(image.shape[:2]))
     if ratio < 1:
@@ -80,7 +80,7 @@ def draw(examples: Sequence[Example], size: int, rng: np.random.Generator, plain
     """One training canvas of `size` x `size`.
 
     Args:
-        plain: one picture on the canvas, never several.
+        plain: a single picture on the canvas.
     """
     empty = [example for example in examples if not len(example.boxes) and not len(example.ignore)]
     kind = rng.random()
@@ -100,7 +100,7 @@ def compose(examples: Sequence[Example], size: int, rng: np.random.Generator, sc
     """1, 4 or 9 pictures in the cells of a grid with random lines; grey where a picture does not fill its cell.
 
     Args:
-        scale: range of the pictures' size relative to fitting the cell, drawn evenly on a logarithmic scale.
+        scale: range of the pictures' size relative to fitting the cell, sampled log-uniformly.
     """
     side = math.isqrt(len(examples))
     lines = [np.concatenate([[0], _inner_lines(side, size, rng), [size]]) for _ in range(2)]
@@ -123,14 +123,14 @@ def _inner_lines(parts: int, size: int, rng: np.random.Generator) -> npt.NDArray
 def _place(
     example: Example, cell: Image, rng: np.random.Generator, scale: tuple[float, float], least: float
 ) -> Example:
-    """Write a picture into a cell, in place, and cut its boxes to what is seen there."""
+    """Draw a picture into a cell, in place, and clip its boxes to the visible part."""
     (height, width), (h, w) = cell.shape[:2], example.image.shape[:2]
     fit, fill = min(width / w, height / h), max(width / w, height / h)
     base = fit * (fill / fit) ** rng.choice([0, 0, rng.random(), 1])
     ratio = base * math.exp(rng.uniform(*np.log(scale)))
     aspect = math.exp(rng.uniform(-0.2, 0.2) / 2)
     shown_w, shown_h = max(round(w * ratio * aspect), 2), max(round(h * ratio / aspect), 2)
-    # Linear without averaging is what a large photo meets at inference; areas are what it should meet. Both are seen.
+    # Inference shrinks large photos with linear interpolation; area averaging would be better. Use both.
     how = cv2.INTER_AREA if ratio < 1 and rng.random() < 0.5 else cv2.INTER_LINEAR
     shown = cv2.resize(example.image, (shown_w, shown_h), interpolation=how)
     x, y = (round(rng.uniform(min(0, room), max(0, room))) for room in (width - shown_w, height - shown_h))
@@ -143,7 +143,7 @@ def _place(
 def cut(boxes: Floats, ignore: Floats, size: tuple[int, int], least: float) -> tuple[Floats, Floats]:
     """Boxes and ignored regions limited to a canvas of `size` (w, h).
 
-    A person of whom too little is left, by LEAST_VISIBLE or by a side shorter than `least` pixels, is ignored.
+    A person with too little left, by LEAST_VISIBLE or with a side shorter than `least` pixels, is ignored.
     """
     limit = np.array([*size, *size], np.float32)
     seen, area = np.clip(boxes, 0, limit), box_areas(boxes)
@@ -154,7 +154,7 @@ def cut(boxes: Floats, ignore: Floats, size: tuple[int, int], least: float) -> t
 
 
 def paste(canvas: Example, example: Example, rng: np.random.Generator) -> Example:
-    """One person of another picture, with a soft margin of what was around, put where nobody is yet."""
+    """Paste one person of another picture, with a soft margin, where nobody is yet."""
     if not len(example.boxes):
         return canvas
     size = canvas.image.shape[0]
@@ -171,7 +171,7 @@ def paste(canvas: Example, example: Example, rng: np.random.Generator) -> Exampl
     taken = np.concatenate([at, at + sides])[None]
     crowded = iou(taken, np.concatenate([canvas.boxes, canvas.ignore])).max(initial=0) > 0.1
     others = np.delete(example.boxes, np.flatnonzero((example.boxes == box).all(axis=1)), axis=0)
-    # A neighbour who comes along would be an unlabelled person.
+    # A neighbour within the margin would become an unlabelled person.
     if crowded or iou(box[None], np.concatenate([others, example.ignore])).max(initial=0) > 0.02:
         return canvas
     if (person[0, 2:] - person[0, :2]).min() < LEAST_SIDE * size:
@@ -195,7 +195,7 @@ def flip(example: Example) -> Example:
 
 
 def recolour(image: Image, rng: np.random.Generator) -> Image:
-    """Random hue, saturation, brightness and contrast; now and then grey."""
+    """Random hue, saturation, brightness and contrast; occasionally grey."""
     if rng.random() < 0.06:
         return np.repeat(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2)
     hue, saturation, value = rng.uniform(-1, 1, 3) * (10, 0.5, 0.4)
@@ -211,7 +211,7 @@ def recolour(image: Image, rng: np.random.Generator) -> Image:
 
 
 def coarsen(image: Image, rng: np.random.Generator) -> Image:
-    """Now and then as if taken at a lower resolution or compressed hard."""
+    """Occasionally reduce the resolution or compress strongly."""
     kind = rng.random()
     if kind < 0.08:
         size = image.shape[1::-1]

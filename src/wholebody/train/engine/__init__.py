@@ -1,1 +1,1 @@
-"""What every training needs, whatever is trained: optimiser, logs, processes, state on disk."""
+"""Shared by all trainings: optimiser, logs, processes, state on disk."""

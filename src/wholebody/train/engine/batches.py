@@ -1,4 +1,4 @@
-"""Batches from draws, in the processes that prepare them."""
+"""Preparing batches from samples in worker processes."""
 
 import multiprocessing
 import os
@@ -15,25 +15,25 @@ from wholebody.errors import WholebodyError
 
 
 class Drawn(Protocol):
-    """A batch: tensors that go to a device together."""
+    """A batch: tensors that move to a device together."""
 
     def to(self, device: torch.device) -> "Drawn": ...
 
 
 class Draws(Protocol):
-    """Data of which draw n depends on a seed and n alone, so that a resumed run sees what an unbroken one would."""
+    """Data whose sample n depends on the seed and n alone, so that a resumed run sees the same as an unbroken one."""
 
     def draw(self, numbers: range) -> Any:
-        """The batch of some draws, a `Drawn`."""
+        """The batch of some samples, a `Drawn`."""
         ...
 
 
 @dataclass(frozen=True)
 class Batches(Dataset[Any]):
-    """What one process draws: item i is part i % accumulate of its share of step i // accumulate.
+    """The samples of one process: item i is part i % accumulate of its share of step i // accumulate.
 
-    All processes' shares of a step together are draws step * batch to (step + 1) * batch, however many there are. An
-    item that cannot be read is its error's message, which a worker process can hand over in one line.
+    Together the processes' shares of a step are samples step * batch to (step + 1) * batch, whatever the number of
+    processes. An unreadable item is represented by its error message, which a worker process can pass on.
     """
 
     data: Draws
@@ -52,7 +52,7 @@ class Batches(Dataset[Any]):
             return str(error)
 
     def read(self, item: int) -> Any:
-        """One item, in this process.
+        """One item, prepared in this process.
 
         Raises:
             WholebodyError: it cannot be read.
@@ -67,10 +67,10 @@ class Batches(Dataset[Any]):
         pin_memory: bool,
         tell: Callable[[str], None] = lambda line: None,
     ) -> Iterator[Any]:
-        """The items of steps `first` to `steps`, from so many processes beside this one.
+        """The items of steps `first` to `steps`, prepared by this many worker processes.
 
         Args:
-            tell: gets a line for each picture that could not be read, where an item has some.
+            tell: called with a line for each unreadable picture.
 
         Raises:
             WholebodyError: an item cannot be read.
@@ -83,7 +83,7 @@ class Batches(Dataset[Any]):
             worker_init_fn=_worker,
             prefetch_factor=4 if workers else None,
             pin_memory=pin_memory,
-            # A forked worker would inherit the locks of OpenCV's thread pool and wait for ever.
+            # A forked worker would inherit the locks of OpenCV's thread pool and hang.
             multiprocessing_context="forkserver" if workers else None,
         )
         for item in map(_checked, loader):
@@ -99,8 +99,8 @@ def _checked(item: Any) -> Any:
 
 
 def _worker(_: int) -> None:
-    """A process that prepares batches: OpenCV has one thread there, and it ends when the training is killed, of which
-    nobody else tells a process of a fork server."""
+    """Set up a worker process: OpenCV uses one thread, and the worker ends if the training is killed, which a fork
+    server does not take care of."""
     cv2.setNumThreads(1)
     training = multiprocessing.parent_process()
     if training is not None:

@@ -1,4 +1,4 @@
-"""What a training writes while it runs."""
+"""The logs of a training."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ from wholebody.schema import COCO_WHOLEBODY, Schema
 from wholebody.train.engine.parallel import Process
 from wholebody.train.lesson import Batch
 
-# What a row of figures says beside the terms of the loss.
+# The fields of a row of figures besides the loss terms.
 _NO_TERMS = ("step", "lr", "norm", "images_per_second")
 
 
@@ -26,7 +26,7 @@ _NO_TERMS = ("step", "lr", "norm", "images_per_second")
 def figures(
     folder: Path, name: str, first: int, steps: int, process: Process
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that notes a row: in metrics.jsonl, for TensorBoard, and on a bar with the time left."""
+    """A function that logs a row: to metrics.jsonl, TensorBoard, and a progress bar with the time left."""
     if not process.first:
         yield lambda row: None
         return
@@ -35,7 +35,7 @@ def figures(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "metrics.jsonl"
     if path.exists():
-        # Steps that a killed run took after its last state are taken again.
+        # Steps that a killed run took after its last state are repeated.
         rows = [line for line in path.read_text().splitlines() if _step(line) < first]
         with replacing(path) as partial:
             partial.write_text("".join(f"{line}\n" for line in rows))
@@ -71,7 +71,7 @@ def figures(
 
 
 def _step(line: str) -> int:
-    """The step of a row; a row cut short by a kill counts as after all."""
+    """The step of a row; a row truncated by a kill sorts last."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Learning rate, parameter groups, the running average of weights."""
+"""Learning rate, parameter groups, and the moving average of weights."""
 
 import math
 from typing import Any, cast
@@ -22,12 +22,12 @@ def learning_rate(step: int, steps: int, optim: Optim) -> float:
 def parameter_groups(
     lesson: nn.Module, optim: Optim, batch: int = 0, encoder: nn.Module | None = None
 ) -> list[dict[str, Any]]:
-    """Encoder and the rest at their own rates; no weight decay on norms, biases and other vectors.
+    """Separate learning rates for the encoder and the rest; no weight decay on norms, biases and other vectors.
 
     Args:
-        batch: the real one, for `optim.lr_batch`.
-        encoder: what has the rate `optim.backbone`, and `stem` and `blocks` where some of them stay as they are
-            (`optim.freeze`); the lesson's network's backbone if None.
+        batch: the actual batch size, for `optim.lr_batch`.
+        encoder: the part with the rate `optim.backbone`, with `stem` and `blocks` if some of them are frozen
+            (`optim.freeze`); by default the backbone of the lesson's network.
     """
     backbone: nn.Module = cast(Any, lesson.network).backbone if encoder is None else encoder
     for module in frozen(backbone, optim):
@@ -46,10 +46,10 @@ def parameter_groups(
 
 
 def frozen(backbone: nn.Module, optim: Optim) -> list[nn.Module]:
-    """The parts of a backbone that stay as they are, weights and statistics.
+    """The frozen parts of a backbone, weights and statistics.
 
     Raises:
-        WholebodyError: some blocks are to stay, and it has none by that name.
+        WholebodyError: blocks are to be frozen, but it has none.
     """
     if optim.backbone == 0:
         return [backbone]
@@ -66,7 +66,7 @@ def frozen(backbone: nn.Module, optim: Optim) -> list[nn.Module]:
 
 @torch.no_grad()
 def average(ema: nn.Module, network: nn.Module, step: int, optim: Optim) -> None:
-    """Move the averaged weights and buffers towards the network's; the first step copies them."""
+    """Update the averaged weights and buffers; the first step copies them."""
     momentum = optim.ema_momentum + (1 - optim.ema_momentum) * math.exp(-(step + 1) / optim.ema_gamma)
     pairs = list(zip(ema.state_dict().values(), network.state_dict().values(), strict=True))
     moved = [pair for pair in pairs if pair[0].dtype.is_floating_point and step]

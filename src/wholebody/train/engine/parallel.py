@@ -2,9 +2,9 @@
 
     torchrun --nproc-per-node 8 -m wholebody.cli train dwpose-m --out work/dwpose-m
 
-A recipe's batch is that of all processes together, and draw n is the same picture whoever draws it; with batch norms
-that see the whole batch, a run in two processes follows the loss curve of a run in one, within rounding. GPUs are used
-where there are any; that path could not be run where this was written.
+A recipe's batch is that of all processes together, and sample n is the same whichever process loads it. With
+synchronised batch norms, a run in two processes has the same loss curve as a run in one, up to rounding. GPUs are used
+if available; that path has not been run.
 """
 
 import atexit
@@ -22,17 +22,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from wholebody.networks.thunder import Thunder
 
-# From malloc.h: blocks that are mapped one by one, free memory at the top to keep, memory to ask for at a time.
+# From malloc.h: the mmap threshold, the trim threshold, and the amount of memory to request at a time.
 _M_MMAP_MAX, _M_TRIM_THRESHOLD, _M_TOP_PAD = -4, -1, -2
 
 
-# One process may still save, or rank what all have found, while the others wait for it.
+# The first process may still be saving or evaluating while the others wait for it.
 _PATIENCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Process:
-    """Which of `world` processes this is, and what it computes on."""
+    """The rank of this process among `world`, and its device."""
 
     rank: int
     world: int
@@ -44,18 +44,18 @@ class Process:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Continue when all processes have come here."""
+        """Wait for all processes."""
         if self.world > 1:
             dist.barrier()
 
 
 def is_first() -> bool:
-    """Whether this process is alone, or the first of those that torchrun started."""
+    """Whether this is the only process, or the first of those started by torchrun."""
     return int(os.environ.get("RANK", 0)) == 0
 
 
 def this_process() -> Process:
-    """Join the processes that torchrun started; alone where it did not."""
+    """Join the processes started by torchrun; a single process otherwise."""
     local = int(os.environ.get("LOCAL_RANK", 0))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
@@ -65,7 +65,7 @@ def this_process() -> Process:
     if "RANK" not in os.environ:
         return Process(0, 1, device)
     if not dist.is_initialized():
-        # Once: a group that is left and made anew, as for a second stage, waits for ever.
+        # Only once: destroying the group and creating it again, as for a second stage, hangs.
         backend = os.environ.get("WHOLEBODY_BACKEND") or ("nccl" if device.type == "cuda" else "gloo")
         dist.init_process_group(backend, timeout=_PATIENCE)
         atexit.register(dist.destroy_process_group)
@@ -73,10 +73,10 @@ def this_process() -> Process:
 
 
 def keep_memory() -> None:
-    """Ask glibc to keep freed memory, where it is the C library.
+    """Ask glibc, if it is the C library, to keep freed memory.
 
-    It gives large blocks back to the system at once, and a step on the processor asks for the same ones again: filling
-    new pages with zeros costs a fifth of the time of a step.
+    By default it returns large blocks to the system at once, and each step on a CPU requests them again: zeroing new
+        pages takes a fifth of the time of a step.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if set_option is not None:
@@ -85,7 +85,7 @@ def keep_memory() -> None:
 
 
 def distributed(lesson: nn.Module, process: Process, shared_norms: bool = True) -> nn.Module:
-    """The module whose gradients are averaged over all processes; alone, the lesson itself.
+    """The module whose gradients are averaged over all processes; with one process, the lesson itself.
 
     Args:
         shared_norms: batch norms see the batches of all processes.
@@ -95,14 +95,14 @@ def distributed(lesson: nn.Module, process: Process, shared_norms: bool = True) 
     if shared_norms:
         synchronise(lesson)
     ids = [process.device.index] if process.device.type == "cuda" else None
-    # Thunder's pyramid is there for heat maps, which not every run has.
+    # Thunder's pyramid is only used for heatmaps, which not every run has.
     unused = any(isinstance(module, Thunder) for module in lesson.modules())
-    # Shared batch norms agree by themselves, and of others the first process's are kept.
+    # Synchronised batch norms agree by themselves; of others, the first process's are kept.
     return DistributedDataParallel(lesson, device_ids=ids, broadcast_buffers=False, find_unused_parameters=unused)
 
 
 def synchronise(module: nn.Module) -> None:
-    """Let the batch norms of a module that are trained see the batches of all processes, in place."""
+    """Synchronise a module's trainable batch norms over all processes, in place."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             if next(child.parameters()).device.type == "cuda":
@@ -114,7 +114,7 @@ def synchronise(module: nn.Module) -> None:
 
 
 class _SyncBatchNorm(nn.BatchNorm2d):
-    """What nn.SyncBatchNorm does on GPUs only: mean and variance over the batches of all processes, of equal size."""
+    """nn.SyncBatchNorm for CPUs: mean and variance over the batches of all processes, of equal size."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -135,7 +135,7 @@ class _SyncBatchNorm(nn.BatchNorm2d):
 
 
 class _Mean(torch.autograd.Function):
-    """The mean of a tensor over all processes; so is its gradient, as every process has a part of the loss."""
+    """The mean of a tensor over all processes; so is its gradient, because every process has a part of the loss."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a training computes in: half precision only where the hardware has it."""
+"""The precision of a training: half precision only where the hardware supports it."""
 
 import torch
 
@@ -7,13 +7,13 @@ from wholebody.errors import WholebodyError
 
 
 def compute_type(precision: TrainPrecision, device: torch.device) -> torch.dtype | None:
-    """The type for what is safe in half precision; None for float32 throughout.
+    """The type for operations that are safe in half precision; None for float32 throughout.
 
-    "auto" is bfloat16 where it is native, on graphics cards without it float16, else float32: emulated, bfloat16 was
-    measured eight times slower than float32.
+    "auto" is bfloat16 if it is native, float16 on GPUs without it, and otherwise float32: emulated bfloat16 was
+    measured to be eight times slower than float32.
 
     Raises:
-        WholebodyError: bfloat16 was asked for, and this device only emulates it.
+        WholebodyError: bfloat16 was requested, but this device only emulates it.
     """
     if precision == "fp32":
         return None
@@ -30,14 +30,14 @@ def compute_type(precision: TrainPrecision, device: torch.device) -> torch.dtype
 
 
 def native_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies matrices in bfloat16: cards from Ampere on, processors with AVX-512 BF16 or AMX."""
+    """Whether a device has native bfloat16: GPUs from Ampere on, CPUs with AVX-512 BF16 or AMX."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def quick_kernels(tf32: bool) -> None:
-    """On graphics cards, measure which convolution is the quickest; `tf32`: multiply float32 with 10 bits fewer."""
+    """On GPUs, let cuDNN search for the fastest convolutions; `tf32`: use TF32 for float32 products."""
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32

@@ -1,8 +1,8 @@
-"""The loop, whatever is trained: steps, figures, states, from the last one on where a stopped run left some.
+"""The training loop for any network: steps, logs and states; it resumes from the last state of a stopped run.
 
-Saved are `model.safetensors` (the averaged weights), `best.safetensors` (those of the best validation), `recipe.json`,
-`metrics.jsonl`, TensorBoard's events, the first batch as a picture, and `state.pt` (weights, average, optimizer, step)
-from which a run resumes; every file lands whole or not at all.
+It saves `model.safetensors` (the averaged weights), `best.safetensors` (those of the best validation), `recipe.json`,
+`metrics.jsonl`, TensorBoard events, the first batch as a picture, and `state.pt` (weights, average, optimizer, step),
+from which a run resumes. Every file is written atomically.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from wholebody.train.engine.step import Training, start, step
 
 
 class Recipe(Protocol):
-    """What the loop reads of a recipe, a frozen dataclass; `wholebody.train.config.TrainConfig` says what each is."""
+    """The fields of a recipe that the loop uses; `wholebody.train.config.TrainConfig` documents them."""
 
     @property
     def name(self) -> str: ...
@@ -62,7 +62,7 @@ class Recipe(Protocol):
 
 
 class Found(Protocol):
-    """What a validation found; `wholebody.train.validate.Measured` is one."""
+    """The result of a validation, such as `wholebody.train.validate.Measured`."""
 
     @property
     def score(self) -> float: ...
@@ -75,14 +75,14 @@ class TrainingJob:
     """A training.
 
     Attributes:
-        recipe: how.
-        lesson: what the steps follow; its `network` is what is wanted.
-        data: what they draw.
-        steps: how many.
+        recipe: the configuration.
+        lesson: the objective; its `network` is the result.
+        data: the data to sample from.
+        steps: number of steps.
         save: writes a network to a path.
-        picture: writes a batch to a path, for a human to look at.
-        measure: figures of a network on people never trained on, by all processes together; None: nobody is kept back.
-        encoder: the part with a learning rate of its own, as `parameter_groups` takes it.
+        picture: writes a batch to a path as a picture, for inspection.
+        measure: validates a network on people never trained on, with all processes together; None for no validation.
+        encoder: the part with its own learning rate, as for `parameter_groups`.
     """
 
     recipe: Recipe
@@ -96,10 +96,10 @@ class TrainingJob:
 
 
 def check_shares(recipe: Recipe, process: Process) -> int:
-    """How many of a batch one process computes at a time.
+    """The number of items that one process computes at a time.
 
     Raises:
-        WholebodyError: the batch cannot be shared so.
+        WholebodyError: the batch cannot be divided like this.
     """
     parts = process.world * recipe.accumulate
     if recipe.batch < 1 or recipe.batch % parts:
@@ -108,18 +108,18 @@ def check_shares(recipe: Recipe, process: Process) -> int:
 
 
 def run(job: TrainingJob, folder: Path, process: Process, changes: Changes = "refuse") -> nn.Module:
-    """Train to the end, from the last state in `folder` if there is one.
+    """Train to the end, resuming from the last state in `folder` if there is one.
 
     Args:
-        changes: what to do where that state is of a recipe or data that give other steps: "refuse" to go on, or go on
-            and "record" in `changes.jsonl` at which step what has changed.
+        changes: what to do if that state belongs to a recipe or data that give other steps: "refuse" to continue, or
+            continue and "record" in `changes.jsonl` what changed at which step.
 
     Returns:
         the network with the averaged weights.
 
     Raises:
         WholebodyError: the loss is not finite, data cannot be read, the disk is full, or the state in `folder` belongs
-            to another recipe. The last good state stays; a folder in which nothing was made does not.
+            to another recipe. The last good state is kept; an empty folder is removed.
     """
     with _no_empty(folder):
         return _run(job, folder, process, changes)
@@ -177,13 +177,13 @@ def _run(job: TrainingJob, folder: Path, process: Process, changes: Changes) -> 
                 save_state(folder / "state.pt", recipe, number + 1, training, steps, best)
                 job.save(training.ema, folder / "model.safetensors")
                 saved = time.monotonic()
-    # Whoever resumes from here may read what the first has written.
+    # Other processes may read what the first one has written.
     process.wait()
     return training.ema.eval()
 
 
 class _Unreadable:
-    """Says once of each picture that it could not be read, and that another one stands for it."""
+    """Reports each unreadable picture once, and that another person replaces it."""
 
     def __init__(self) -> None:
         self.told: set[str] = set()
@@ -191,12 +191,12 @@ class _Unreadable:
     def __call__(self, line: str) -> None:
         if line not in self.told:
             self.told.add(line)
-            print(f"{line} Somebody else was taken.", file=sys.stderr)
+            print(f"{line} Another person was used instead.", file=sys.stderr)
 
 
 @contextmanager
 def _no_empty(folder: Path) -> Iterator[None]:
-    """Remove folders that were made for nothing."""
+    """Remove folders that were created in vain."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         yield
@@ -212,18 +212,18 @@ def _save_recipe(folder: Path, recipe: Recipe) -> None:
         path.write_text(json.dumps(dataclasses.asdict(recipe), indent=1))  # type: ignore[call-overload]
 
 
-# What of a recipe does not change the steps, or no more than rounding.
+# Fields of a recipe that do not change the steps, except for rounding.
 _HARMLESS = {"accumulate", "workers", "checkpoint_minutes", "validation", "validate", "compile", "tf32", "precision"}
 
 
 def _described(recipe: Recipe, steps: int) -> dict[str, Any]:
-    """The recipe as JSON has it, with the number of steps that the data gives it."""
+    """The recipe as JSON, with the number of steps that follows from the data."""
     known: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))  # type: ignore[call-overload]
     return {**known, "steps": steps}
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Fields of a recipe that both versions have and that give other steps: name -> before and now."""
+    """Changed fields of a recipe that lead to other steps: name -> before and now."""
     found: dict[str, tuple[Any, Any]] = {}
     for name in [name for name in before if name in now and name not in _HARMLESS]:
         old, new = before[name], now[name]
@@ -235,7 +235,7 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "")
 
 
 def save_state(path: Path, recipe: Recipe, step: int, training: Training, steps: int, best: float) -> None:
-    """Everything a run needs to go on."""
+    """Everything a run needs to resume."""
     state.save(
         path,
         {
@@ -254,7 +254,7 @@ def resume(path: Path, recipe: Recipe, training: Training) -> tuple[int, float, 
     """Load a state if there is one.
 
     Returns:
-        the step to go on with, the best validation so far, and the recipe of before, empty if there is no state.
+        the next step, the best validation so far, and the previous recipe, empty if there is no state.
     """
     found = state.load(path)
     if found is None:

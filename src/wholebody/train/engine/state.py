@@ -1,7 +1,7 @@
-"""The state of a run on disk: whole or not at all, and known to be what was written.
+"""The state of a run on disk, written atomically and with a checksum.
 
-The first line of the file is the SHA-256 of the rest, which torch wrote. The state before stays beside it as
-`state.previous.pt`: should the last one be damaged, a run resumes from there.
+The first line of the file is the SHA-256 of the rest, which torch wrote. The previous state is kept as
+`state.previous.pt`: if the last one is damaged, a run resumes from there.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from wholebody.reading import open_archive, reading
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a state; the one before becomes `*.previous.pt`.
+    """Write a state; the previous one becomes `*.previous.pt`.
 
     Raises:
-        WholebodyError: the disk is full or cannot be written; what was there stays as it was.
+        WholebodyError: the disk is full or cannot be written; the existing state is unchanged.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -29,23 +29,23 @@ def save(path: Path, state: dict[str, Any]) -> None:
         with partial.open("wb") as file:
             file.write(hashlib.sha256(data).hexdigest().encode() + b"\n")
             file.write(data)
-        sync(partial)  # before the one that is there gives up its name
+        sync(partial)  # before the existing state is renamed
         if path.exists():
             path.replace(previous(path))
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The last state that is whole, or None if there is none.
+    """The last intact state, or None if there is none.
 
     Raises:
-        WholebodyError: there are states, and all of them are damaged.
+        WholebodyError: all existing states are damaged.
     """
     found = [each for each in (path, previous(path)) if each.exists()]
     for each in found:
         checksum, _, data = each.read_bytes().partition(b"\n")
         if hashlib.sha256(data).hexdigest().encode() == checksum:
             with reading(each, "the state of a run", "Remove the folder and start again"):
-                with open_archive(each, io.BytesIO(data)):  # its sizes, before torch takes the memory
+                with open_archive(each, io.BytesIO(data)):  # check sizes before torch allocates memory
                     pass
                 state = torch.load(io.BytesIO(data), weights_only=True)
                 if not isinstance(state, dict):
@@ -57,5 +57,5 @@ def load(path: Path) -> dict[str, Any] | None:
 
 
 def previous(path: Path) -> Path:
-    """Where the state before the last one is."""
+    """The path of the previous state."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")

@@ -1,4 +1,4 @@
-"""One step of a training. The loop takes it again and again; a measurement may take it by itself.
+"""One step of a training, used by the loop and by benchmarks.
 
 training = start(lesson, config.optim, config.batch)
 figures = step(training, 0, steps=100, parts=[batch])
@@ -25,18 +25,18 @@ ALONE = Process(0, 1, torch.device("cpu"))
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a step changes.
+    """The mutable state of a training.
 
     Attributes:
-        lesson: (batch, share of the run that is done) -> named loss terms; its `network` is what is wanted.
+        lesson: (batch, completed fraction of the run) -> named loss terms; its `network` is the result.
         ema: the network with averaged weights.
-        optimizer: of all that learns.
-        together: the lesson with gradients averaged over all processes; alone, the lesson itself.
-        optim: rates, clipping and averaging.
-        precision: what to compute in where it is safe; None: float32 throughout.
-        process: which of several this is.
-        scaler: of the loss, so that small gradients are not lost in float16; does nothing otherwise.
-        frozen: parts that stay as they are, statistics too.
+        optimizer: of all trained parameters.
+        together: the lesson with gradients averaged over all processes; with one process, the lesson itself.
+        optim: learning rates, clipping and averaging.
+        precision: the type used where it is safe; None means float32 throughout.
+        process: this process among several.
+        scaler: loss scaling, so that small gradients are not lost in float16; otherwise inactive.
+        frozen: parts whose weights and statistics are frozen.
     """
 
     lesson: nn.Module
@@ -63,14 +63,14 @@ def start(
     """A training before its first step.
 
     Args:
-        batch: over all processes, for `optim.lr_batch`.
-        precision: bfloat16 or float16 where it is safe (`engine.precision`); None: float32 throughout.
-        shared_norms: batch norms see the batches of all processes.
-        encoder: the part with a learning rate of its own, as `parameter_groups` takes it.
-        compiled: let torch.compile make kernels of the lesson.
+        batch: batch size over all processes, for `optim.lr_batch`.
+        precision: bfloat16 or float16 where it is safe (`engine.precision`); None means float32 throughout.
+        shared_norms: synchronise batch norms over all processes.
+        encoder: the part with its own learning rate, as for `parameter_groups`.
+        compiled: use torch.compile on the lesson.
 
     Raises:
-        WholebodyError: what is to stay as it is cannot be found.
+        WholebodyError: the part to freeze cannot be found.
     """
     lesson = lesson.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = copy.deepcopy(lesson.network)
@@ -86,11 +86,11 @@ def start(
 
 
 def step(training: Training, number: int, steps: int, parts: Iterable[Drawn], accumulate: int = 1) -> dict[str, float]:
-    """Follow the gradient of one batch, and move the averaged weights after.
+    """Take one optimizer step on a batch, and update the averaged weights.
 
     Args:
-        number: of the step, counted from 0; `steps`: of the run.
-        parts: the batch of this process, in `accumulate` parts where memory is short.
+        number: the number of the step, from 0; `steps`: the steps of the run.
+        parts: the batch of this process, in `accumulate` parts.
 
     Returns:
         The learning rate as "lr", the gradient's norm before clipping as "norm", and the loss terms.
@@ -110,7 +110,7 @@ def step(training: Training, number: int, steps: int, parts: Iterable[Drawn], ac
     names: list[str] = []
     total = torch.zeros(0)
     for part, batch in zip(range(accumulate), parts, strict=False):
-        # Gradients are exchanged once a step, with the last part.
+        # Gradients are exchanged once per step, with the last part.
         wait = process.world > 1 and part + 1 < accumulate
         with together.no_sync() if wait else nullcontext():  # type: ignore[operator]
             with torch.autocast(device.type, training.precision, enabled=training.precision is not None):
@@ -121,9 +121,9 @@ def step(training: Training, number: int, steps: int, parts: Iterable[Drawn], ac
     scaler.unscale_(optimizer)
     learnt = [p for group in optimizer.param_groups for p in group["params"]]
     norm = nn.utils.clip_grad_norm_(learnt, training.optim.clip or math.inf)
-    # All figures leave the device at once: each by itself would wait for it.
+    # Transfer all figures from the device at once: each transfer would wait for it.
     *values, length = torch.cat([mean_of(total, process), norm[None].to(total.device)]).tolist()
-    # In float16 a gradient may overflow: the scaler then leaves the step out and scales less.
+    # In float16 a gradient may overflow: the scaler then skips the step and reduces the scale.
     if not all(map(math.isfinite, values)) or not (math.isfinite(length) or scaler.is_enabled()):
         raise WholebodyError(
             f"the loss is not finite at step {number}. The last good state is kept; lower optim.lr and run again."
