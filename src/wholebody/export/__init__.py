@@ -1,4 +1,4 @@
-"""Checkpoints to ONNX files, compared with the original before they get their name."""
+"""Exporting checkpoints to ONNX; a file is compared with the original before it gets its final name."""
 
 from wholebody.export.convert import OPSET, export_detector, export_pose
 from wholebody.export.narrow import Storage, low_rank

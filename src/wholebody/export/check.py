@@ -1,4 +1,4 @@
-"""An exported file beside its original: written under its name when both agree."""
+"""Verifying an exported file against the original before it gets its final name."""
 
 import json
 import logging
@@ -14,14 +14,14 @@ from wholebody.files import replacing
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Session
 
-# Largest difference between torch and ONNX Runtime, in standard deviations of the output. A few 1e-5 is honest
-# float32; narrower storage changes the weights themselves, so that only a blunder is caught.
+# Largest difference between torch and ONNX Runtime, in standard deviations of the output. A few 1e-5 is normal for
+# float32; narrower storage changes the weights themselves, so only gross errors are caught.
 TOLERANCE = {"float32": 1e-3, "float16": 0.2, "int8": 3.0}
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The exporter warns of its own deprecations and of packages it could use: nothing the reader can act on."""
+    """Silence the exporter's warnings about its own deprecations and optional packages, which users cannot act on."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -39,7 +39,7 @@ def describe(proto: Any, about: Mapping[str, object]) -> None:
 
 @contextmanager
 def written(proto: Any, path: str | os.PathLike[str]) -> Iterator[Session]:
-    """A session on the new file, which gets its name only when the block ends well."""
+    """A session on the new file, which gets its final name only if the block succeeds."""
     with replacing(path) as partial:
         Path(partial).write_bytes(proto.SerializeToString())
         try:

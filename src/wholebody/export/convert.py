@@ -1,7 +1,7 @@
-"""Networks from torch to ONNX files, compared with the original before they get their name; and from there to int8.
+"""Exporting networks from torch to ONNX, with a comparison before a file gets its final name; and to int8.
 
-Two layouts: "fused" takes uint8 BGR pictures and, for poses, gives decoded keypoints, so that nothing about colours,
-means or bins is left to the caller; the plain layout is that of the files released by the authors.
+There are two layouts: "fused" takes uint8 BGR pictures and, for poses, returns decoded keypoints, so the caller need
+not know about channel order, normalisation or bins; the plain layout is that of the files released by the authors.
 
     export_pose(load_pose("dw-ll_ucoco.pth"), "dwpose-l.onnx")
     quantise("dwpose-l.onnx", int8_file("dwpose-l.onnx"), crops)
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wholebody.networks.rtmpose import RTMPose
 
 
-OPSET = 18  # what ONNX Runtime 1.18, TensorRT 10 and OpenVINO 2024 all read
+OPSET = 18  # supported by ONNX Runtime 1.18, TensorRT 10 and OpenVINO 2024
 
 
 def export_pose(
@@ -40,18 +40,17 @@ def export_pose(
     int8: Sequence[str] = (),
     notes: Mapping[str, object] | None = None,
 ) -> float:
-    """Write a pose network as ONNX with a free batch size.
+    """Write a pose network as ONNX with a dynamic batch size.
 
     Fused: `crops` (N, h, w, 3) uint8 BGR -> `keypoints` (N, K, 2) in input pixels, `scores` (N, K), `simcc_x`
     (N, K, X), `simcc_y` (N, K, Y). Plain: `input` (N, 3, h, w) float32 normalised RGB -> `simcc_x`, `simcc_y`.
 
     Args:
-        model: left as it is. Its `mean`, `std`, `codec` and `schema` go into the graph and the file's notes.
-        path: replaced only when all is well.
-        fused: which layout.
-        storage: float16 halves the file; runtimes widen the weights when they load, and compute in float32.
-        int8: prefixes of weights ("backbone.stage4") to store in eight bits, one scale per output channel.
-        notes: more to write beside kind, input size and schema under the metadata key `wholebody` (JSON).
+        model: unchanged. Its `mean`, `std`, `codec` and `schema` go into the graph and the file's metadata.
+        path: replaced only on success. fused: which layout.
+        storage: float16 halves the file; runtimes convert the weights when they load it, and compute in float32.
+        int8: prefixes of weights ("backbone.stage4") to store in int8, with one scale per output channel.
+        notes: additional metadata besides kind, input size and schema, under the key `wholebody` (JSON).
 
     Returns:
         The largest difference from torch, in standard deviations of the output.
@@ -83,7 +82,7 @@ def export_pose(
     narrow(proto, storage, int8)
     describe(proto, about | dict(notes or {}))
     with written(proto, path) as session:
-        # Decoded keypoints jump by whole bins where two maxima are close, so they are compared with the same logits.
+        # Decoded keypoints jump by whole bins if two maxima are close, so they are compared for the same logits.
         error = _compare(network, session, example, ("simcc_x", "simcc_y"), "int8" if int8 else storage, path)
         if fused:
             keypoints, scores, x, y = session(_pictures(example, 3))
@@ -105,18 +104,18 @@ def export_detector(
     int8: Sequence[str] = (),
     notes: Mapping[str, object] | None = None,
 ) -> float:
-    """Write a detector as ONNX with a free batch size.
+    """Write a detector as ONNX with a dynamic batch size.
 
     Fused: `images` (N, h, w, 3) uint8 BGR, letterboxed -> `raw` (N, anchors, 5 + classes), boxes undecoded. Plain:
     `images` (N, 3, h, w) float32 BGR 0..255 -> `output`, the same.
 
     Args:
-        model: (N, 3, h, w) float32 BGR 0..255 -> (N, anchors, 5 + classes), as `yolox` makes. Left as it is.
+        model: (N, 3, h, w) float32 BGR 0..255 -> (N, anchors, 5 + classes), as from `yolox`. Unchanged.
         input_size: (w, h), multiples of 32.
-        pixels: leaves the sides of the input free, and says in the file's notes how many pixels it may have for
-            pictures of any aspect; `input_size` is then that for 4 by 3.
-        calibration: (slope, shift) of a network with one class: the score objectness x class becomes sigmoid(slope x
-            logit + shift). It takes the place of the objectness, with 1 for the class.
+        pixels: makes the sides of the input dynamic, and stores in the metadata how many pixels it may have for
+            pictures of any aspect ratio; `input_size` is then the size for 4:3.
+        calibration: (slope, shift) for a network with one class: the score objectness x class becomes sigmoid(slope x
+            logit + shift). It replaces the objectness, and the class becomes 1.
         path, fused, storage, int8, notes: as `export_pose`.
 
     Returns, raises: as `export_pose`.
@@ -165,7 +164,7 @@ def _fused_pose(
             self.register_buffer("rgb", torch.tensor([2, 1, 0]))
 
         def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            # Planes change places while they are bytes: a quarter of the memory.
+            # Transpose while the data are bytes: a quarter of the memory.
             planes = crops.permute(0, 3, 1, 2).index_select(1, self.rgb)
             x, y = self.network((planes.float() - self.mean) * self.factor)
             scores = torch.minimum(x.amax(dim=-1), y.amax(dim=-1))
@@ -212,7 +211,7 @@ def _calibrated(network: "nn.Module", slope: float, shift: float) -> "nn.Module"
 def _convert(
     network: "nn.Module", example: "Tensor", names: Sequence[str], free: Mapping[int, int] = MappingProxyType({})
 ) -> Any:
-    """An ONNX model; `names` are those of the input and the outputs, `free` axes may be any multiple of a number."""
+    """An ONNX model; `names` are the input and the outputs, `free` axes may be any multiple of a number."""
     import torch
 
     sides = {axis: step * torch.export.Dim(f"steps{axis}", min=2, max=256) for axis, step in free.items()}
@@ -230,18 +229,18 @@ def _convert(
         )
     assert program is not None
     proto = program.model_proto
-    # The exporter notes the source line of every node; a file for strangers should not show its maker's folders.
+    # The exporter records the source line of every node; a published file should not reveal local paths.
     graph = proto.graph
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph, proto):
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
     _rename(graph, network)
-    proto.ir_version = 8  # belongs to the opset; newer ones only add what was just removed
+    proto.ir_version = 8  # matches the opset; newer versions only add what was just removed
     return proto
 
 
 def _folded(network: "nn.Module") -> "nn.Module":
-    """A copy with batch norms inside their convolutions: the exporter would do so too, at the end of a longer way."""
+    """A copy with batch norms folded into their convolutions; the exporter would do so too, but more slowly."""
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -254,7 +253,7 @@ def _folded(network: "nn.Module") -> "nn.Module":
 
 
 def _rename(graph: Any, network: "nn.Module") -> None:
-    """Give weights the names of the state dict, also where the exporter has transposed them under a number."""
+    """Give weights the names of the state dict, even if the exporter has transposed and numbered them."""
     from onnx import numpy_helper
 
     matrices = {key: value.numpy().T for key, value in network.state_dict().items() if value.ndim == 2}
@@ -274,7 +273,7 @@ def _rename(graph: Any, network: "nn.Module") -> None:
 
 
 def _pictures(example: "Tensor", count: int) -> npt.NDArray[Any]:
-    """A batch like the example: noise, and ever smoother pictures, as real ones are."""
+    """A batch like the example: noise, and increasingly smooth pictures, like real ones."""
     rng = np.random.default_rng(count)
     shape = (count, *example.shape[1:])
     if example.dtype.is_floating_point:
@@ -309,7 +308,7 @@ def _compare(
             if got.shape != want.shape:
                 raise WholebodyError(f"{path}: {name} has shape {got.shape} in ONNX Runtime, {want.shape} in torch.")
             difference = float(np.abs(got - want).max() / max(float(want.std()), 1e-12))
-            # Not-a-number compares false, and must not pass.
+            # NaN compares false, and must not pass.
             if not difference <= TOLERANCE[storage]:
                 raise WholebodyError(
                     f"{path}: {name} differs between ONNX Runtime and torch by {difference:.2g} standard deviations. "

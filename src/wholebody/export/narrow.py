@@ -1,4 +1,4 @@
-"""Smaller files: weights stored in fewer bits, and layers as products of low rank."""
+"""Smaller files: weights stored in fewer bits, and low-rank layers."""
 
 import copy
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 Storage = Literal["float32", "float16"]
 
-# Smaller arrays are not worth a change of their type.
+# Smaller arrays are not worth converting.
 SMALL = 1024
 
 
 def low_rank(layer: "nn.Conv2d", rank: int) -> "nn.Sequential":
-    """The convolution closest to `layer` of those that first mix its input channels into `rank` ones.
+    """The best approximation of the convolution `layer` that first reduces its input channels to `rank`.
 
-    A 7x7 convolution from 1280 channels to 133 is most of a pose head's weights, though what it reads lies in a small
-    part of those channels. Closest in the sense of least squares over the weights (a truncated singular value
-    decomposition); with `rank` >= the number of input channels the same function but for rounding.
+    A 7x7 convolution from 1280 channels to 133 has most of a pose head's weights, although it uses only a small
+    subspace of those channels. The approximation is optimal in least squares over the weights (a truncated singular
+    value decomposition); with `rank` >= the number of input channels it is the same function up to rounding.
 
-    Returns: a 1x1 convolution to `rank` channels, and one of the size of `layer` from these, which has its bias.
+    Returns: a 1x1 convolution to `rank` channels, and one with the kernel of `layer` from these, with its bias.
 
     Raises:
-        ValueError: a grouped convolution, or no rank.
+        ValueError: a grouped convolution, or a rank below 1.
     """
     import torch
     from torch import nn
@@ -49,10 +49,10 @@ def low_rank(layer: "nn.Conv2d", rank: int) -> "nn.Sequential":
 
 
 def narrow(proto: Any, storage: Storage, int8: Sequence[str]) -> None:
-    """Store large weights in fewer bits and widen them in the graph.
+    """Store large weights in fewer bits and convert them in the graph.
 
-    What widens is a chain of Cast and Mul on constants, which runtimes compute once, when they load the file.
-    DequantizeLinear would say the same, but ONNX Runtime keeps it and pays for it in every run.
+    The conversion is a chain of Cast and Mul on constants, which runtimes compute once, when they load the file.
+    DequantizeLinear would be equivalent, but ONNX Runtime executes it in every run.
     """
     from onnx import TensorProto, helper, numpy_helper
 

@@ -1,4 +1,4 @@
-"""A checkpoint's ONNX file, made on first use and kept in the cache folder."""
+"""A checkpoint's ONNX file, exported on first use and cached."""
 
 import importlib.util
 import logging
@@ -11,7 +11,7 @@ from wholebody.weights.manifest import NetworkKind
 
 
 def exported(path: Path, kind: NetworkKind) -> Path:
-    """A checkpoint as ONNX, made on first use; made again where the kept file is not as it was written."""
+    """A checkpoint as ONNX, exported on first use, and again if the cached file was modified."""
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise WholebodyError(f"{path}: a checkpoint needs an extra: pip install 'wholebody[train]', or give an .onnx.")
     target = cache_folder() / f"{path.stem}-{kind}-{sha256(path)[:16]}.onnx"
@@ -19,7 +19,7 @@ def exported(path: Path, kind: NetworkKind) -> Path:
     if target.is_file() and note.is_file() and note.read_text(errors="replace") == sha256(target):
         return target
     logging.getLogger("wholebody").warning("exporting %s to ONNX, once", path.name)
-    # Imported here, as torch takes seconds.
+    # Imported here, because torch takes seconds.
     if kind == "pose":
         from wholebody.export.convert import export_pose
         from wholebody.networks.checkpoints import load_pose
@@ -30,7 +30,7 @@ def exported(path: Path, kind: NetworkKind) -> Path:
         from wholebody.networks.yolox import load_yolox
 
         model = load_yolox(path)
-        # The weights do not tell the size of the input: nano and tiny were released for 416 pixels, the rest for 640.
+        # The weights do not determine the input size: nano and tiny were released for 416 pixels, the rest for 640.
         side = 416 if sum(weights.numel() for weights in model.parameters()) < 7e6 else 640
         export_detector(model, target, input_size=(side, side))
     with replacing(note) as partial:

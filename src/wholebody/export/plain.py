@@ -10,24 +10,24 @@ from wholebody.export.check import TOLERANCE, written
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size, notes
 
-# What stands between the bytes of a crop and the network in the fused layout.
+# The preprocessing nodes of the fused layout.
 _PREPARING = ("Transpose", "Gather", "Cast", "Sub", "Mul", "Div")
 
 
 def _counts(node: Any) -> bool:
-    """Whether a node of a graph asks for the size of the first axis alone."""
+    """Whether a node of a graph only uses the size of the first axis."""
     return node.op_type == "Shape" and {a.name: a.i for a in node.attribute} == {"start": 0, "end": 1}
 
 
 def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> float:
-    """Write a fused pose network in the layout of the released files: for rtmlib and others that know only that.
+    """Convert a fused pose network to the layout of the released files, for rtmlib and other programs that need it.
 
-    The released layout is `input` (N, 3, h, w) float32 normalised RGB -> `simcc_x`, `simcc_y`. What is in front of the
-    network (colours, mean, deviation) and behind it (decoding) is taken away; the rest stays as it is stored.
+    The released layout is `input` (N, 3, h, w) float32 normalised RGB -> `simcc_x`, `simcc_y`. Preprocessing (channel
+    order, mean, standard deviation) and decoding are removed; the rest stays as stored.
 
     Args:
         source: an ONNX file made by `export_pose`, fused.
-        path: replaced only when all is well.
+        path: replaced only on success.
 
     Returns:
         The largest difference of the logits between both files, in standard deviations.
@@ -48,8 +48,8 @@ def plain_layout(source: str | os.PathLike[str], path: str | os.PathLike[str]) -
     w, h = input_size(session)
     proto = onnx.load(os.fspath(source))
     graph = proto.graph
-    # Bytes to planes to numbers around zero: one node after the other, until the first that computes with weights. Who
-    # asks for the number of crops only may ask the new input as well.
+    # Follow the chain of preprocessing nodes up to the first one with weights. Nodes that only use the number of crops
+    # can use the new input as well.
     at, replaced = graph.input[0].name, set()
     while True:
         replaced.add(at)

@@ -1,4 +1,4 @@
-"""Networks in int8: static quantisation of the layers where it pays."""
+"""int8 networks: static quantisation of the layers where it pays off."""
 
 import hashlib
 import json
@@ -24,18 +24,18 @@ def quantise(
     pictures: Iterable[npt.NDArray[Any]],
     keep: Sequence[str] = (),
 ) -> list[str]:
-    """Write the int8 variant of an ONNX file: activations of the convolutions in eight bits, their weights too, with a
-    scale for each output channel (static QDQ, ranges from the least and largest value seen).
+    """Write the int8 variant of an ONNX file: activations and weights of the convolutions in int8, with a scale per
+    output channel (static QDQ, min-max ranges).
 
-    Convolutions that end in an output without further weights (a detector's predictions) stay in float, and so does all
-    that comes before the first convolution or after the last: the attention and the two classifiers of a SimCC head.
-    Weights that the source already stores in eight bits are not stored again if the target is in its folder: they are
-    read from there, so that the two files belong together; the note `float_sha256` says which one it is.
+    Convolutions that end in an output without further weights (a detector's predictions) stay in float, and so does
+    everything before the first convolution and after the last: the attention and the two classifiers of a SimCC head.
+    Weights that the source already stores in int8 are not stored again if the target is in the same folder: they are
+    read from the source, so the two files belong together; the metadata `float_sha256` identifies it.
 
     Args:
-        source: an ONNX file with one input and a free batch size. target: replaced only when all is well.
-        pictures: what the network will see, one without a batch each: (h, w, 3) uint8, or what else it takes. Some
-            hundred are enough.
+        source: an ONNX file with one input and a dynamic batch size. target: replaced only on success.
+        pictures: calibration inputs without a batch axis: (h, w, 3) uint8, or whatever the network takes. A few hundred
+            are enough.
         keep: prefixes of weights ("head.") of further convolutions that stay in float.
 
     Returns:
@@ -112,7 +112,7 @@ def _kept_in_float(graph: Any, keep: tuple[str, ...] = ()) -> list[Any]:
     for node in graph.node:
         convolved = node.op_type == "Conv" or any(before.get(name, False) for name in node.input)
         before.update(dict.fromkeys(node.output, convolved))
-    # For each node, whether a convolution comes after it, and whether anything with weights does.
+    # For each node, whether a convolution follows it, and whether anything with weights does.
     conv: dict[str, bool] = {}
     weights: dict[str, bool] = {}
     stored = {initializer.name for initializer in graph.initializer}
@@ -134,7 +134,7 @@ def _kept_in_float(graph: Any, keep: tuple[str, ...] = ()) -> list[Any]:
 
 
 def _share(proto: Any, name: str, data: bytes) -> None:
-    """Let weights whose bytes the file `name`, of content `data`, has already be read from there."""
+    """Refer to the file `name`, with content `data`, for weights whose bytes it already contains."""
     from onnx import TensorProto
 
     for stored in proto.graph.initializer:

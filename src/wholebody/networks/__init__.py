@@ -1,1 +1,1 @@
-"""The architectures, in torch: one paper, one file."""
+"""The architectures in torch, one file per paper."""

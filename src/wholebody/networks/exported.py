@@ -1,11 +1,11 @@
-"""The way back from `export.convert.export_pose`: the weights in a bundled or exported ONNX file, for training on.
+"""The inverse of `export.convert.export_pose`: weights from a bundled or exported ONNX file, for further training.
 
-    network = load_pose("pose.onnx")             # checkpoints: the same function as the file
-    measure_norms(network, crops)                # and one that can be trained
+    network = load_pose("pose.onnx")             # checkpoints: computes the same function as the file
+    measure_norms(network, crops)                # and prepares it for training
 
-A file has its batch norms folded into the convolutions before them. They come back as norms that change nothing, which
-is right for inference. Training replaces a norm's mean and deviation by those of the batch; `measure_norms` gives them
-these before, without changing what the network says.
+In a file, batch norms are folded into the preceding convolutions. They are restored as identity norms, which is right
+for inference. Training uses the batch's mean and standard deviation; `measure_norms` sets these statistics beforehand
+without changing the network's output.
 """
 
 import os
@@ -21,15 +21,15 @@ from wholebody.errors import WholebodyError
 from wholebody.networks.rtmpose import RTMPose
 from wholebody.reading import reading
 
-# Linear maps, which a file stores the other way round than torch does.
+# Linear maps, which a file stores transposed relative to torch.
 _LINEAR = ("mlp.1", "gau.o", "gau.uv", "cls_x", "cls_y", "places", "answers")
 
 
 def read_exported(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The weights in an exported file by their names in torch, widened where they are stored in fewer bits.
+    """The weights in an exported file by their names in torch, converted to float32.
 
     Raises:
-        WholebodyError: not an ONNX file, or none that `export_pose` has written.
+        WholebodyError: not an ONNX file, or not written by `export_pose`.
     """
     import onnx
     from onnx import numpy_helper
@@ -68,7 +68,7 @@ def unfolded(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tenso
     weights, wanted = dict(weights), model.state_dict()
     for norm, conv in _norms(model).items():
         layer = cast(nn.BatchNorm2d, model.get_submodule(norm))
-        # A bias that came from a norm alone has a name of its own.
+        # A bias that came from a norm alone has its own name.
         bias = weights.pop(f"{conv}.bias", weights.pop(f"{conv}.weight_bias", torch.zeros(layer.num_features)))
         weights |= {
             f"{norm}.weight": torch.full_like(bias, (1 + layer.eps) ** 0.5),
@@ -77,7 +77,7 @@ def unfolded(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tenso
             f"{norm}.running_var": torch.ones_like(bias),
             f"{norm}.num_batches_tracked": torch.tensor(0),
         }
-    # A bias of zeros is not stored at all.
+    # Zero biases are not stored.
     weights |= {
         name: torch.zeros_like(value)
         for name, value in wanted.items()
@@ -88,11 +88,11 @@ def unfolded(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tenso
 
 @torch.no_grad()
 def measure_norms(model: RTMPose, crops: Tensor) -> None:
-    """Give batch norms that have never seen anything the statistics of some crops. The network says what it said.
+    """Set the statistics of identity batch norms from some crops, without changing the network's output.
 
     Args:
         model: left in eval mode.
-        crops: (N, h, w, 3) uint8 BGR, some dozens or more.
+        crops: (N, h, w, 3) uint8 BGR, at least some dozens.
     """
 
     def measure(norm: nn.BatchNorm2d, given: tuple[Tensor]) -> None:
@@ -112,7 +112,7 @@ def measure_norms(model: RTMPose, crops: Tensor) -> None:
 
 
 def wants_measuring(model: nn.Module) -> bool:
-    """Whether a network has norms from an exported file that have never seen anything."""
+    """Whether a network has identity norms from an exported file."""
     return bool(_unmeasured(model))
 
 
@@ -122,12 +122,12 @@ def _unmeasured(model: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def _changes_nothing(norm: nn.BatchNorm2d) -> bool:
-    """Whether a norm is one of `unfolded`, not one that starts from scratch: that has a weight of exactly 1."""
+    """Whether a norm comes from `unfolded`, rather than a new one, which has a weight of exactly 1."""
     return bool((norm.weight == (1 + norm.eps) ** 0.5).all())
 
 
 def _norms(model: nn.Module) -> dict[str, str]:
-    """The batch norms of a network, each with the convolution before it: its neighbour in the list of layers."""
+    """The batch norms of a network, each with the preceding convolution in the list of layers."""
     pairs, last = {}, ""
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):

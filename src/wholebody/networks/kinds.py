@@ -1,6 +1,6 @@
-"""The architectures by name: the only place that knows which there are.
+"""The architectures by name; the only place that lists them.
 
-A new one is a file in this room and a line in NETWORKS, which trainings (`train.build`), checkpoints and exports read:
+A new one is a file in this package and a line in NETWORKS, which training (`train.build`), checkpoints and exports use:
 
     NETWORKS["mine"] = lambda input_size, keypoints: RTMPose(Mine(), RTMPoseHead(...), simcc(input_size))
 """
@@ -53,8 +53,8 @@ def new_network(name: str, input_size: tuple[int, int], keypoints: int = 133) ->
 
 
 def name_of(weights: Mapping[str, Tensor], input_size: tuple[int, int], keypoints: int) -> str:
-    """The network that shares most names and shapes with a state dict, of equals the one that lacks fewest; loading
-    strictly tells whether the weights are its own.
+    """The network that shares the most names and shapes with a state dict, or of ties lacks the fewest; strict loading
+    then checks the weights.
 
     Weights of a backbone alone ("backbone.") are compared with backbones.
     """
@@ -71,5 +71,5 @@ def name_of(weights: Mapping[str, Tensor], input_size: tuple[int, int], keypoint
 
 
 def kind_of(network: RTMPose) -> str:
-    """What a network is called in NETWORKS."""
+    """A network's name in NETWORKS."""
     return name_of(network.state_dict(), network.codec.input_size, cast(RTMPoseHead, network.head).keypoints)

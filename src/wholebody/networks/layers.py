@@ -33,7 +33,7 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """Two layers, and their input added where `add` says so."""
+    """Two layers, with a residual connection if `add` is set."""
 
     def __init__(self, conv1: nn.Module, conv2: nn.Module, add: bool) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Block(nn.Module):
 
 
 class SpatialPyramid(nn.Module):
-    """The map beside its maxima over 5x5, 9x9 and 13x13 windows.
+    """Spatial pyramid pooling: the map concatenated with its maxima over 5x5, 9x9 and 13x13 windows.
 
     Args:
         conv: inputs, outputs and kernel -> a convolution.
@@ -60,7 +60,7 @@ class SpatialPyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps: list[Tensor] = [self.conv1(x)]
-        for _ in range(3):  # pooling again by 5 gives the windows of 9 and 13 for less work
+        for _ in range(3):  # repeated pooling by 5 is equivalent to windows of 9 and 13, with less work
             maps.append(F.max_pool2d(maps[-1], 5, stride=1, padding=2))
         out: Tensor = self.conv2(torch.cat(maps, dim=1))
         return out

@@ -1,4 +1,4 @@
-"""RTMPose: a backbone's last feature map to two distributions per keypoint (Jiang et al. 2023, arXiv:2303.07399).
+"""RTMPose: from a backbone's last feature map to two distributions per keypoint (Jiang et al. 2023, arXiv:2303.07399).
 
 Names and shapes in the state dicts are those of the released RTMPose and DWPose checkpoints.
 """
@@ -24,7 +24,7 @@ SIZES: dict[NetworkSize, tuple[float, float]] = {
     "x": (1.33, 1.25),
 }
 
-# RGB, of pixels 0..255.
+# RGB, for pixels 0..255.
 MEAN = (123.675, 116.28, 103.53)
 
 STD = (58.395, 57.12, 57.375)
@@ -121,7 +121,7 @@ class RTMPoseHead(nn.Module):
                 nn.init.normal_(module.weight, std=0.01)
 
     def narrow(self, rank: int) -> None:
-        """First mix the channels of the feature map into so many, as `export.narrow.low_rank` does; random weights."""
+        """First reduce the feature map to this many channels, as `export.narrow.low_rank` does; random weights."""
         read = cast(nn.Conv2d, self.final_layer)
         mix = nn.Conv2d(read.in_channels, rank, 1, bias=False)
         kernel = read.kernel_size[0]
@@ -134,14 +134,14 @@ class RTMPoseHead(nn.Module):
 
 
 class RTMPose(nn.Module):
-    """Normalised RGB crops to SimCC logits, in two steps so that a distillation can look at the feature map between.
+    """Normalised RGB crops to SimCC logits, in two steps so that distillation can use the feature map in between.
 
     Args:
         backbone: images (B, 3, h, w) -> feature map (B, C, h / 32, w / 32).
         head: the feature map to logits.
-        codec: what the logits mean; it also holds the input size.
-        mean, std: what the network expects its input to be normalised with, RGB 0..255.
-        schema: the K keypoints; None where nobody has said which they are.
+        codec: decodes the logits; it also holds the input size.
+        mean, std: normalisation of the input, RGB 0..255.
+        schema: the K keypoints; None if unknown.
     """
 
     def __init__(
@@ -172,7 +172,8 @@ class RTMPose(nn.Module):
         return feature
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, h, w) -> what a distillation compares: the feature (B, C, h / 32, w / 32), logits x and y."""
+        """(B, 3, h, w) -> the outputs that distillation compares: the feature map (B, C, h / 32, w / 32), logits x and
+        y."""
         feature = self.features(images)
         x, y = self.head(feature)
         return feature, x, y

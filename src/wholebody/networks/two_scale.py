@@ -1,17 +1,17 @@
-"""RTMPose with a second look: a head that also reads fine maps, and MoveNet's own answer for the body.
+"""A two-scale RTMPose: a head that also reads fine maps, and MoveNet's own prediction for the body.
 
-A feature of 32 pixels a cell loses small hands and faces, and 133 points learned from few photos lose some of what
-MoveNet knows of bodies. So the encoder stays as released, under
+A feature map at stride 32 loses small hands and faces, and learning 133 points from few photos loses some of MoveNet's
+accuracy on bodies. So the encoder stays as released, under
 
 * the RTMPose head on the coarse feature,
-* a pyramid of its own up to a stride of 4, which gives a heat map per keypoint. The coarse map is added before, so that
-  it says which of several hands is meant. The distribution of each along x and along y joins the keypoint's token
-  before the attention, and is added to its logits, so that what is seen finely is not squeezed through the token,
-* MoveNet's answer (`thunder.MoveNetHeads`), encoded as SimCC encodes labels: it joins the tokens of the body, and is
-  added to their logits, so that training starts from MoveNet's body and learns where to leave it.
+* a pyramid up to stride 4, which gives a heatmap per keypoint. The coarse map is added first, to determine which of
+  several hands is meant. The heatmap's distributions along x and y are added to the keypoint's token before the
+  attention, and to its logits, so that fine detail does not have to pass through the token,
+* MoveNet's prediction (`thunder.MoveNetHeads`), encoded like SimCC labels: it is added to the tokens of the body and to
+  their logits, so that training starts from MoveNet's body and learns where to deviate from it.
 
-The heat maps' distributions carry an auxiliary loss of training. What distillation compares, the coarse feature and the
-logits, is what every RTMPose has. The teacher of the bundled models is such a network.
+The heatmaps' distributions have an auxiliary training loss. Distillation compares the coarse feature and the logits, as
+with every RTMPose. The teacher of the bundled models is such a network.
 """
 
 from typing import NamedTuple, cast
@@ -25,12 +25,12 @@ from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
 from wholebody.networks.thunder import MoveNetHeads, MoveNetOutput, Stages, Thunder
 from wholebody.schema import schema_with
 
-# The height of an answer in the logits, where labels have theirs after training.
+# The height of a prediction in the logits, similar to that of trained logits.
 _BUMP = 0.5
 
 
 class Marginals(NamedTuple):
-    """The distributions of heat maps along x and along y, in cells."""
+    """The distributions of heatmaps along x and y, in cells."""
 
     x: Tensor  # (B, K, w / 4)
     y: Tensor  # (B, K, h / 4)
@@ -73,12 +73,12 @@ class Fine(nn.Module):
 
 
 class TwoScaleHead(RTMPoseHead):
-    """`RTMPoseHead` with fine maps and an answer for the first keypoints.
+    """`RTMPoseHead` with fine maps and a prediction for the first keypoints.
 
     Args:
         codec: input size and bins.
         keypoints, hidden: as `RTMPoseHead`.
-        answered: how many of the first keypoints the answer has.
+        answered: number of keypoints in the prediction.
         width: channels of the fine maps.
     """
 
@@ -106,7 +106,7 @@ class TwoScaleHead(RTMPoseHead):
             nn.init.normal_(layer.weight, std=0.05)
 
     def both(self, stages: Stages, answer: MoveNetOutput) -> tuple[Tensor, Tensor, Marginals]:
-        """The encoder's maps and an answer for some keypoints -> logits x (B, K, X), y (B, K, Y), and the axes."""
+        """The encoder's maps and a prediction for some keypoints -> logits x (B, K, X), y (B, K, Y), and the axes."""
         coarse = self.final_layer(stages.stride32)
         seen = self.see(stages, coarse)
         answers = [axis.to(coarse.dtype) for axis in self.encode(answer)]
@@ -121,7 +121,7 @@ class TwoScaleHead(RTMPoseHead):
         return x, y, seen
 
     def see(self, stages: Stages, coarse: Tensor) -> Marginals:
-        """Where the heat maps are hot, along x and along y."""
+        """The heatmaps' distributions along x and y."""
         fine = self.fine(stages)
         n, _, h, w = fine.shape
         prior = F.interpolate(self.prior(coarse), size=(h, w), mode="bilinear", align_corners=False)
@@ -131,7 +131,7 @@ class TwoScaleHead(RTMPoseHead):
         return Marginals(hot.sum(dim=2), hot.sum(dim=3))
 
     def encode(self, answer: MoveNetOutput) -> tuple[Tensor, Tensor]:
-        """An answer as SimCC's distributions along x (B, k, X) and y (B, k, Y), of the height of its scores."""
+        """A prediction as SimCC distributions along x (B, k, X) and y (B, k, Y), with the height of its scores."""
         axes = []
         for at, bins, sigma in zip(answer.keypoints.unbind(-1), self.codec.bins, self.codec.sigma, strict=True):
             away = torch.arange(bins, device=at.device) - at[..., None] * self.codec.split_ratio
@@ -141,14 +141,14 @@ class TwoScaleHead(RTMPoseHead):
 
 
 def enlarged(distribution: Tensor, bins: int) -> Tensor:
-    """A distribution over cells (B, K, n) over as many bins, linearly between the cells' centres: (B, K, bins)."""
+    """Resample a distribution over cells (B, K, n) to bins, linearly between the cells' centres: (B, K, bins)."""
     return F.interpolate(distribution, size=bins, mode="linear", align_corners=False)
 
 
 class TwoScale(RTMPose):
-    """Thunder's encoder and heads, kept as they are, under a `TwoScaleHead`; elsewhere it is used as any `RTMPose`."""
+    """Thunder's frozen encoder and heads under a `TwoScaleHead`; used like any `RTMPose`."""
 
-    # Pixels a cell of the heat maps.
+    # Pixels per heatmap cell.
     stride = TwoScaleHead.stride
 
     def __init__(self, backbone: Thunder, bodies: MoveNetHeads, head: TwoScaleHead) -> None:
@@ -157,7 +157,7 @@ class TwoScale(RTMPose):
         self.bodies = bodies.requires_grad_(False)
 
     def both(self, images: Tensor) -> tuple[Tensor, Tensor, Marginals]:
-        """(B, 3, h, w) -> logits x, y and the axes of the heat maps."""
+        """(B, 3, h, w) -> logits x, y and the heatmaps' distributions."""
         return self._look(images)[1:]
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,9 +1,8 @@
 """YOLOX (Ge et al. 2021, arXiv:2107.08430): CSPDarknet, a path-aggregating feature pyramid and a decoupled head.
 
-Names and shapes in the state dict are those of the released checkpoints, which load strictly. One size more, "thunder",
-has YOLOX-nano's pyramid and head on MoveNet Thunder's encoder: a backbone that already knows people, for whoever has
-few photos to train on. Training is in `detector.py`; decoding boxes and suppressing duplicates is inference and lives
-in `wholebody.pose.detect`.
+Names and shapes in the state dict are those of the released checkpoints, which load strictly. An additional size,
+"thunder", has YOLOX-nano's pyramid and head on MoveNet Thunder's encoder, a backbone pretrained on people, for training
+with few photos. Training is in `wholebody.train.detector`; decoding boxes and NMS are in `wholebody.pose.detect`.
 """
 
 import math
@@ -21,7 +20,7 @@ from wholebody.networks.layers import Block, Conv, SpatialPyramid
 from wholebody.networks.thunder import Thunder
 
 STRIDES = (8, 16, 32)
-# More than any released network has: a tensor without numbers may have a shape of any size.
+# More than any released network has: a tensor without data may have any shape.
 MOST_CLASSES = 2**16
 
 # Depth, width and whether the 3x3 convolutions are split into one per channel and one across channels.
@@ -36,7 +35,7 @@ SIZES: Mapping[str, tuple[float, float, bool]] = {
 }
 
 
-# Its batch norms are not torch's usual ones.
+# Its batch norms do not use torch's defaults.
 _conv = partial(Conv, eps=1e-3, momentum=0.03)
 
 
@@ -120,7 +119,7 @@ class CSPDarknet(nn.Module):
 
 
 class ThunderTrunk(nn.Module):
-    """MoveNet Thunder's encoder as far as its last blocks of stride 32, in place of `CSPDarknet`.
+    """MoveNet Thunder's encoder up to its last blocks at stride 32, instead of `CSPDarknet`.
 
     images (N, 3, H, W) BGR 0..255, as every YOLOX takes them -> maps at strides 8, 16 and 32.
     """
@@ -154,7 +153,7 @@ class ThunderTrunk(nn.Module):
 
 
 class _Pyramid(nn.Module):
-    """The backbone's three maps mixed from coarse to fine and back."""
+    """Combines the backbone's three maps from coarse to fine and back."""
 
     def __init__(self, depth: float, width: float, separable: bool, backbone: nn.Module) -> None:
         super().__init__()
@@ -189,7 +188,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 class _Head(nn.Module):
-    """One branch for the class, one for box and objectness, at every level with its own weights."""
+    """One branch for the class, one for box and objectness, with separate weights at each level."""
 
     def __init__(self, classes: int, width: float, separable: bool) -> None:
         super().__init__()
@@ -205,7 +204,7 @@ class _Head(nn.Module):
         self.reg_preds = nn.ModuleList(nn.Conv2d(hidden, 4, 1) for _ in levels)
         self.obj_preds = nn.ModuleList(nn.Conv2d(hidden, 1, 1) for _ in levels)
         self.stems = nn.ModuleList(_conv(int(channels * width), hidden, 1) for channels in (256, 512, 1024))
-        # Nearly every anchor is background: starting at a probability of 0.01 keeps the first steps calm.
+        # Nearly every anchor is background: an initial probability of 0.01 stabilises the first steps.
         for conv in (*self.cls_preds, *self.obj_preds):
             assert isinstance(conv, nn.Conv2d) and conv.bias is not None
             nn.init.constant_(conv.bias, -math.log(0.99 / 0.01))
@@ -241,7 +240,7 @@ class YOLOXNetwork(nn.Module):
         return maps
 
     def logits(self, images: Tensor) -> Tensor:
-        """As `forward`, with objectness and classes before the sigmoid: what the losses read."""
+        """As `forward`, with objectness and classes before the sigmoid, for the losses."""
         out: Tensor = self.head(self.features(images))
         return out
 

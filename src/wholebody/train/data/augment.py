@@ -20,7 +20,7 @@ from wholebody.train.data.people import Encoded, LabelledPerson
 def close_up(
     keypoints: Doubles, visible: npt.NDArray[np.float32], center: Doubles, scale: Doubles, rng: np.random.Generator
 ) -> tuple[Doubles, Doubles]:
-    """Centre and scale of the head or of a hand, as in portraits, if enough of one is labelled; else unchanged."""
+    """Centre and scale of the head or a hand, as in portraits, if enough of it is labelled; otherwise unchanged."""
     shown = [rows[visible[rows] > 0] for rows in _CLOSE_UPS]
     chosen = [rows for rows in shown if len(rows) >= _LEAST_POINTS]
     if not chosen:
@@ -30,7 +30,7 @@ def close_up(
     extent = float((high - low).max())
     if extent < _LEAST_EXTENT:
         return center, scale
-    # From the bare part to a portrait with shoulders.
+    # From the part alone to a portrait with shoulders.
     return (low + high) / 2, np.full(2, extent * np.exp(rng.uniform(np.log(1.2), np.log(3.5))))
 
 
@@ -44,13 +44,13 @@ def cutout(image: Image, rng: np.random.Generator) -> Image:
     return image
 
 
-# From image pixels to those of the mirror image, x = 0 staying where it is: the crop's matrix takes it in, so that
-# no picture is turned round.
+# From image pixels to those of the mirror image, with x = 0 fixed. The crop's matrix includes it, so that no picture
+# has to be flipped.
 MIRROR = np.diag([-1.0, 1.0])
 
 
 def flip(sample: LabelledPerson, schema: Schema = COCO_WHOLEBODY) -> LabelledPerson:
-    """The labels of the mirror image: x becomes -x, and left becomes right. The picture stays as it is."""
+    """The labels of the mirror image: x becomes -x, and left becomes right. The picture is unchanged."""
     x0, y0, x1, y1 = sample.box
     keypoints = sample.keypoints[schema.flip] @ MIRROR
     box = np.array([-x1, y0, -x0, y1])
@@ -60,7 +60,7 @@ def flip(sample: LabelledPerson, schema: Schema = COCO_WHOLEBODY) -> LabelledPer
 def half_body(
     keypoints: Doubles, visible: npt.NDArray[np.float32], center: Doubles, scale: Doubles, rng: np.random.Generator
 ) -> tuple[Doubles, Doubles]:
-    """Centre and scale of the upper (more often) or lower half, if enough of it is labelled; else unchanged."""
+    """Centre and scale of the upper (more often) or lower half, if enough of it is labelled; otherwise unchanged."""
     upper, lower = (rows[visible[rows] > 0] for rows in (np.arange(11), np.arange(11, 23)))
     if (visible > 0).sum() < 9:
         return center, scale
@@ -86,17 +86,18 @@ class Augmentation:
     """Strengths; the defaults are the published recipe's first part.
 
     Attributes:
-        flip: chance of the mirror image.
-        half_body: chance of a crop around the upper or the lower half.
-        close_up: chance of a crop around the head or one hand, where nothing was cropped to a half; not in the recipe.
+        flip: probability of flipping.
+        half_body: probability of a crop around the upper or lower half.
+        close_up: probability of a crop around the head or one hand, if not cropped to a half; not in the published
+            recipe.
         scale: factors on the crop's extent.
-        rotation: degrees to either side, in 60 % of the crops.
-        shift: of the extent, in 30 % of the crops.
-        hsv: greatest change of hue, saturation and value, each in half of the crops.
-        blur: chance of a box blur, and of a median blur.
-        cutout: chance of a black rectangle of 0.2 to 0.4 of the input.
-        shrink: chance that the crop is made from a smaller picture, as people far away are.
-        camera: chance of the same crop from another camera, more often than not in other clothes; not in the recipe.
+        rotation: maximum degrees in either direction, in 60 % of the crops.
+        shift: relative to the extent, in 30 % of the crops.
+        hsv: maximum change of hue, saturation and value, each in half of the crops.
+        blur: probability of a box blur, and of a median blur.
+        cutout: probability of a black rectangle of 0.2 to 0.4 of the input.
+        shrink: probability of a low-resolution crop, as of distant people.
+        camera: probability of changing the camera, usually with other clothing colours; not in the published recipe.
     """
 
     flip: float = 0.5
@@ -119,7 +120,7 @@ def augment(
     rng: np.random.Generator,
     schema: Schema = COCO_WHOLEBODY,
 ) -> tuple[Image, Doubles, npt.NDArray[np.float32]]:
-    """One training crop. Half bodies and close-ups are of COCO_WHOLEBODY's points; others have neither.
+    """One training crop. Half bodies and close-ups need the schema COCO_WHOLEBODY.
 
     Returns:
         crop (h, w, 3) BGR, keypoints (K, 2) in input pixels, visible (K,).
@@ -134,7 +135,7 @@ def augment(
     elif whole and rng.random() < config.close_up:
         center, scale = close_up(sample.keypoints, sample.visible, center, scale, rng)
     center, scale, rotation = jitter(center, scale, config, rng)
-    # Half body leaves any aspect; the warp needs the input's.
+    # A half body may have any aspect ratio; the warp needs the input's.
     center, scale = center_scale([*(center - scale / 2), *(center + scale / 2)], size, padding=1.0)
     crop = Crop(crop_matrix(center, scale, size, rotation), size)
     factor = rng.uniform(0.25, 0.9) if rng.random() < config.shrink else 1.0
@@ -155,7 +156,7 @@ def half_body_box(
     return chosen.mean(axis=0), (chosen.max(axis=0) - chosen.min(axis=0)) * padding
 
 
-# What close-ups show: the head, and each hand with its wrist; points that a close-up needs at least.
+# The targets of close-ups: the head, and each hand with its wrist; and the least number of labelled points.
 _CLOSE_UPS = (
     np.r_[0:5, COCO_WHOLEBODY.parts["face"]],
     np.r_[9, COCO_WHOLEBODY.parts["left_hand"]],
@@ -164,14 +165,14 @@ _CLOSE_UPS = (
 
 
 _LEAST_POINTS = 4
-# Shorter than this in pixels, a head or a hand is only a blur when it fills the input.
+# A head or hand smaller than this, in pixels, would only be a blur when enlarged.
 _LEAST_EXTENT = 24
 
 
 def jitter(
     center: Doubles, scale: Doubles, config: Augmentation, rng: np.random.Generator
 ) -> tuple[Doubles, Doubles, float]:
-    """Shift, scale and rotate the crop by normal draws cut off at one standard deviation."""
+    """Shift, scale and rotate the crop by normal samples truncated at one standard deviation."""
     low, high = config.scale
     if rng.random() < 0.3:
         center = center + scale * config.shift * truncated_normal(rng, 2)
@@ -190,12 +191,12 @@ def truncated_normal(rng: np.random.Generator, count: int) -> Doubles:
 def cut(picture: Image | Encoded, crop: Crop, mirrored: bool = False, factor: float = 1.0) -> Image:
     """The pixels of a crop.
 
-    A picture that is not decoded yet is decoded at a half, a quarter or an eighth of its size where the crop has no
-    more pixels than that: its pixels are then means of the source's, instead of every second one.
+    A picture that is not decoded yet is decoded at a half, a quarter or an eighth of its size if the crop needs no more
+        pixels: its pixels are then means of the source's, instead of every second one.
 
     Args:
         mirrored: the crop is one of the mirror image (`flip`).
-        factor: below 1, the crop as if the person were far away: cut at so much of the size, enlarged again.
+        factor: below 1, a low-resolution crop: cut at this fraction of the size, and enlarged again.
     """
     matrix, size = crop.matrix, crop.size
     if factor < 1:
@@ -204,11 +205,11 @@ def cut(picture: Image | Encoded, crop: Crop, mirrored: bool = False, factor: fl
     if mirrored:
         matrix = np.column_stack([matrix[:, :2] @ MIRROR, matrix[:, 2]])
     if isinstance(picture, Encoded):
-        # Picture pixels for one of the crop.
+        # Picture pixels per crop pixel.
         step = 1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
         parts = next((each for each in (8, 4, 2) if each <= step), 1)
         picture = picture.decode(parts)
-        # Pixel i of the smaller picture is the middle of `parts` pixels.
+        # Pixel i of the smaller picture is the centre of `parts` pixels.
         matrix = np.column_stack([matrix[:, :2] * parts, matrix[:, 2] + matrix[:, :2].sum(axis=1) * (parts - 1) / 2])
     image = Crop(matrix, size).cut(picture)
     return (
@@ -225,7 +226,7 @@ def random_hsv(image: Image, strength: tuple[int, int, int], rng: np.random.Gene
 
 
 def random_blur(image: Image, chance: float, rng: np.random.Generator) -> Image:
-    """A box blur and a median blur of 3, 5 or 7 pixels, each by chance."""
+    """A box blur and a median blur of 3, 5 or 7 pixels, each with its probability."""
     if rng.random() < chance:
         image = cv2.blur(image, [(3, 3), (5, 5), (7, 7)][rng.integers(3)]).astype(np.uint8)
     if rng.random() < chance:
@@ -234,14 +235,15 @@ def random_blur(image: Image, chance: float, rng: np.random.Generator) -> Image:
 
 
 def other_look(image: Image, chance: float, rng: np.random.Generator) -> Image:
-    """The same scene in other clothes (`other_surfaces`), in other light and from another camera (`other_camera`)."""
+    """The same scene with other surface colours (`other_surfaces`), other lighting and another camera
+    (`other_camera`)."""
     if rng.random() >= chance:
         return image
     return other_camera(other_surfaces(image, 0.6, rng), 1.0, rng)
 
 
 def other_camera(image: Image, chance: float, rng: np.random.Generator) -> Image:
-    """The picture in other light and from another camera: exposure, contrast and white balance, and each by chance
+    """Simulate other lighting and another camera: exposure, contrast and white balance, and with some probability each
     saturation down to black and white, a soft lens, noise and compression."""
     if rng.random() >= chance:
         return image
@@ -264,10 +266,10 @@ def other_camera(image: Image, chance: float, rng: np.random.Generator) -> Image
 
 
 def other_surfaces(image: Image, chance: float, rng: np.random.Generator) -> Image:
-    """The picture in other clothes: colours that drift from place to place, uneven light, and a random filter over the
-    texture (as in Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions).
+    """Simulate other surfaces: spatially varying colours, uneven light, and a random filter over the texture (as in Xu
+    et al., Robust and Generalizable Visual Representation Learning via Random Convolutions).
 
-    Edges stay where they are, and so do bodies; what skin, cloth and walls look like does not.
+    Edges and bodies stay in place; the appearance of skin, cloth and walls changes.
     """
     if rng.random() >= chance:
         return image
@@ -277,7 +279,7 @@ def other_surfaces(image: Image, chance: float, rng: np.random.Generator) -> Ima
         side = int(rng.choice([1, 3, 5]))
         kernel = rng.standard_normal((side, side)).astype(np.float32)
         kernel /= max(float(np.abs(kernel).sum()), 1e-3)
-        # A filter may well turn a picture into its negative: only some of it is mixed in.
+        # A filter may invert a picture, so only part of it is blended in.
         share = rng.uniform(0.2, 0.7)
         filtered = cv2.filter2D(out, -1, kernel)
         out = (1 - share) * out + share * (filtered - filtered.mean(axis=(0, 1)) + out.mean(axis=(0, 1)))
@@ -293,7 +295,7 @@ def other_surfaces(image: Image, chance: float, rng: np.random.Generator) -> Ima
 
 
 def _field(size: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A smooth random field (h, w), with a handful of hills and valleys of about 1."""
+    """A smooth random field (h, w), with a few peaks and valleys of about 1."""
     coarse = rng.standard_normal((int(rng.integers(2, 7)), int(rng.integers(2, 6))), dtype=np.float32)
     return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), np.float32)
 

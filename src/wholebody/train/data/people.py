@@ -21,7 +21,7 @@ from wholebody.images import decode_image
 from wholebody.reading import parse_json, reading, tar_members
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
-# Where the label of a keypoint is put that is known not to be in the crop.
+# The position of keypoints that are known to be outside the crop.
 NOWHERE = -1e4
 
 _REDUCED = {
@@ -34,11 +34,11 @@ _REDUCED = {
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture that nobody has decoded yet: a file, or bytes of one.
+    """A picture that has not been decoded: a file, or part of one.
 
     Attributes:
         file: where it is.
-        at, size: which bytes of the file; all of them if size is 0.
+        at, size: the bytes of the file; all of them if size is 0.
     """
 
     file: str
@@ -46,8 +46,8 @@ class Encoded:
     size: int = 0
 
     def decode(self, parts: int = 1) -> Image:
-        """(H, W, 3) uint8 BGR with 1 / parts of the width and height, 1, 2, 4 or 8 parts. A JPEG file takes less time
-        then, and its pixels are means of those that they replace.
+        """(H, W, 3) uint8 BGR at 1 / parts of the width and height, with 1, 2, 4 or 8 parts. This is faster for JPEGs,
+        and the pixels are means of those that they replace.
 
         Raises:
             WholebodyError: it cannot be read.
@@ -114,7 +114,7 @@ class PersonFile:
     part: tuple[int, int] = (0, 0)  # where in the file the picture begins, and its bytes; (0, 0): it is the file
 
     def load(self) -> LabelledPerson:
-        """The person with the picture, which is decoded when it is asked for."""
+        """The person with the picture, which is decoded on demand."""
         return LabelledPerson(
             Encoded(str(self.file), *self.part), self.keypoints, self.visible, self.box, str(self.file)
         )
@@ -144,7 +144,7 @@ def read_coco_wholebody(
 
 
 def people_of(labels: Labels, images: str | os.PathLike[str]) -> list[PersonFile]:
-    """The labelled people that can be trained on; see `read_coco_wholebody` for those that are left out."""
+    """The labelled people that can be used for training; see `read_coco_wholebody` for those that are skipped."""
     weights = np.minimum(labels.visible, 1)
     sides = labels.boxes[:, 2:] - labels.boxes[:, :2]
     files = {number: Path(images) / picture.file_name for number, picture in labels.images.items()}
@@ -161,14 +161,14 @@ def people_of(labels: Labels, images: str | os.PathLike[str]) -> list[PersonFile
 
 
 def trainable(labels: Labels) -> npt.NDArray[np.int64]:
-    """Rows of the people that can be trained on: not crowds, with a box and a labelled point."""
+    """Rows of the people that can be used for training: not crowds, with a box and a labelled point."""
     sides = labels.boxes[:, 2:] - labels.boxes[:, :2]
     return np.flatnonzero(~labels.iscrowd & (sides > 1).all(axis=1) & (labels.visible > 0).any(axis=1))
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """Labelled photos as a data set; pictures are read when asked for."""
+    """Labelled photos as a data set; pictures are read on access."""
 
     people: Sequence[PersonFile]
 
@@ -193,7 +193,7 @@ class ShardedPeople:
     ) -> None:
         self.schema = schema
         self.rows: list[tuple[Path, int, int, int, int]] = []
-        # A hidden file is a shard that is still being written.
+        # Hidden files are shards that are still being written.
         for shard in sorted(path for path in Path(folder).glob("*.tar") if not path.name.startswith(".")):
             with reading(shard, "a shard", "Remove it and make the shards again"), tarfile.open(shard, "r:") as archive:
                 members = {member.name: (member.offset_data, member.size) for member in tar_members(archive, shard)}
@@ -238,18 +238,18 @@ class ShardedPeople:
         return LabelledPerson(where, points[:, :2], visible, box, f"{shard}#{index}")
 
 
-# So many draws have every set's share of them exactly.
+# Samples per block; each block contains exactly every set's share.
 _BLOCK = 10_000
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Draws from several data sets. Draw number n is a function of `seed` and n alone.
+    """Samples from several data sets. Sample n is a function of `seed` and n alone.
 
-    Every set is drawn without replacement: in each of its passes, everyone once and in another order.
+    Every set is sampled without replacement: each pass contains everyone once, in a new order.
 
     Attributes:
-        sets: each with its share of the draws, or all with 0: then they are one set, as in a concatenation.
+        sets: each with its share of the samples; if all shares are 0, they are concatenated.
     """
 
     sets: Sequence[tuple[PersonSource, float]]
@@ -259,7 +259,7 @@ class Mixture:
         """The n-th sample and the generator with which to augment it.
 
         Args:
-            attempt: above 0, somebody else of the same set, where a picture cannot be read.
+            attempt: above 0, another person of the same set, for unreadable pictures.
         """
         which, index = self.row(n)
         people = self.sets[which][0]
@@ -268,7 +268,7 @@ class Mixture:
         return people[index], np.random.default_rng((self.seed, n))
 
     def row(self, n: int) -> tuple[int, int]:
-        """Which set the n-th draw is from, and which of its people it is."""
+        """The set of the n-th sample, and the index of the person in it."""
         lengths = [len(people) for people, _ in self.sets]
         if not any(share for _, share in self.sets):
             which, at = 0, self._nth((0,), sum(lengths), n)
@@ -284,11 +284,11 @@ class Mixture:
         return which, self._nth((1, which), lengths[which], drawn)
 
     def _nth(self, key: tuple[int, ...], count: int, n: int) -> int:
-        """Who is drawn as the n-th of `count`, in passes."""
+        """The index of the n-th sample from `count` people, in passes."""
         return int(_order((self.seed, *key, n // count), count)[n % count])
 
 
-# A batch may end one pass and begin another, of each of a pool's groups.
+# A batch may span two passes, for each of a pool's groups.
 @lru_cache(maxsize=64)
 def _order(seed: tuple[int, ...], count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng((*seed, 0)).permutation(count)
@@ -296,7 +296,7 @@ def _order(seed: tuple[int, ...], count: int) -> npt.NDArray[np.int64]:
 
 @lru_cache(maxsize=4)
 def _block(seed: int, shares: tuple[float, ...], block: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The set of each draw of a block, and how many of that set come before it in the block."""
+    """The set of each sample in a block, and the number of earlier samples of that set in the block."""
     counts = _allotted(shares)
     sets = np.repeat(np.arange(len(counts)), counts)[_order((seed, 2, 0, block), _BLOCK)]
     before = np.zeros(_BLOCK, np.int64)
@@ -307,7 +307,7 @@ def _block(seed: int, shares: tuple[float, ...], block: int) -> tuple[npt.NDArra
 
 @lru_cache(maxsize=4)
 def _allotted(shares: tuple[float, ...]) -> tuple[int, ...]:
-    """How many draws of a block fall to each share: a next whole number, and in sum all of them."""
+    """The number of samples per share in a block, rounded so that the sum is exact."""
     exact = np.array(shares) / sum(shares) * _BLOCK
     counts = np.floor(exact).astype(np.int64)
     counts[np.argsort(counts - exact, kind="stable")[: _BLOCK - int(counts.sum())]] += 1

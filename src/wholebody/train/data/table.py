@@ -1,14 +1,14 @@
-"""Labelled people of photos as flat arrays, in files that every process of a machine maps into its memory.
+"""Labelled people as flat arrays, in files that all processes of a machine memory-map.
 
     people = table({"annotations": "train.json", ...}, lambda: parts, folder="data/coco/train2017")
 
-Parsing a gigabyte of JSON takes minutes, and a million people as Python objects take a process gigabytes; eight
-processes with eight workers each would do so 72 times. So the first process that wants a set parses it and writes
-arrays below the cache folder (WHOLEBODY_CACHE), while the others wait; all then map the same files, which the system
-holds in memory once. A person takes 1.2 KB: 133 points as float32, exact to a hundred-thousandth of a pixel.
+Parsing a gigabyte of JSON takes minutes, and a million people as Python objects take gigabytes per process; eight
+processes with eight workers each would do this 72 times. So the first process that needs a set parses it and writes
+arrays to the cache folder (WHOLEBODY_CACHE), while the others wait. All processes then map the same files, which the
+system keeps in memory once. A person takes 1.2 KB: 133 points as float32, accurate to a hundred-thousandth of a pixel.
 
-Pictures that are not there are left out and counted. Whether they are there is asked of their folders, one listing
-each, and asked again when a folder has changed.
+Missing pictures are skipped and counted. Existence is checked with one listing per folder, and again when a folder
+changes.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
 from wholebody.train.data.people import LabelledPerson, PersonFile, trainable
 
-# Of the files: another one is not read.
+# Version of the file format; other versions are not read.
 _VERSION = 1
 
 
@@ -38,9 +38,9 @@ class Table:
     """People in memory-mapped arrays; row m of each is the same person.
 
     Attributes:
-        folder: of the arrays.
+        folder: the folder of the arrays.
         images: the folder that the pictures' names are relative to.
-        missing: how many pictures were not there; their people were left out.
+        missing: number of missing pictures, whose people were skipped.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ class Table:
         object.__setattr__(self, "_columns", columns)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A process that prepares crops maps the files itself.
+        # Worker processes map the files themselves.
         return Table, (self.folder, self.images)
 
     def __len__(self) -> int:
@@ -91,18 +91,18 @@ def table(
     images: Path,
     flags: bool,
 ) -> Table:
-    """The people of labels, from the cache folder if they were read before.
+    """The people of some labels, from the cache folder if they were read before.
 
     Args:
-        about: what else the result depends on, beside the contents of `files`.
-        files: those that `parts` reads.
+        about: what the result depends on besides the contents of `files`.
+        files: the files that `parts` reads.
         parts: the labels, a part at a time, so that no more than one is in memory.
-        images: the folder of the pictures; .jpg stands for .png and the other way round.
+        images: the folder of the pictures; .jpg and .png are interchangeable.
         flags: the third number of a point says whether it is labelled; otherwise it is the label's weight.
 
     Raises:
-        WholebodyError: one of the reasons of `parts`; nobody is labelled, or all pictures are missing; or the cache
-            folder cannot be written.
+        WholebodyError: as for `parts`; nobody is labelled, all pictures are missing, or the cache folder cannot be
+            written.
     """
     images = images.absolute()
     stamps = [[str(file.absolute()), *_stamp(file)] for file in files]
@@ -129,7 +129,7 @@ def table(
 
 
 def _stamp(file: Path) -> tuple[int, int]:
-    """Size and time of a file, which tell whether it is another one; zeros where there is none."""
+    """Size and modification time of a file, which identify its version; zeros if it does not exist."""
     try:
         found = file.stat()
     except OSError:
@@ -138,7 +138,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def _is_current(folder: Path, images: Path) -> bool:
-    """Whether the arrays are whole, and no folder of pictures has changed since."""
+    """Whether the arrays are complete, and no folder of pictures has changed since."""
     try:
         about = json.loads((folder / "table.json").read_text())
     except (OSError, ValueError):
@@ -206,7 +206,7 @@ def _write(folder: Path, parts: Iterable[Labels], images: Path, flags: bool) -> 
 
 
 class _Listings:
-    """Which pictures there are below a folder, by one listing of each folder."""
+    """The existing pictures below a folder, from one listing per folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -214,7 +214,7 @@ class _Listings:
         self.folders: dict[str, int] = {}
 
     def name(self, wanted: str) -> str | None:
-        """A picture's name as it is there, maybe as .jpg for .png; None if it is not."""
+        """A picture's existing name, possibly .jpg for .png; None if it is missing."""
         wanted = wanted.lstrip("/")
         folder, _, file = wanted.rpartition("/")
         if folder not in self.names:

@@ -1,17 +1,16 @@
-"""Views: crops cut once and kept as memory-mapped arrays, with what a teacher says of them.
+"""Views: crops cut once and stored as memory-mapped arrays, with a teacher's output.
 
-A run on views costs neither warping nor a teacher, so that many runs can be compared on the same pictures, and steps
-are as fast as the student alone. What it gives up is fresh augmentation: a view is always the same crop, though
-clothes, light and camera may change (`wholebody.train.data.augment.other_look`) while the teacher's word stays.
-
-`halve` makes views for a network of half the size from those of a larger one.
+A run on views needs neither warping nor a teacher, so many runs can be compared on the same pictures, and steps are as
+fast as the student alone. The price is less augmentation: a view is always the same crop, although colours, lighting
+and camera may change (`wholebody.train.data.augment.other_look`) while the teacher's output stays the same. `halve`
+converts views for a network with half the input size.
 
     write_views("work/views", crops.draw, 12_000, teacher=teacher)
     views = Views("work/views", codec)
 
 The folder holds `images.npy` uint8 (V, h, w, 3) BGR, `keypoints.npy` (V, K, 2), `weights.npy` (V, K), and from a
-teacher `x.npy`, `y.npy` and `feature.npy` in float16. It appears under its name when it is complete; views.json tells
-whether a file was cut since.
+teacher `x.npy`, `y.npy` and `feature.npy` in float16. It appears under its name when it is complete; views.json is used
+to detect truncated files.
 """
 
 import json
@@ -53,13 +52,13 @@ def write_views(
     teacher: Teacher | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Cut `count` crops, ask the teacher about a batch at a time, and keep both.
+    """Cut `count` crops, run the teacher on them in batches, and store both.
 
-    A teacher's weights are not kept: it should know all keypoints.
+    A teacher's weights are not stored: it should have all keypoints.
 
     Args:
-        draw: the batch of some draws, as `loop.Crops.draw`.
-        batch: crops that the teacher sees together.
+        draw: the batch of some samples, as `loop.Crops.draw`.
+        batch: the teacher's batch size.
         progress: called with the number of views written.
 
     Raises:
@@ -120,12 +119,12 @@ def _write(
 
 @dataclass(frozen=True, eq=False)
 class Views(Dataset[Batch]):
-    """Batches of views. The order of a pass is a function of `seed` and the pass; draw n is one view of it.
+    """Batches of views. The order of a pass is a function of `seed` and the pass; sample n is one view of it.
 
     Attributes:
-        folder: what `write_views` wrote.
+        folder: a folder from `write_views`.
         codec: how keypoints are encoded.
-        camera: chance that a view looks as if from another camera, and maybe in other clothes.
+        camera: probability of changing the camera, and possibly the clothing colours, of a view.
     """
 
     folder: Path
@@ -143,7 +142,7 @@ class Views(Dataset[Batch]):
         object.__setattr__(self, "arrays", arrays)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A process that prepares batches opens the files itself: pickled, they would be gigabytes.
+        # Worker processes open the files themselves: pickled, they would be gigabytes.
         return Views, (self.folder, self.codec, self.seed, self.camera)
 
     def __len__(self) -> int:
@@ -151,23 +150,23 @@ class Views(Dataset[Batch]):
 
     @property
     def channels(self) -> int:
-        """Of the teacher's feature map; 0 where there is none."""
+        """Channels of the teacher's feature map; 0 if there is none."""
         return int(self.arrays["feature"].shape[1]) if "feature" in self.arrays else 0
 
     def draw(self, numbers: range) -> Batch:
-        """The batch of some draws."""
+        """The batch of some samples."""
         count = len(self)
         rows = np.array([self._order(n // count)[n % count] for n in numbers])
         found = {name: array[rows] for name, array in self.arrays.items()}
         images, keypoints, weight = (found[name] for name in _LABELS)
-        # Every draw has its own light.
+        # Every sample has its own lighting.
         images = np.stack(
             [
                 other_look(image, self.camera, np.random.default_rng((self.seed, n, 1)))
                 for n, image in zip(numbers, images, strict=True)
             ]
         )
-        # Weights carry the parts' factors: what has any was labelled.
+        # The weights include the parts' factors; a nonzero weight means labelled.
         inside = self.codec.weight(keypoints.astype(np.float64), weight.astype(np.float32) > 0)
         kept = np.maximum(inside, keypoints[..., 0] == NOWHERE)
         columns = (images, keypoints, (kept * weight).astype(np.float32))
@@ -190,17 +189,17 @@ def halve(
     batch: int = 32,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Write the same views in half the pixels: x becomes x / 2, and so does a logit's bin.
+    """Write the same views at half the width and height: x becomes x / 2, and so does a logit's bin.
 
     Raises:
-        WholebodyError: no views there, or `out` exists or cannot be written.
+        WholebodyError: there are no views, or `out` exists or cannot be written.
     """
     source = Path(folder)
     arrays = _read(source)
 
     def rows(numbers: range) -> Arrays:
         views = {name: array[numbers.start : numbers.stop] for name, array in arrays.items()}
-        # Every second pixel of a blurred picture, as keypoints are halved.
+        # Every second pixel of a blurred picture, because keypoints are halved.
         half = {"images": np.stack([cv2.pyrDown(image) for image in views["images"]]), "weights": views["weights"]}
         half["keypoints"] = np.where(views["keypoints"] == NOWHERE, NOWHERE, views["keypoints"] / 2)
         half |= {name: views[name][..., ::2] for name in ("x", "y") if name in views}
@@ -219,7 +218,7 @@ def _read(folder: Path) -> dict[str, npt.NDArray[Any]]:
     with reading(folder, "a folder of views", "Write them with `write_views`"):
         files = parse_json((folder / _NOTE).read_bytes()).get("files", {})
         for name, written in files.items():
-            # Whole gigabytes are not read again at every start.
+            # Do not read gigabytes again at every start.
             if identity(folder / name) != written:
                 raise WholebodyError(f"{folder / name}: not as it was written. Remove {folder}, and write it again.")
         arrays = {
