@@ -1,13 +1,13 @@
-"""Fitting the people of a picture or clip to those of a reference: a dance for a character of other proportions.
+"""Aligning the people of a picture or clip to a reference: a dance for a character of other proportions.
 
     from wholebody.align import align
     aligned = align(frames, model("character.png"), mode="muse", size=(1280, 720), reference_size=(768, 1344))
 
 | mode   | published with   | what it changes                                                       |
 |--------|------------------|-----------------------------------------------------------------------|
-| linear | MimicMotion      | size and place; the dancer's proportions stay                         |
-| muse   | MusePose         | every limb by the first frame, the same left and right                |
-| uni    | UniAnimate       | width and height apart, then every limb by the first frame            |
+| linear | MimicMotion      | size and position; the dancer's proportions stay                      |
+| muse   | MusePose         | every limb by the first frame, equally on the left and right          |
+| uni    | UniAnimate       | width and height separately, then every limb by the first frame       |
 | wan    | Wan2.2-Animate   | every limb by the first frame, feet onto the ground of the reference  |
 | none   |                  | nothing                                                               |
 

@@ -1,4 +1,4 @@
-"""What other packages call networks and devices, in our words."""
+"""Translating other packages' names of networks and devices to ours."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from wholebody import weights
 from wholebody.errors import WholebodyError
 from wholebody.files import expanded
 
-# Released files that other packages name and we run in another form.
+# Released files that other packages refer to, and that we run in another form.
 _SAME = {
     "dw-ll_ucoco_384": "dwpose-l-384",
     "yolox_l_8x8_300e_coco_20211126_140236-d3bd2b23": "yolox-l",
@@ -17,14 +17,14 @@ _SAME = {
 
 
 def network(given: str | os.PathLike[str] | None, default: str) -> str:
-    """A name of the manifest or a path, for whatever a caller of another package gives.
+    """A manifest name or a path, for an argument as used with another package.
 
     Args:
-        given: None for the default; one of our names; a file's path; or the address of a released file, which is
-            taken from where the manifest has it, verified and kept in the cache folder.
+        given: None for the default; one of our names; a file's path; or the URL of a released file, which is downloaded
+            as listed in the manifest, verified and cached.
 
     Raises:
-        WholebodyError: the address of a file that the manifest does not know.
+        WholebodyError: a URL that is not in the manifest.
     """
     if given is None:
         return default
@@ -46,13 +46,13 @@ def device(given: Any) -> str:
     """A device of `runtime.open_session` for "cuda:0", "mps" or a `torch.device`; None is "auto".
 
     Raises:
-        WholebodyError: a card other than the first.
+        WholebodyError: a GPU other than the first.
     """
     if given is None:
         return "auto"
     name, _, number = str(given).partition(":")
     if number not in ("", "0"):
         raise WholebodyError(
-            f"device {given}: only the first card is used. Choose it with CUDA_VISIBLE_DEVICES={number}."
+            f"device {given}: only the first GPU is used. Choose it with CUDA_VISIBLE_DEVICES={number}."
         )
     return {"gpu": "cuda", "mps": "coreml"}.get(name, name)

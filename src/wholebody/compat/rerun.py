@@ -9,8 +9,8 @@
         rr.log("people", rr.Image(frame.image, color_model="BGR"))
         rerun.log("people", poses, time=frame.time)
 
-Each person is an entity of their own, people/ID (people/0, 1, ... without ids), so that the viewer draws bones between
-the points of one person only. Whoever is not in a frame is cleared there.
+Each person is a separate entity, people/ID (people/0, 1, ... without ids), so that the viewer draws bones only between
+the points of one person. People who are not in a frame are cleared there.
 """
 
 from typing import Any
@@ -23,12 +23,12 @@ from wholebody.schema import Schema
 
 
 def log(entity: str, poses: Poses, *, time: float | None = None, threshold: float = 0.3, recording: Any = None) -> None:
-    """Log the people of a picture or a frame. Their bones are seen once `skeleton` is logged at the same entity.
+    """Log the people of a picture or a frame. Their bones are shown once `skeleton` is logged for the same entity.
 
     Args:
         entity: path of the entity that the people are under.
         poses: people in pixels of the picture that is shown there.
-        time: seconds, on the timeline "time"; None leaves the timelines as they are.
+        time: seconds, on the timeline "time"; None leaves the timelines unchanged.
         threshold: a point with a lower score is left out.
         recording: a `rerun.RecordingStream`; None is the current one.
 

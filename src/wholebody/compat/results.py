@@ -1,10 +1,10 @@
-"""OpenPose's results as controlnet_aux and rtmlib both name them."""
+"""OpenPose's result types, shared by controlnet_aux and rtmlib."""
 
 from typing import NamedTuple
 
 
 class Keypoint(NamedTuple):
-    """A point, in the units of whoever gives it: fractions of the picture in controlnet_aux, as given in rtmlib."""
+    """A point: in fractions of the picture in controlnet_aux, as given in rtmlib."""
 
     x: float
     y: float
@@ -13,9 +13,9 @@ class Keypoint(NamedTuple):
 
 
 class BodyResult(NamedTuple):
-    """OpenPose's 18 points, None where one is missing; the sum of their scores.
+    """OpenPose's 18 points, None if missing; and the sum of their scores.
 
-    `total_parts` is how many there are in controlnet_aux, always 18 in rtmlib.
+    `total_parts` is the number of points found in controlnet_aux, and always 18 in rtmlib.
     """
 
     keypoints: list[Keypoint | None]

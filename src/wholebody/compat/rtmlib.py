@@ -5,11 +5,11 @@
     wholebody = Wholebody(to_openpose=False, backend="onnxruntime", device="cpu")
     keypoints, scores = wholebody(frame)                # (N, 133, 2) float64 pixels, (N, 133) float32; BGR in
     tracker = PoseTracker(Wholebody, det_frequency=10)
-    keypoints, scores = tracker(frame)                  # tracker.ids says who is who
+    keypoints, scores = tracker(frame)                  # tracker.ids has the ids
     image = draw_skeleton(frame.copy(), keypoints, scores, kpt_thr=0.43)
 
-Everybody of a picture goes through the network together, colours reach each network in the order that it was trained
-on, and where nobody is found the arrays are empty, (0, 133, 2) and (0, 133).
+All people in a picture go through the network as one batch, each network gets the channel order that it was trained on,
+and if nobody is found the arrays are empty, (0, 133, 2) and (0, 133).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ from wholebody.wholebody import DETECTOR, MODES, POSE, WholeBody
 
 Points = tuple[Doubles, Floats]
 
-# Seconds between two frames of a PoseTracker, which is told of none.
+# Assumed seconds between two frames of a PoseTracker, which gets no times.
 _STEP = 1 / 30
 
 
@@ -45,7 +45,7 @@ _STEP = 1 / 30
 
 @dataclass(frozen=True)
 class MeanSimCC(SimCC):
-    """SimCC whose score is the mean of both maxima, as rtmlib has it; DWPose and mmpose take the smaller one."""
+    """SimCC whose score is the mean of both maxima, as in rtmlib; DWPose and mmpose use the smaller one."""
 
     def decode(self, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
         """See `SimCC.decode`."""
@@ -55,7 +55,7 @@ class MeanSimCC(SimCC):
 
 
 def _on(backend: str, device: str) -> str:
-    """Our device for rtmlib's two words. OpenCV's own runtime is not used: the same files run in ONNX Runtime."""
+    """Our device for rtmlib's backend and device. OpenCV's runtime is not used; the same files run in ONNX Runtime."""
     if backend not in ("onnxruntime", "opencv", "openvino"):
         raise WholebodyError(f"backend {backend!r} is unknown. Choose onnxruntime, opencv or openvino.")
     return "openvino" if backend == "openvino" else names.device(device)
@@ -66,9 +66,9 @@ class YOLOX:
 
     Args:
         onnx_model: a name of `wholebody models`, a path, or the address of a released file.
-        model_input_size: taken and not needed; the file tells.
+        model_input_size: accepted but not needed; it is read from the file.
         det_mode: "human" is the only one.
-        nms_thr, score_thr: None for the score takes what the file recommends, or 0.3.
+        nms_thr, score_thr: if the latter is None, what the file recommends, or 0.3.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class RTMPose:
 
     Args:
         onnx_model: a name of `wholebody models`, a path, or the address of a released file.
-        model_input_size, mean, std: taken and not needed; the file or the manifest tells.
+        model_input_size, mean, std: accepted but not needed; they come from the file or the manifest.
         to_openpose: OpenPose's 18 (of 17) or rtmlib's 134 points (of 133).
     """
 
@@ -112,14 +112,15 @@ class RTMPose:
         device: str = "cpu",
     ) -> None:
         network = open_estimator(names.network(onnx_model, POSE), _on(backend, device))
-        # What carries a calibration was measured with its own scores.
+        # Calibrated networks were measured with their own scores.
         if isinstance(network.codec, SimCC) and "calibration" not in notes(network.session):
             network = replace(network, codec=MeanSimCC(network.codec.input_size, network.codec.split_ratio))
         self.network = network
         self.to_openpose = to_openpose
 
     def __call__(self, image: Image, bboxes: npt.ArrayLike | None = None) -> Points:
-        """The people in the boxes (N, 4) xyxy; without `bboxes` the whole picture is one person, [] is nobody."""
+        """The people in the boxes (N, 4) xyxy; without `bboxes` the whole picture is one person, and [] means
+        nobody."""
         height, width = image.shape[:2]
         boxes = [[0, 0, width, height]] if bboxes is None else bboxes
         return points_of(self.network(image, boxes), self.to_openpose)
@@ -160,13 +161,13 @@ class PoseResult(NamedTuple):
 
 
 class Wholebody:
-    """133 points of everybody in a BGR picture.
+    """133 points for everyone in a BGR picture.
 
     Args:
         det, pose: names of `wholebody models`, paths, or addresses of released files.
-        det_input_size, pose_input_size: taken and not needed.
-        mode: a pair of networks, see `wholebody.wholebody.MODES`, for what is not named. rtmlib's own for "balanced"
-            are pose="rtmw-l" and det="yolox-m-humanart".
+        det_input_size, pose_input_size: accepted but not needed.
+        mode: a pair of networks, see `wholebody.wholebody.MODES`, used unless `det` and `pose` are given. rtmlib's own
+            for "balanced" are pose="rtmw-l" and det="yolox-m-humanart".
         to_openpose: 134 points, see `points_of`.
         backend: "onnxruntime", "openvino"; "opencv" runs in ONNX Runtime.
     """
@@ -202,7 +203,7 @@ class Wholebody:
         return self.model(image, boxes)
 
     def points(self, poses: Poses) -> Points:
-        """People as the arrays that a call gives."""
+        """People as the arrays that a call returns."""
         if self.schema is COCO_BODY and len(poses.schema) > len(COCO_BODY):
             poses = poses.to(COCO_BODY)
         return points_of(poses, self.pose_model.to_openpose)
@@ -221,13 +222,13 @@ class Wholebody:
 
 
 class Body(Wholebody):
-    """17 points of everybody in a BGR picture; 18 with `to_openpose`. Arguments as for `Wholebody`."""
+    """17 points for everyone in a BGR picture; 18 with `to_openpose`. Arguments as for `Wholebody`."""
 
     schema = COCO_BODY
 
 
 class BodyWithFeet(Wholebody):
-    """26 points of everybody's body and feet (Halpe), by the released networks, which are downloaded once."""
+    """26 points on everyone's body and feet (Halpe), with the released networks, which are downloaded once."""
 
     schema = HALPE_26
     modes = MappingProxyType(
@@ -240,7 +241,7 @@ class BodyWithFeet(Wholebody):
 
 
 class Custom(Wholebody):
-    """Networks of one's own choice; only files that RTMPose and YOLOX run.
+    """Custom networks; only files supported by RTMPose and YOLOX.
 
     Args:
         det_class: "YOLOX". pose_class: "RTMPose". The others: see `Wholebody`.
@@ -279,17 +280,17 @@ def _sure(part: npt.NDArray[np.floating]) -> list[Keypoint | None] | None:
 
 
 class PoseTracker:
-    """People of a video, frame after frame, always in the order of their ids.
+    """People in a video, frame by frame, always in the order of their ids.
 
     Args:
         solution: `Wholebody`, `Body`, `Custom`, or a function of their keyword arguments.
-        det_frequency: the detector runs on every such frame; in between, people are looked for where they were going.
-        tracking: False gives the people in the detector's order, without ids.
-        tracking_thr: similarity, 0..1, from which a person is taken for one of the frames before.
-        mode: handed on if given. to_openpose, backend, device: handed on.
+        det_frequency: the detector runs on every n-th frame; in between, people are expected where they were moving to.
+        tracking: False returns the people in the detector's order, without ids.
+        tracking_thr: lowest similarity, 0..1, for matching a person with one in earlier frames.
+        mode: passed on if given. to_openpose, backend, device: passed on.
 
     Attributes:
-        ids: (N,) who the rows of the last call are; None without tracking.
+        ids: (N,) ids of the rows of the last call; None without tracking.
         poses: the people of the last call as `Poses`.
     """
 
@@ -313,7 +314,7 @@ class PoseTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everybody: the next frame is the first one of another video."""
+        """Drop all tracks: the next frame is the first of another video."""
         self.tracker = Tracker(least=self.tracking_thr)
         self.frame_cnt = 0
         self.poses = Poses.empty(self.pose_model.network.schema)
@@ -322,7 +323,7 @@ class PoseTracker:
     def __call__(self, image: Image) -> Points:
         time = self.frame_cnt * _STEP
         search = self.frame_cnt % self.det_frequency == 0
-        # A person is believed in for as long as the detector is not asked, and looked for in between.
+        # A person is kept until the detector runs again, and expected at the predicted position in between.
         known = self.tracker.boxes(time, max(2, self.det_frequency) * _STEP)
         height, width = image.shape[:2]
         inside = (known[:, :2] < (width, height)).all(axis=1) & (known[:, 2:] > 0).all(axis=1)
@@ -361,13 +362,13 @@ def draw_skeleton(
     *,
     to_openpose: bool | None = None,
 ) -> Image:
-    """People over a BGR picture; the picture itself is drawn on, except in OpenPose's style.
+    """Draw people over a BGR picture, in place except in OpenPose's style.
 
     Args:
         keypoints, scores: (N, K, 2) and (N, K), or (K, 2) and (K,): 17, 26 or 133 points; for OpenPose 18 or 134.
-        openpose_skeleton: the map that ControlNet knows, see `draw.openpose`; to_openpose is the same.
-        kpt_thr: score that a point needs.
-        radius, line_width: in pixels, of mmpose's style; OpenPose's has its own.
+        openpose_skeleton: the map for ControlNet, see `draw.openpose`; to_openpose is the same.
+        kpt_thr: lowest score of a drawn point.
+        radius, line_width: in pixels, for mmpose's style; OpenPose's has its own.
 
     Raises:
         WholebodyError: another number of points.
@@ -409,7 +410,7 @@ def _point_colors(schema: Schema) -> list[tuple[int, int, int]]:
 
 
 def _openpose(keypoints: Floats, scores: Floats) -> Poses:
-    """18 or 134 points in rtmlib's order as OPENPOSE's 130; parts that are not there have score 0."""
+    """18 or 134 points in rtmlib's order as OPENPOSE's 130; missing parts have score 0."""
     n, k = scores.shape
     if k not in (18, 134):
         raise WholebodyError(f"{k} points: 18 or 134 are drawn in OpenPose's style. Ask for to_openpose=True.")

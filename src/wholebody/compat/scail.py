@@ -1,4 +1,4 @@
-"""DWPOSES: what the ComfyUI nodes for SCAIL draw faces and hands from."""
+"""DWPOSES, from which the ComfyUI nodes for SCAIL draw faces and hands."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from wholebody.schema import OPENPOSE
 
 
 def dwposes(frames: Sequence[Poses], sizes: Sequence[tuple[int, int]], *, threshold: float = 0.3) -> dict[str, Any]:
-    """The people of each frame, in fractions of the picture.
+    """The people of each frame, with coordinates in fractions of the picture.
 
     Args:
         frames: people in any schema that converts to OPENPOSE.
-        sizes: (width, height) of each picture, or of all.
+        sizes: (width, height), one per picture or one for all.
         threshold: `subset` is -1 for a joint of the body with no higher score.
 
     Returns:

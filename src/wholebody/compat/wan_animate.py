@@ -1,10 +1,10 @@
-"""What Wan2.2-Animate and the ComfyUI nodes around it take: POSEDATA, face pictures of 512 pixels, key points.
+"""Inputs of Wan2.2-Animate and its ComfyUI nodes: POSEDATA, face pictures of 512 pixels, key points.
 
     data = pose_data(frames, size)                       # POSEDATA, one person
     faces = [face_crop(image, box) for image, box in zip(images, face_boxes(frames, size))]
 
-Only one person is animated: the first row of every frame. Choose before (`wholebody.pose.choose`). A frame without
-anybody repeats the last, as the published preprocessing does; its scores say whether it was seen.
+Only one person is animated: the first row of every frame; choose them first (`wholebody.pose.choose`). A frame without
+people repeats the previous one, as in the published preprocessing; its scores show whether it was seen.
 """
 
 import json
@@ -22,18 +22,18 @@ from wholebody.poses import Poses
 Box = tuple[int, int, int, int]
 
 FACE_SIZE = 512
-# Nose, neck, shoulders, hips, ankles: the prompts of the segmentation that cuts the character out.
+# Nose, neck, shoulders, hips, ankles: the prompts for segmenting the character.
 _KEY_POINTS = (0, 1, 2, 5, 8, 11, 10, 13)
 
 
 @dataclass(eq=False)
 class AAPoseMeta:
-    """One frame under the names that Wan-Animate's code uses: points in pixels and, in *_p, their scores.
+    """One frame with the names used in Wan-Animate's code: points in pixels and, in *_p, their scores.
 
     Attributes:
         width, height: of the picture.
         kps_body: (20, 2) see `align.joints.JOINTS`. kps_lhand, kps_rhand: (21, 2). kps_face: (69, 2), the first of
-            which is the right heel: the published code cuts the 133 points one too early, and its readers drop it.
+            which is the right heel: the published code slices the 133 points one too early, and its consumers drop it.
         kps_body_p, kps_lhand_p, kps_rhand_p, kps_face_p: (20,), (21,), (21,), (69,).
     """
 
@@ -51,7 +51,7 @@ class AAPoseMeta:
 
 
 def pose_meta(person: Poses, size: Size) -> AAPoseMeta:
-    """`AAPoseMeta` of the first person; zeros where the schema has no such points, or nobody is there."""
+    """`AAPoseMeta` of the first person; zeros for points that the schema lacks, or if there is nobody."""
     person = person[:1] if len(person) else _nobody(person)
     body, body_scores = joints(person)
     parts = {}
@@ -81,7 +81,7 @@ def pose_meta(person: Poses, size: Size) -> AAPoseMeta:
 
 
 def meta_dict(meta: AAPoseMeta) -> dict[str, Any]:
-    """The same as a dict of (K, 3) arrays: x and y in fractions of the picture, score."""
+    """The same as a dict of (K, 3) arrays: x and y in fractions of the picture, and score."""
     names = {
         "keypoints_body": "kps_body",
         "keypoints_left_hand": "kps_lhand",
@@ -108,9 +108,9 @@ def pose_data(
     """POSEDATA, the dict that the drawing and editing nodes for Wan-Animate take.
 
     Args:
-        frames: the people of each frame; the first of each is taken. size: (width, height) of the pictures.
+        frames: the people of each frame; the first of each is used. size: (width, height) of the pictures.
         aligned, aligned_size: the same frames after `align`, and the size of the reference's picture.
-        reference, reference_size, reference_image: the character they were aligned to.
+        reference, reference_size, reference_image: the character that they were aligned to.
     """
     original = [pose_meta(poses, size) for poses in held(frames)]
     metas = original
@@ -125,7 +125,8 @@ def pose_data(
 
 
 def held(frames: Sequence[Poses]) -> list[Poses]:
-    """The frames, each one without people replaced by the last before it, or by the first that has a person."""
+    """The frames; one without people is replaced by the last one before it that has a person, or by the first that
+    has."""
     some = [poses for poses in frames if len(poses)]
     last = some[0] if some else None
     found = []
@@ -136,7 +137,7 @@ def held(frames: Sequence[Poses]) -> list[Poses]:
 
 
 def key_points(frames: Sequence[Poses]) -> str:
-    """JSON [{"x": ..., "y": ...}, ...]: eight points of the body in each of up to four frames, for segmentation."""
+    """JSON [{"x": ..., "y": ...}, ...]: eight body points in each of up to four frames, for segmentation."""
     kept = held(frames)
     every = max(len(kept) // 4, 1) if len(kept) >= 4 else max(len(kept), 1)
     points = []
@@ -153,10 +154,10 @@ def key_points(frames: Sequence[Poses]) -> str:
 def face_boxes(frames: Sequence[Poses], size: Size, *, area: float = 1.3, threshold: float = 0.3) -> list[Box]:
     """x0, y0, x1, y1 of the face of the first person in each frame, in whole pixels inside the picture.
 
-    The box of the 68 points, w x h, grows to `area` times its area and the same aspect, w' x h'; of what is added in
-    height three parts go above and one below, as the points end at the brows: x0 - (w'-w)/2, x1 + (w'-w)/2,
-    y0 - 3 (h'-h)/4, y1 + (h'-h)/4. A frame that shows no face has the box of the last one that did, or of the first;
-    (0, 0, 0, 0) where none does.
+    The box of the 68 points, w x h, grows to `area` times its area with the same aspect ratio, w' x h'. Three quarters
+    of the added height go above and one quarter below, because the points end at the brows: x0 - (w'-w)/2, x1 +
+    (w'-w)/2, y0 - 3 (h'-h)/4, y1 + (h'-h)/4. A frame without a face has the box of the last frame with one, or of the
+    first; (0, 0, 0, 0) if there is none.
     """
     width, height = size
     boxes: list[Box | None] = []
@@ -185,7 +186,7 @@ def face_boxes(frames: Sequence[Poses], size: Size, *, area: float = 1.3, thresh
 
 
 def face_crop(image: Image, box: Box, side: int = FACE_SIZE) -> Image:
-    """The part of a picture (H, W, 3) in `box` as (side, side, 3), stretched as the model expects; black if empty."""
+    """The crop of a picture (H, W, 3) in `box` as (side, side, 3), stretched as the model expects; black if empty."""
     x0, y0, x1, y1 = box
     if x1 <= x0 or y1 <= y0:
         return np.zeros((side, side, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Labels by agreement: several detectors and estimators look at photos, and what they agree on becomes labels.
+"""Labels by agreement: several detectors and estimators process photos, and what they agree on becomes labels.
 
 boxes      one box for each person out of several detectors'           keypoints  one pose out of several looks
 detectors  released detectors behind one call                         looks      released estimators, crops turned

@@ -1,5 +1,5 @@
-"""One box for each person out of what several detectors say: weighted boxes fusion (Solovyev et al. 2021,
-https://arxiv.org/abs/1910.13302), with how many of them agree as the score.
+"""One box per person from several detectors: weighted boxes fusion (Solovyev et al. 2021,
+https://arxiv.org/abs/1910.13302), with their agreement as the score.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from wholebody.geometry import iou
 
 @dataclass(frozen=True, eq=False)
 class Fused:
-    """People on one picture by agreement, highest score first.
+    """The people in one picture by agreement, highest score first.
 
     Attributes:
-        boxes: (N, 4) xyxy pixels, means of what the detectors say, weighted by their scores.
-        scores: (N,) weighted means of the detectors' scores; one that did not see the person counts as 0.
-        votes: (N, D) score of each detector, 0 where it saw nobody.
+        boxes: (N, 4) xyxy pixels, means of the detectors' boxes, weighted by their scores.
+        scores: (N,) weighted means of the detectors' scores; a detector that missed the person counts as 0.
+        votes: (N, D) score of each detector, 0 if it missed the person.
     """
 
     boxes: Doubles
@@ -34,13 +34,13 @@ def fuse(
 ) -> Fused:
     """Boxes of several detectors -> one for each person.
 
-    From the highest score down, a box joins the person whose mean box it overlaps most, if that is by more than
-    `overlap`, and starts a new one otherwise. A detector has one vote for a person: what else it says of the same one
-    is dropped.
+    From the highest score down, a box is assigned to the person whose mean box it overlaps most, if the overlap exceeds
+    `overlap`, and otherwise starts a new person. A detector has one vote per person; its other boxes for the same
+    person are dropped.
 
     Args:
         detections: of each of D detectors, boxes (n, 4) xyxy pixels and box_scores (n,) within 0 and 1.
-        weights: (D,) how much each detector is believed; None for all the same.
+        weights: (D,) weight of each detector; None for equal weights.
         overlap: intersection over union.
     """
     count = len(detections)

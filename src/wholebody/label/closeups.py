@@ -1,7 +1,7 @@
-"""Faces and hands, each looked at in a crop of its own: MediaPipe's landmark networks on LiteRT.
+"""Close-ups: faces and hands in their own crops, with MediaPipe's landmark networks on LiteRT.
 
-A crop is placed by the points of an earlier look, upright, and once more by what the network sees in it, which is how
-MediaPipe follows a hand through a video (Zhang et al. 2020, arXiv:2006.10214; Kartynnik et al. 2019, arXiv:1907.06724).
+A crop is placed upright from earlier keypoints, and then again from the network's own output, which is how MediaPipe
+tracks a hand through a video (Zhang et al. 2020, arXiv:2006.10214; Kartynnik et al. 2019, arXiv:1907.06724).
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from wholebody.runtime.session import Session
 from wholebody.schema import COCO_WHOLEBODY
 
 FACE, HANDS = COCO_WHOLEBODY.parts["face"], (COCO_WHOLEBODY.parts["left_hand"], COCO_WHOLEBODY.parts["right_hand"])
-# Landmarks of the face mesh whose mean is a point of the 68, in their order. Points of the jaw lie on an oval in space,
-# not on the contour, and brows between two rows: both count less.
+# Landmarks of the face mesh whose mean is a point of the 68, in order. Jaw points lie on a 3D oval rather than the
+# contour, and brow points between two rows; both have less weight.
 MESH_68 = (
     (127,), (234,), (93,), (132, 58), (58, 172), (136,), (150,), (176,), (152,), (400,), (379,), (365,), (397, 288),
     (361,), (323,), (454,), (356,), (70, 46), (63, 53), (105, 52), (66, 65), (107, 55), (336, 285), (296, 295),
@@ -28,11 +28,11 @@ MESH_68 = (
     (87,),
 )  # fmt: skip
 _ABOUT = np.array([0.5] * 27 + [1.0] * 41)
-# The points of a hand that MediaPipe places the next crop by: wrist and knuckles, without the tips.
+# The hand points from which MediaPipe places the next crop: wrist and knuckles, without the tips.
 _PALM = np.array([0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18])
-# Smaller faces and hands are a few pixels: nothing is to be seen.
+# Smaller faces and hands are only a few pixels.
 LEAST_FACE, LEAST_HAND = 20.0, 14.0
-# How sure a network has to be that there is a face or a hand at all.
+# Least confidence that there is a face or hand at all.
 LEAST_PRESENCE = 0.4
 
 
@@ -41,10 +41,10 @@ class CloseUp:
     """A landmark network for faces or hands.
 
     Attributes:
-        session: (1, s, s, 3) float32 RGB 0..1 in; the landmarks (x, y, z) in pixels of the crop and how sure it is
-            that there is a face or hand.
+        session: takes (1, s, s, 3) float32 RGB 0..1; returns landmarks (x, y, z) in pixels of the crop, and the
+            confidence that there is a face or hand.
         part: "face" or "hand".
-        looks: crops for each, every one placed by the answer to the one before.
+        looks: number of crops, each placed by the previous result.
     """
 
     session: Session
@@ -52,7 +52,7 @@ class CloseUp:
     looks: int = 2
 
     def __call__(self, image: Image, people: Opinion) -> Opinion:
-        """Better faces or hands of the people (N, 133), where they are seen; score 0 elsewhere."""
+        """Refined faces or hands of the people (N, 133), where they are visible; score 0 elsewhere."""
         n = len(people.keypoints)
         out = Opinion(np.zeros((n, K, 2)), np.zeros((n, K)))
         for row in range(n):
@@ -73,7 +73,7 @@ class CloseUp:
             place = (_around_face if self.part == "face" else _around_hand)(answers[-1])
         if presence < LEAST_PRESENCE:
             return None
-        # An answer that moves away when it is looked at again is no answer, and nor is a hand far from its arm.
+        # Reject a result that moves away in the second crop, and a hand far from its arm.
         found, before = answers[-1], answers[max(len(answers) - 2, 0)]
         size = float(np.linalg.norm(np.ptp(found, axis=0))) + 1e-6
         sure = presence * np.exp(-((np.linalg.norm(found - before, axis=1) / (0.1 * size)) ** 2))
@@ -96,7 +96,7 @@ class CloseUp:
 
 
 def close_up(session: Session) -> CloseUp:
-    """The close-up that a file's outputs tell: 468 landmarks of a face, or 21 of a hand.
+    """The close-up network, recognised by its outputs: 468 landmarks of a face, or 21 of a hand.
 
     Raises:
         WholebodyError: neither.
@@ -113,7 +113,7 @@ Place = tuple[Doubles, float, float]
 
 
 def _upright(points: Doubles, up: Doubles, factor: float, shift: float = 0.0) -> Place:
-    """The square around points, turned so that `up` points upwards: centre, side, and degrees for `crop_matrix`."""
+    """The square around points, rotated so that `up` points upwards: centre, side, and degrees for `crop_matrix`."""
     turn = float(np.degrees(np.arctan2(up[0], -up[1])))
     cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     frame = np.array([[cos, sin], [-sin, cos]])  # as crop_matrix turns
@@ -131,7 +131,7 @@ def _around_hand(hand: Doubles) -> Place | None:
 
 
 def _hand_place(points: Doubles, scores: Doubles, rows: slice) -> Place | None:
-    """By the hand's own points where they are seen, else by the forearm."""
+    """From the hand's own points if visible, otherwise from the forearm."""
     hand, sure = points[rows], scores[rows]
     left = rows == HANDS[0]
     elbow, wrist = points[7 if left else 8], points[9 if left else 10]
@@ -150,13 +150,13 @@ def _from_mesh(mesh: Doubles) -> Doubles:
 
 def _around_face(face: Doubles) -> Place | None:
     eyes = face[42:48].mean(axis=0) - face[36:42].mean(axis=0)
-    # Eyes of a picture go from its left to its right: the person's right eye comes first.
+    # In the picture the person's right eye is on the left, so it comes first.
     up = np.array([eyes[1], -eyes[0]])
     return _upright(face, up, 1.6) if np.linalg.norm(up) > 2 else None
 
 
 def _face_place(points: Doubles, scores: Doubles) -> Place | None:
-    """By the face's own points; a face turned away has few that are sure."""
+    """From the face's own points; a face turned away has few confident ones."""
     face = points[FACE]
     if scores[FACE].mean() < 0.3 or np.linalg.norm(np.ptp(face, axis=0)) < LEAST_FACE:
         return None

@@ -1,10 +1,10 @@
-"""Person detectors of several families behind one call, told apart by the shapes that their files give.
+"""Person detectors of several families behind one interface, recognised by their output shapes.
 
     find = detector(open_session("yolox_nano.onnx"))
     boxes, scores = find(image)
 
-YOLOX is the package's own (`wholebody.detect`). The others are released networks that see what YOLOX does not:
-NanoDet more of the small people, MoveNet MultiPose hardly ever a false positive, CenterNet a third opinion.
+YOLOX is the package's own (`wholebody.pose.detect`). The others are released networks that complement it: NanoDet finds
+more small people, MoveNet MultiPose rarely has false positives, and CenterNet is a third opinion.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from wholebody.errors import WholebodyError
 from wholebody.pose.detect import YOLOX, PersonFinder, nms
 from wholebody.runtime.session import Session
 
-# Scores below are noise in every one of them.
+# Lower scores are noise in all of them.
 LEAST = 0.05
 _OVERLAP = 0.5
 
@@ -101,7 +101,7 @@ class CenterNet:
 
 
 def detector(session: Session) -> PersonFinder:
-    """The detector that a network's outputs tell.
+    """The detector, recognised by the network's outputs.
 
     Raises:
         WholebodyError: none that is known.
@@ -123,7 +123,7 @@ def detector(session: Session) -> PersonFinder:
 
 
 def _fit(image: Image, size: tuple[int, int], fill: int) -> tuple[Image, float]:
-    """The picture in the top left of a canvas (w, h), and canvas pixels for a pixel of it."""
+    """The picture in the top left of a canvas (w, h), and the scale in canvas pixels per picture pixel."""
     height, width = image.shape[:2]
     ratio = min(size[0] / width, size[1] / height)
     w, h = max(round(width * ratio), 1), max(round(height * ratio), 1)
@@ -135,7 +135,7 @@ def _fit(image: Image, size: tuple[int, int], fill: int) -> tuple[Image, float]:
 def _best(
     boxes: npt.NDArray[np.floating], scores: npt.NDArray[np.floating], ratio: float, image: Image, least: float = LEAST
 ) -> tuple[Floats, Floats]:
-    """Boxes in pixels of the picture and inside it, duplicates left out, highest score first."""
+    """Boxes in pixels of the picture and clipped to it, after NMS, highest score first."""
     height, width = image.shape[:2]
     boxes = np.clip(boxes / ratio, 0, [width, height, width, height]).astype(np.float32)
     good = (scores > least) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)

@@ -1,10 +1,10 @@
-"""Estimators of several families, and looks: the same person cut out in several ways, each an opinion.
+"""Estimators of several families, and "looks": the same person cropped in several ways, each giving an opinion.
 
     see = estimator(open_session("pose.onnx"))
     opinion = look(see, image, boxes, Cut(turn=90, mirrored=True))
 
-An opinion has all 133 points of COCO_WHOLEBODY, with score 0 where the estimator knows nothing of a point. What several
-looks agree on is fused in `wholebody.label.keypoints`.
+An opinion has all 133 points of COCO_WHOLEBODY, with score 0 for points that the estimator does not have. Opinions are
+fused in `wholebody.label.keypoints`.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,15 @@ K = len(COCO_WHOLEBODY)
 
 
 class Opinion(NamedTuple):
-    """What one look says of N people: keypoints (N, 133, 2) in pixels of the picture and scores (N, 133) in 0..1."""
+    """The result of one look at N people: keypoints (N, 133, 2) in pixels of the picture and scores (N, 133) in
+    0..1."""
 
     keypoints: Doubles
     scores: Doubles
 
 
 class CropEstimator(Protocol):
-    """A network that sees one person in a crop.
+    """A network for one person in a crop.
 
     Attributes:
         size: (w, h) of the crop.
@@ -47,12 +48,12 @@ class CropEstimator(Protocol):
 
 @dataclass(frozen=True)
 class Cut:
-    """How a person is cut out.
+    """How a person is cropped.
 
     Attributes:
-        padding: factor on the box.
-        turn: degrees by which the picture's content is turned counter-clockwise in the crop.
-        mirrored: left and right exchanged, in the crop and back in the answer.
+        padding: scale factor of the box.
+        turn: degrees by which the content is rotated counter-clockwise in the crop.
+        mirrored: flip the crop, and the result back.
     """
 
     padding: float = 1.25
@@ -62,7 +63,7 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class TopDownCrops:
-    """Any pose network that `TopDown` reads, of 133 points or COCO's 17."""
+    """Any pose network that `TopDown` supports, with 133 points or COCO's 17."""
 
     top_down: TopDown
 
@@ -96,7 +97,7 @@ class MoveNet:
 
 
 def estimator(session: Session) -> CropEstimator:
-    """The estimator that a network's outputs tell.
+    """The estimator, recognised by the network's outputs.
 
     Raises:
         WholebodyError: none that is known.
@@ -111,7 +112,7 @@ def estimator(session: Session) -> CropEstimator:
 
 
 def look(see: CropEstimator, image: Image, boxes: Doubles, cuts: Sequence[Cut] | Cut, batch: int = 8) -> Opinion:
-    """What an estimator says of the people in some boxes (N, 4), each cut out in one way."""
+    """An estimator's result for the people in some boxes (N, 4), cropped in one way."""
     each = [cuts] * len(boxes) if isinstance(cuts, Cut) else list(cuts)
     crops = [Crop.from_box(box, see.size, cut.padding, cut.turn) for box, cut in zip(boxes, each, strict=True)]
     keypoints, scores = np.zeros((len(boxes), K, 2)), np.zeros((len(boxes), K))
@@ -128,7 +129,7 @@ def look(see: CropEstimator, image: Image, boxes: Doubles, cuts: Sequence[Cut] |
 
 
 def _padded(keypoints: npt.NDArray[np.floating], scores: npt.NDArray[np.floating]) -> Opinion:
-    """Points of the whole body from those of the body alone; the rest has score 0."""
+    """Extend body points to the whole body; the rest has score 0."""
     missing = K - keypoints.shape[1]
     return Opinion(
         np.pad(keypoints.astype(np.float64), ((0, 0), (0, missing), (0, 0))),

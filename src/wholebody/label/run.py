@@ -2,10 +2,9 @@
 
     label(find_images(["photos"]), "labels", Labeller.of(("person", "yolox_nano.onnx"), ("wholebody-133",)))
 
-writes labels.json (COCO-WholeBody's layout, confidences where it has flags), which `wholebody train --data
-pseudo:labels.json:photos` and `wholebody data view` read, and least_certain.png, a sheet of the people whom the
-networks agree on least. people.jsonl holds a line for each picture that is done: a run that was stopped resumes after
-it.
+It writes labels.json (COCO-WholeBody's layout, with confidences instead of flags), which `wholebody train --data
+pseudo:labels.json:photos` and `wholebody data view` read, and least_certain.png, a sheet of the people on whom the
+networks agree least. people.jsonl has a line for each finished picture, from which a stopped run resumes.
 """
 
 import json
@@ -38,15 +37,15 @@ from wholebody.runtime.session import Session
 from wholebody.weights.lookup import find
 
 NOBODY = np.zeros((0, 4))
-# From here on a box is a person, below DOUBTFUL it is nothing, and between the pose decides.
+# From this score a box is a person, below DOUBTFUL it is nothing, and in between the pose decides.
 SURE, DOUBTFUL = 0.5, 0.15
-# A pose shows that there is a person with this mean of its best body points; some only, as legs may be hidden.
+# Mean score of the best body points from which a pose shows a person; only some points, because legs may be hidden.
 _SEEN, _BEST = 0.4, 8
-# It has to be mostly in the box, or it is a neighbour's; and two boxes with one pose are one person.
+# The pose must be mostly inside the box, or it is a neighbour's; and two boxes with the same pose are one person.
 _MOSTLY, _SAME = 0.6, 0.5
-# What a close-up says of a face or a hand counts more than what is seen of it in the whole person.
+# A close-up of a face or hand has more weight than the whole-person crop.
 _CLOSER = 2.5
-# Points below this confidence are left unlabelled.
+# Points below this confidence are unlabelled.
 LEAST = 0.2
 
 
@@ -55,9 +54,9 @@ class AgreedPeople:
     """N labelled people of one picture.
 
     Attributes:
-        boxes: (N, 4) xyxy pixels. box_scores: (N,) agreement of the detectors; 1 where people drew the box.
+        boxes: (N, 4) xyxy pixels. box_scores: (N,) agreement of the detectors; 1 for human-drawn boxes.
         keypoints: (N, 133, 2) pixels. scores: (N, 133) confidence, 0 unlabelled.
-        doubtful: (M, 4) boxes that are neither a person nor surely none: to be left out of a loss.
+        doubtful: (M, 4) boxes that may or may not be a person, to be ignored in training.
     """
 
     boxes: Doubles
@@ -69,7 +68,7 @@ class AgreedPeople:
 
 @dataclass(frozen=True)
 class Human:
-    """Labels that people made for one picture: boxes (N, 4), and keypoints (N, 133, 2) where visible (N, 133) > 0."""
+    """Human labels for one picture: boxes (N, 4), and keypoints (N, 133, 2) where visible (N, 133) > 0."""
 
     boxes: Doubles
     keypoints: Doubles
@@ -78,13 +77,13 @@ class Human:
 
 @dataclass(frozen=True, eq=False)
 class Labeller:
-    """The networks that look at every picture.
+    """The networks that process every picture.
 
     Attributes:
-        detectors: each says where people are.
-        estimators: each looks at every person twice, plain and mirrored.
-        close_ups: look at faces and hands where the others have found them.
-        turns: also look at people in whom little is seen with the picture on each of its other sides.
+        detectors: find the people.
+        estimators: each processes every person twice, plain and flipped.
+        close_ups: refine faces and hands found by the others.
+        turns: also try other rotations for people with few visible points.
     """
 
     detectors: Sequence[PersonFinder]
@@ -105,7 +104,7 @@ class Labeller:
         """The networks of some files (.onnx, .tflite), or names of `wholebody models`.
 
         Raises:
-            WholebodyError: a file is missing or none of the networks known here.
+            WholebodyError: a file is missing or not a supported network.
         """
 
         def opened(name: str, kind: Any) -> Session:
@@ -132,11 +131,11 @@ class Labeller:
         )
 
     def __call__(self, image: Image, human: Human | None = None) -> AgreedPeople:
-        """Label one (H, W, 3) uint8 BGR picture; what people labelled is kept (`keypoints.with_people`)."""
+        """Label one (H, W, 3) uint8 BGR picture; human labels are kept (`keypoints.with_people`)."""
         drawn = human.boxes if human else NOBODY
         found = by_boxes.fuse([find(image) for find in self.detectors])
         if len(drawn) and len(found.boxes):
-            # Who has a box by hand is not found a second time.
+            # Do not detect people with human-drawn boxes a second time.
             new = iou(found.boxes, drawn).max(axis=1) < 0.45
             found = by_boxes.Fused(found.boxes[new], found.scores[new], found.votes[new])
         likely = found.scores >= DOUBTFUL
@@ -156,7 +155,7 @@ class Labeller:
         return AgreedPeople(boxes[kept], scores[kept], pose.keypoints[kept], points[kept], boxes[~kept & ~again])
 
     def look(self, image: Image, boxes: Doubles) -> Opinion:
-        """What all estimators and close-ups agree on, of the people in some boxes (N, 4)."""
+        """The fused result of all estimators and close-ups for the people in some boxes (N, 4)."""
         if not len(boxes):
             return Opinion(np.zeros((0, K, 2)), np.zeros((0, K)))
         first = self._looks(image, boxes, [0.0] * len(boxes))
@@ -174,7 +173,7 @@ class Labeller:
         return by_points.fuse(opinions, boxes)
 
     def _turned(self, image: Image, boxes: Doubles, first: Opinion) -> Opinion:
-        """For whom little was seen, the turn in which most is: people lie, hang and stand on their heads."""
+        """For people with few visible points, use the best rotation: people lie, hang and stand on their heads."""
         unsure = np.flatnonzero(_seen(first) < 0.6)
         best, points = first.scores[:, :17].mean(axis=1), Opinion(first.keypoints.copy(), first.scores.copy())
         for turn in (90.0, 180.0, 270.0) if len(unsure) else ():
@@ -187,13 +186,13 @@ class Labeller:
 
 
 def _seen(pose: Opinion) -> Doubles:
-    """(N,) how sure the best body points are."""
+    """(N,) mean score of the best body points."""
     mean: Doubles = np.sort(pose.scores[:, :17], axis=1)[:, -_BEST:].mean(axis=1)
     return mean
 
 
 def _inside(pose: Opinion, boxes: Doubles) -> Doubles:
-    """(N,) the share of a pose's body, by scores, that lies in its box."""
+    """(N,) the fraction of a pose's body, weighted by scores, that lies in its box."""
     points, scores = pose.keypoints[:, :17], pose.scores[:, :17]
     within = ((points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])).all(axis=2)
     share: Doubles = (scores * within).sum(axis=1) / np.maximum(scores.sum(axis=1), 1e-9)
@@ -201,7 +200,7 @@ def _inside(pose: Opinion, boxes: Doubles) -> Doubles:
 
 
 def _seen_before(pose: Opinion, boxes: Doubles, scores: Doubles) -> npt.NDArray[np.bool_]:
-    """(N,) whether a box with a higher score has the same pose: a part of a person found a second time."""
+    """(N,) whether a box with a higher score has the same pose, so that this one is a duplicate."""
     again, order = np.zeros(len(boxes), bool), np.argsort(-scores, kind="stable")
     for place, row in enumerate(order):
         for other in order[:place]:
@@ -217,7 +216,7 @@ def _seen_before(pose: Opinion, boxes: Doubles, scores: Doubles) -> npt.NDArray[
 
 
 def human_labels(path: str | os.PathLike[str]) -> dict[str, Human]:
-    """Boxes and keypoints that people made, by file name, from any file that `annotations.read_labels` takes.
+    """Human boxes and keypoints by file name, from any file that `data.coco.read_labels` takes.
 
     Raises:
         WholebodyError: the file cannot be read.
@@ -226,7 +225,7 @@ def human_labels(path: str | os.PathLike[str]) -> dict[str, Human]:
     rows: dict[str, list[int]] = {}
     for row in np.flatnonzero(~labels.iscrowd):
         rows.setdefault(labels.images[int(labels.image_ids[row])].file_name, []).append(int(row))
-    # COCO's flag 1 is a hidden point that an annotator put where it should be.
+    # COCO's flag 1 is a hidden point at the position where the annotator assumed it.
     visible = np.where(labels.visible == 1, 0.5, np.minimum(labels.visible, 1))
     return {
         file: Human(labels.boxes[at], labels.keypoints[at], visible[at].astype(np.float64)) for file, at in rows.items()
@@ -241,12 +240,12 @@ def label(
     tiles: int = 48,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[int, list[str]]:
-    """Label pictures into a folder, from where a stopped run ended.
+    """Label pictures into a folder, resuming a stopped run.
 
     Args:
-        images: files; those that cannot be read are left out.
-        out: gets labels.json, least_certain.png and people.jsonl.
-        human: what people labelled, by file name or path.
+        images: files; unreadable ones are skipped.
+        out: folder for labels.json, least_certain.png and people.jsonl.
+        human: human labels by file name or path.
         tiles: people on the sheet.
         progress: called after each picture.
 
@@ -289,7 +288,7 @@ def label(
 
 
 def as_labels(rows: Sequence[Mapping[str, Any]], images: Sequence[Path]) -> Labels:
-    """The people of a journal's rows; doubtful boxes as crowds, which training leaves out."""
+    """The people from a journal's rows; doubtful boxes become crowds, which training ignores."""
     root = Path(os.path.commonpath([path.parent for path in images])) if images else Path()
     pictures = {n: PictureFile(os.path.relpath(row["file"], root), *row["size"]) for n, row in enumerate(rows, 1)}
     people = [(n, i, row) for n, row in enumerate(rows, 1) for i in range(len(row["boxes"]))]
@@ -329,7 +328,7 @@ def _as_lists(people: AgreedPeople) -> dict[str, Any]:
 
 
 def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
-    """The pictures that are done. A last line that was cut off by a stop is taken away."""
+    """The finished pictures. A truncated last line is removed."""
     rows: dict[str, dict[str, Any]] = {}
     if not path.is_file():
         return rows
@@ -347,7 +346,7 @@ def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _write_sheet(path: Path, rows: Sequence[Mapping[str, Any]], tiles: int) -> None:
-    """A sheet of the people who are least sure, each in a window of their own."""
+    """A sheet of the least certain people, each in their own window."""
     people = [(float(np.mean(row["scores"][i][:17])), row, i) for row in rows for i in range(len(row["boxes"]))]
     people.sort(key=lambda person: person[0])
     pictures = []

@@ -1,4 +1,4 @@
-"""TensorFlow Lite files as a `Session`: many released estimators come as nothing else."""
+"""TensorFlow Lite files as a `Session`: many released estimators exist only in this format."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ from wholebody.runtime.session import Tensor
 
 @dataclass(frozen=True, eq=False)
 class TfliteSession:
-    """A `Session` on LiteRT. The file's batch size is fixed: pictures go through one by one."""
+    """A `Session` on LiteRT. The file's batch size is fixed, so pictures are processed one by one."""
 
     path: Path
     inputs: tuple[Tensor, ...]
