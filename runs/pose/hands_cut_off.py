@@ -4,7 +4,7 @@
 
 For each hand of a held-out person whose points the teachers agree on, the photo is cut so that no point of the hand is
 left, but at least three of the person's four shoulders and hips are. The box ends where the photo does. A hand counts
-as drawn if five of its points score at least the threshold of drawing.
+as drawn if five of its points that lie within the picture score at least the threshold of drawing.
 """
 
 import argparse
@@ -55,8 +55,10 @@ def cuts(person: PersonFile, size: tuple[int, int], hand: str) -> list[tuple[int
 
 
 def drawn(estimate: TopDown, image: Image, box: Doubles, hand: str) -> bool:
-    scores = estimate(image, box[None]).scores[0, COCO_WHOLEBODY.parts[hand]]
-    return bool((scores >= THRESHOLD).sum() >= DRAWN)
+    found, part = estimate(image, box[None]), COCO_WHOLEBODY.parts[hand]
+    points, size = found.keypoints[0, part], (image.shape[1], image.shape[0])
+    inside = ((points >= 0) & (points < size)).all(axis=1)
+    return bool((inside & (found.scores[0, part] >= THRESHOLD)).sum() >= DRAWN)
 
 
 def main() -> None:
