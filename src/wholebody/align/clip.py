@@ -1,4 +1,4 @@
-"""Aligning people and clips: who is fitted to whom, and the same move for every frame."""
+"""Aligning people and clips: pairing people with the reference, and one move for all frames."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,16 +53,16 @@ def align(
     reference_size: Size | None = None,
     threshold: float = 0.3,
 ) -> Poses | list[Poses]:
-    """The people with the reference's proportions, at the reference's place, in pixels of the reference's picture.
+    """The people with the reference's proportions and position, in pixels of the reference's picture.
 
-    Who is fitted to whom, and what the sizes are for: see `fit`.
+    See `fit` for how people are paired, and for the use of the sizes.
 
     Args:
-        poses: the people of one picture, or of each frame of a clip. Schema, scores and ids stay.
+        poses: the people of one picture, or of each frame of a clip. Schema, scores and ids are unchanged.
         reference: the people of the reference picture.
         mode: see the table above.
         size, reference_size: (width, height) of both pictures.
-        threshold: points with a lower score are moved, but nothing is measured by them.
+        threshold: points with a lower score are moved, but not used for measuring.
 
     Returns:
         Poses for Poses, a list for a clip.
@@ -77,28 +77,28 @@ def align(
 
 @dataclass(frozen=True, eq=False)
 class _Person:
-    """One of the clip: the move, and the joints (20, 2) of the first frame, for frames that show no neck."""
+    """A person in the clip: the move, and the joints (20, 2) of the first frame, for frames without a neck."""
 
     move: Move
     joints: Doubles
     seen: Bools
 
     def neck(self, joints: Doubles, seen: Bools) -> Doubles:
-        """(2,) where the neck would be, were the posture that of the first frame."""
+        """(2,) the position of the neck, assuming the posture of the first frame."""
         both = seen & self.seen
         return np.asarray(self.joints[NECK] + (np.median((joints - self.joints)[both], axis=0) if both.any() else 0))
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """What `fit` found. Calling it with the people of a frame gives them aligned; no frame depends on another."""
+    """The result of `fit`. Calling it with the people of a frame returns them aligned; frames are independent."""
 
     people: Mapping[int, _Person]
     lead: _Person | None
     threshold: float
 
     def __call__(self, poses: Poses) -> Poses:
-        """The people of one frame, aligned. Whoever was not in the clip that was fitted goes along with the lead."""
+        """The people of one frame, aligned. People who were not in the fitted clip move with the lead."""
         if self.lead is None or not len(poses):
             return poses
         figure = JointFrames.of(poses, self.threshold)
@@ -119,17 +119,17 @@ def fit(
     reference_size: Size | None = None,
     threshold: float = 0.3,
 ) -> Alignment:
-    """How to align a clip, from one pass over its frames.
+    """Compute the alignment of a clip in one pass over its frames.
 
-    As many people as the reference has, those seen longest, are paired with the reference's from left to right. Others
-    in the clip go along with the one seen longest, so that they keep their place beside it. People are told apart by
-    their ids, without ids by their row.
+    As many people as in the reference, those seen longest, are paired with the reference's from left to right. Others
+    in the clip move with the person seen longest, so that they keep their relative position. People are identified by
+    their ids, or without ids by their row.
 
     Args:
         frames, reference, mode, threshold: as for `align`.
-        size, reference_size: (width, height) of the pictures. "muse" carries the neck's way over in heights of the
-            picture, "wan" in heights of the figure, and rounds to whole pixels if it knows the sizes. None for both:
-            pictures of one height.
+        size, reference_size: (width, height) of the pictures. "muse" transfers the neck's motion relative to the height
+            of the picture; "wan" relative to the height of the figure, and rounds to whole pixels if the sizes are
+            known. None for both means pictures of equal height.
 
     Raises:
         WholebodyError: nobody in the reference, or in the clip, shows both shoulders.
@@ -148,7 +148,7 @@ def fit(
     longest = sorted(clips, key=lambda key: (-len(clips[key]), -sizes_seen[key]))
     paired = sorted(longest[: len(models_by_place)], key=lambda key: float(clips[key].joints[0, NECK, 0]))
     move = _formula(mode, size, reference_size)
-    # More in the reference than in the clip: those from the left.
+    # If the reference has more people than the clip, use those from the left.
     moves = {key: move(clips[key], models[n : n + 1]) for key, n in zip(paired, models_by_place, strict=False)}
     lead = moves[longest[0]]
     people = {key: _Person(moves.get(key, lead), clip.joints[0], clip.seen[0]) for key, clip in clips.items()}
@@ -174,7 +174,7 @@ def _formula(
 
 
 def _tracks(frames: Iterable[Poses], threshold: float) -> tuple[dict[int, JointFrames], dict[int, float]]:
-    """Everybody's frames from the first that shows the neck on, and the area of the box there."""
+    """Everyone's frames, from the first that shows the neck, and the area of the box there."""
     found: defaultdict[int, list[JointFrames]] = defaultdict(list)
     areas: dict[int, float] = {}
     for poses in frames:

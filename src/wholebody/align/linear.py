@@ -1,19 +1,19 @@
-"""One size and one place for the whole clip, by least squares: the alignment of MimicMotion (Zhang et al. 2024)."""
+"""One scale and offset for the whole clip, by least squares: the alignment of MimicMotion (Zhang et al. 2024)."""
 
 import numpy as np
 
 from wholebody.align.joints import JOINTS, JointFrames, bone_ratios, overall
 from wholebody.align.move import Move
 
-# Nose, neck, shoulders, hips, legs, eyes and ears: what a dance moves least. Elbows, wrists and toes are left out.
+# Nose, neck, shoulders, hips, legs, eyes and ears, which move least in a dance. Elbows, wrists and toes are excluded.
 STEADY = (0, 1, 2, 5, *range(8, 18))
 
 
 def linear(clip: JointFrames, reference: JointFrames, limit: float = 2.0) -> Move:
-    """Pixels p of the clip go to a * p + b.
+    """Maps pixels p of the clip to a * p + b.
 
     a and b_y minimise the squares of a * y + b_y - y_ref over the STEADY joints of all frames; b_x is the mean of
-    x_ref - a * x. The proportions of the clip stay.
+    x_ref - a * x. The proportions of the clip are preserved.
 
     Args:
         clip: (T,) frames. reference: 1 frame.

@@ -1,4 +1,4 @@
-"""Giving a person other proportions: each limb keeps its direction and gets another length."""
+"""Changing a person's proportions: each limb keeps its direction and gets a new length."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,7 +11,7 @@ from wholebody.arrays import Bools, Doubles, Floats
 from wholebody.poses import Poses
 from wholebody.schema import Schema
 
-# Where the points that are no joints hang, and which length they are scaled with.
+# The joints to which other points are attached, and the length that scales them.
 _FACE, _LEFT_HAND, _RIGHT_HAND = len(JOINTS), len(JOINTS) + 1, len(JOINTS) + 2
 _HANGING = {"face": (0, _FACE), "left_hand": (7, _LEFT_HAND), "right_hand": (4, _RIGHT_HAND)}
 _FEET = {"left": (13, 18), "right": (10, 19)}
@@ -19,7 +19,7 @@ _FEET = {"left": (13, 18), "right": (10, 19)}
 
 @dataclass(frozen=True, eq=False)
 class Move:
-    """How a person goes from the clip to the reference: what the formulas work out.
+    """The transformation of a person from the clip to the reference, as computed by the formulas.
 
     The neck goes to `scale * neck + offset`; the child of a bone to `parent' + limbs[child] * (child - parent)`, with
     parent' the place where its parent went; and the points of face, hands and feet in the same way from the nose, the
@@ -45,7 +45,7 @@ class Move:
         face: npt.ArrayLike,
         hands: npt.ArrayLike,
     ) -> "Move":
-        """A move of numbers that hold for x and y alike, (20,) limbs for instance, or of full arrays."""
+        """A move from factors that apply to both x and y, such as (20,) limbs, or from full arrays."""
         limbs = np.asarray(limbs, np.float64)
         given = (scale, offset, limbs[:, None] if limbs.ndim == 1 else limbs, face, hands)
         shapes = ((2,), (2,), (len(JOINTS), 2), (2,), (2, 2))
@@ -53,13 +53,13 @@ class Move:
 
     @property
     def factors(self) -> Doubles:
-        """(23, 2) of the joints, the face and the hands."""
+        """(23, 2) factors of the joints, the face and the hands."""
         return np.concatenate([self.limbs, self.face[None], self.hands])
 
 
 @cache
 def _hooks(schema: Schema) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(K,) the joint each point hangs on, and (K,) the row of its factor in `Move.factors`."""
+    """(K,) the joint to which each point is attached, and (K,) the row of its factor in `Move.factors`."""
     joints, factors = np.full(len(schema), NECK), np.full(len(schema), NECK)
     for part, (joint, factor) in _HANGING.items():
         if part in schema.parts:
@@ -79,17 +79,17 @@ def _hooks(schema: Schema) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]
 
 
 def moved(poses: Poses, move: Move, necks: Doubles, threshold: float) -> Poses:
-    """The people with other proportions; what is missing (score 0, or not a number) stays as it is.
+    """The people with new proportions; missing points (score 0 or NaN) are unchanged.
 
-    A joint that is not seen is stood in for by its parent, so that what hangs on it goes along with the limb above.
+    An unseen joint is replaced by its parent, so that points attached to it move with the limb above.
 
     Args:
-        poses: N people. move: the same for all. necks: (N, 2) where a neck is that is not seen.
+        poses: N people. move: the same for all. necks: (N, 2) positions of unseen necks.
     """
     figure = JointFrames.of(poses, threshold)
     old, new = moved_joints(figure, move, necks)
     joints, factors = _hooks(poses.schema)
-    # A point of an unseen joint hangs on its parent: `old` and `new` hold that one's place then.
+    # A point of an unseen joint is attached to its parent; `old` and `new` then hold the parent's position.
     there = np.isfinite(poses.keypoints).all(axis=-1) & (poses.scores > 0)
     points = np.where(there[..., None], poses.keypoints, 0).astype(np.float64)
     placed = new[:, joints] + move.factors[factors] * (points - old[:, joints])
@@ -98,7 +98,7 @@ def moved(poses: Poses, move: Move, necks: Doubles, threshold: float) -> Poses:
 
 
 def moved_joints(figure: JointFrames, move: Move, necks: Doubles) -> tuple[Doubles, Doubles]:
-    """(T, 20, 2) where each joint was and where it went, both of its parent where it is not seen."""
+    """(T, 20, 2) old and new position of each joint, or of its parent if it is not seen."""
     old = figure.joints.copy()
     old[:, NECK] = np.where(figure.seen[:, NECK, None], old[:, NECK], necks)
     new = np.zeros_like(old)
@@ -112,7 +112,7 @@ def moved_joints(figure: JointFrames, move: Move, necks: Doubles) -> tuple[Doubl
 
 
 def _boxes(poses: Poses, keypoints: Floats, there: Bools, move: Move) -> Doubles:
-    """(N, 4) boxes that stand to the moved points as they stood to the points."""
+    """(N, 4) boxes with the same relation to the moved points as before."""
     low, high = _extents(poses.keypoints, there)
     new_low, new_high = _extents(keypoints, there)
     known: Bools = (high > low).min(axis=1, keepdims=True)
@@ -123,7 +123,7 @@ def _boxes(poses: Poses, keypoints: Floats, there: Bools, move: Move) -> Doubles
 
 
 def _extents(points: npt.NDArray[np.floating], there: Bools) -> tuple[Doubles, Doubles]:
-    """(N, 2) lowest and highest x and y of the points that are there; 0 where none is."""
+    """(N, 2) lowest and highest x and y of the existing points; 0 if there are none."""
     some: Bools = there.max(axis=1, keepdims=True, initial=False)
     low = np.where(there[..., None], points, np.inf).min(axis=1, initial=np.inf)
     high = np.where(there[..., None], points, -np.inf).max(axis=1, initial=-np.inf)

@@ -1,4 +1,4 @@
-"""Limb by limb, left and right alike, about the neck: the alignment of MusePose (Tong et al. 2024)."""
+"""Limb by limb, equally on left and right, relative to the neck: the alignment of MusePose (Tong et al. 2024)."""
 
 import numpy as np
 
@@ -18,8 +18,8 @@ def muse(
     """Factors are ratios of lengths in the clip's first frame: neck |0-1|, face |16-17|, shoulders |2-5|, upper arms,
     lower arms, upper legs, lower legs, and the trunk |1-mid(8,11)| for the hips.
 
-    A hand is scaled by the mean of three: that of wrist to knuckles, upper arm and lower arm. The neck moves in
-    heights of the picture, from where it stands in the reference.
+    A hand is scaled by the mean of three factors: wrist to knuckles, upper arm and lower arm. The neck starts at its
+        position in the reference and moves relative to the height of the picture.
 
     Args:
         clip: (T,) frames, the first of which shows the neck. reference: 1 frame.
@@ -43,7 +43,7 @@ def muse(
 
 
 def knuckle_ratios(clip: JointFrames, reference: JointFrames) -> Doubles:
-    """(2, 5) of the distances from wrist to knuckles, left hand first; NaN where one is not seen in both."""
+    """(2, 5) ratios of the distances from wrist to knuckles, left hand first; NaN if not seen in both."""
     lengths = []
     for one in (reference, clip):
         spans = np.hypot(*np.moveaxis(one.hands[0][:, _KNUCKLES] - one.joints[0, list(_WRISTS)][:, None], -1, 0))
@@ -54,6 +54,6 @@ def knuckle_ratios(clip: JointFrames, reference: JointFrames) -> Doubles:
 
 
 def _mean(values: Doubles) -> float:
-    """Of those known; NaN if none is."""
+    """The mean of the known values; NaN if there are none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")

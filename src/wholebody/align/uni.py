@@ -1,4 +1,4 @@
-"""Shoulders set the width, the trunk the height, then each limb its length: UniAnimate (Wang et al. 2024)."""
+"""Shoulders set the width and the trunk the height, then each limb its length: UniAnimate (Wang et al. 2024)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ def uni(clip: JointFrames, reference: JointFrames, limit: float = 2.0) -> Move:
 
 
 def _positive(lengths: Sequence[float], otherwise: float) -> float:
-    """The ratio of two signed lengths; `otherwise` where one is unknown or they point to opposite sides."""
+    """The ratio of two signed lengths; `otherwise` if one is unknown or they have opposite signs."""
     above, below = lengths
     quotient = above / below if below else float("nan")
     return quotient if quotient > 0 else otherwise

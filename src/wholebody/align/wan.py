@@ -1,4 +1,4 @@
-"""Limbs to the longer of both sides, feet onto the reference's ground: the retargeting of Wan2.2-Animate (2025)."""
+"""Limbs scaled to the longer side, feet on the reference's ground: the retargeting of Wan2.2-Animate (2025)."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from wholebody.align.move import Move, moved_joints
 from wholebody.arrays import Doubles, Size
 
 _EYES, _EARS, _FEET = (14, 15), (16, 17), (19, 18)
-# A foot is at most this long in lengths of its lower leg.
+# Maximum length of a foot relative to its lower leg.
 _FOOT = 0.5
 
 
@@ -20,7 +20,7 @@ def wan(clip: JointFrames, reference: JointFrames, sizes: tuple[Size, Size] | No
     ankle to toes; otherwise the neck goes to the neck. Hands are scaled like the shoulders, the face like eyes and
     ears.
 
-    Wan draws the reference at s of its size in whole pixels, and so measures it up to a pixel smaller.
+    Wan resizes the reference by s to whole pixels, so it measures it up to a pixel smaller.
 
     Args:
         clip: (T,) frames, the first of which shows the neck. reference: 1 frame.
@@ -60,7 +60,7 @@ def _height_ratio(clip: JointFrames, reference: JointFrames, sizes: tuple[Size, 
 
 
 def _factors(clip: JointFrames, reference: JointFrames, limit: float) -> Doubles:
-    """(20,) of the limbs."""
+    """(20,) factors of the limbs."""
     ratios = bone_ratios(clip, reference)
     figure = overall(ratios)
     shoulders = float(ratios[[2, 5]].mean())
@@ -76,7 +76,7 @@ def _factors(clip: JointFrames, reference: JointFrames, limit: float) -> Doubles
 
 
 def _is_whole(figure: JointFrames, size: Size | None) -> bool:
-    """Whether hips and ankles are seen, above the lower edge of the picture."""
+    """Whether hips and ankles are visible, above the lower edge of the picture."""
     ends = [8, 11, 10, 13]
     inside = size is None or bool((figure.joints[0, ends, 1] <= size[1]).all())
     return bool(figure.seen[0, ends].all()) and inside

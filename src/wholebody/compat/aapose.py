@@ -18,7 +18,7 @@ _HEAD = [0, 14, 15, 16, 17]
 
 
 def aapose(canvas: Image, poses: Poses, *, hands: bool = True, head: bool = True, threshold: float = 0.5) -> Image:
-    """Draw people as Wan-Animate's preprocessing does.
+    """Draw people like Wan-Animate's preprocessing.
 
     The width of a stick and the radius of a dot are the shorter side over 200, less 1, at least 1; those of a hand half
     of it. A joint made of two points, as the neck, has the mean of their scores.
@@ -27,7 +27,7 @@ def aapose(canvas: Image, poses: Poses, *, hands: bool = True, head: bool = True
         canvas: (H, W, 3) uint8 BGR, black for the model.
         poses: people in pixels of the canvas, in any schema with an OpenPose body; without feet no toes are drawn.
         hands: draw them. head: nose, eyes and ears.
-        threshold: the score a point must have to be drawn.
+        threshold: lowest score of a drawn point.
 
     Returns:
         (H, W, 3) uint8 BGR, a new array.

@@ -6,9 +6,9 @@
     control = dwpose(image)                                     # PIL in, PIL out, RGB
     control = dwpose(image, detect_resolution=768, image_resolution=1024, include_face=False, output_type="np")
 
-The people are looked for on the picture scaled to `detect_resolution`, both sides to multiples of 64; the map is drawn
-there and scaled to what `image_resolution` says, as the package does. Unlike it, OpenposeDetector finds faces and hands
-by the same network as bodies, and a picture of nobody gives a black map.
+People are detected on the picture scaled to `detect_resolution`, with both sides multiples of 64. The map is drawn
+there and scaled to `image_resolution`, as in the package. Unlike there, OpenposeDetector uses one network for bodies,
+faces and hands, and a picture without people gives a black map.
 """
 
 import io
@@ -32,12 +32,12 @@ from wholebody.poses import Poses
 from wholebody.schema import OPENPOSE
 from wholebody.wholebody import DETECTOR, POSE, WholeBody
 
-# A point needs this score.
+# Lowest score of a point.
 SURE = 0.3
 
 
 class PoseResult(NamedTuple):
-    """A person. 21 points a hand, 70 a face; (-1, -1) where one is missing, None where all are."""
+    """A person. 21 points per hand, 70 per face; (-1, -1) if a point is missing, None if all are."""
 
     body: BodyResult
     left_hand: list[Keypoint] | None
@@ -46,7 +46,7 @@ class PoseResult(NamedTuple):
 
 
 def HWC3(x: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) -> (H, W, 3), an alpha channel laid on white. Any colour order, kept.
+    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) -> (H, W, 3), alpha composited onto white. Keeps the channel order.
 
     Raises:
         WholebodyError: not uint8, or another shape.
@@ -69,7 +69,7 @@ def resize_image(input_image: npt.NDArray[np.uint8], resolution: int) -> npt.NDA
 
 
 class _Detector:
-    """What both detectors are: `model` over a picture of a given size, and a map of what it finds."""
+    """Base of both detectors: runs `model` on a picture of a given size, and draws a map."""
 
     def __init__(self, pose: str, detector: str, device: Any) -> None:
         self._names = (pose, detector)
@@ -83,7 +83,7 @@ class _Detector:
         return self
 
     def poses(self, input_image: Any, detect_resolution: int = 512) -> tuple[Poses, tuple[int, int]]:
-        """The people, in pixels of the picture that they were looked for on, and its (width, height)."""
+        """The people, in pixels of the picture used for detection, and its (width, height)."""
         image = resize_image(bgr_of(input_image), detect_resolution)
         height, width = image.shape[:2]
         return self.model(image), (width, height)
@@ -112,9 +112,9 @@ class DWposeDetector(_Detector):
     """DWPose maps: body, hands and face.
 
     Args:
-        det_config, pose_config: taken and not needed; a file tells what it is.
-        det_ckpt, pose_ckpt: one of our names ("yolox-l", "dwpose-l-384"), a path (.onnx, .pth), or the address of a
-            released file. Left out, the bundled networks.
+        det_config, pose_config: accepted but not needed.
+        det_ckpt, pose_ckpt: one of our names ("yolox-l", "dwpose-l-384"), a path (.onnx, .pth), or the URL of a
+            released file. By default the bundled networks.
         device: "cpu", "cuda", or a torch.device.
     """
 
@@ -132,7 +132,7 @@ class DWposeDetector(_Detector):
     def from_pretrained(
         cls, pretrained_model_or_path: str | os.PathLike[str] | None = None, *, device: Any = "cpu", **kwargs: Any
     ) -> Self:
-        """For `Processor`, which calls it: the bundled networks, whatever repository is named."""
+        """The bundled networks, whatever the repository; called by `Processor`."""
         _not_theirs(None if pretrained_model_or_path is None else os.fspath(pretrained_model_or_path))
         return cls(device=device)
 
@@ -154,10 +154,10 @@ class DWposeDetector(_Detector):
 
 
 class OpenposeDetector(_Detector):
-    """OpenPose maps, by the same networks as DWPose's: bodies, and hands and faces where they are asked for.
+    """OpenPose maps, with the same networks as DWPose's: bodies, and hands and faces if requested.
 
     Args:
-        body_estimation, hand_estimation, face_estimation: taken and not used.
+        body_estimation, hand_estimation, face_estimation: accepted but ignored.
     """
 
     def __init__(
@@ -183,14 +183,14 @@ class OpenposeDetector(_Detector):
         local_files_only: bool = False,
         **kwargs: Any,
     ) -> Self:
-        """The bundled networks, whatever repository is named: OpenPose's own do not run here."""
+        """The bundled networks, whatever the repository: OpenPose's own are not supported."""
         _not_theirs(None if pretrained_model_or_path is None else os.fspath(pretrained_model_or_path))
         return cls(**kwargs)
 
     def detect_poses(
         self, oriImg: npt.NDArray[np.uint8], include_hand: bool = False, include_face: bool = False
     ) -> list[PoseResult]:
-        """The people in a picture (H, W, 3) uint8 RGB as it is, in fractions of it."""
+        """The people in a picture (H, W, 3) uint8 RGB at its own size, with relative coordinates."""
         image = bgr_of(oriImg)
         height, width = image.shape[:2]
         people = self.model(image).to(OPENPOSE)
@@ -243,10 +243,10 @@ class Processor:
 
     Args:
         processor_id: "dwpose", "openpose", "openpose_face", "openpose_faceonly", "openpose_full" or "openpose_hand".
-        params: arguments of every call.
+        params: arguments for every call.
 
     Raises:
-        ValueError: another name; depth, edges and the like stay with controlnet_aux.
+        ValueError: another name; for depth, edges and so on use controlnet_aux.
     """
 
     def __init__(self, processor_id: str, params: dict[str, Any] | None = None) -> None:
@@ -272,7 +272,7 @@ class Processor:
 def bgr_of(picture: Any) -> Image:
     """A PIL image of any mode, or a uint8 array (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey -> (H, W, 3) uint8 BGR.
 
-    An orientation in a PIL image's EXIF is not applied: whoever opened it has its size in hand already.
+    The EXIF orientation of a PIL image is not applied, because the caller already knows its size.
 
     Raises:
         WholebodyError: it is neither.

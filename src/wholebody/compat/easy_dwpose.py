@@ -1,4 +1,4 @@
-"""easy_dwpose 1.0.2: DWposeDetector, without torch and without files in the working folder.
+"""easy_dwpose 1.0.2: DWposeDetector, without torch and without files in the working directory.
 
     from wholebody.compat.easy_dwpose import DWposeDetector
 
@@ -6,8 +6,8 @@
     skeleton = detector(image, output_type="pil", include_hands=True, include_face=True)    # of the picture's own size
     pose = detector(image, draw_pose=None)                                                  # a dict, in fractions
 
-The people are looked for on the picture scaled to `detect_resolution`, both sides to multiples of 64, and drawn there;
-then the map is scaled back, as the package does.
+People are detected on the picture scaled to `detect_resolution`, with both sides multiples of 64, and drawn there; then
+the map is scaled back, as in the package.
 """
 
 import os
@@ -30,8 +30,8 @@ from wholebody.wholebody import DETECTOR, POSE, WholeBody
 class Pose(TypedDict):
     """N people, x and y in fractions of the picture.
 
-    bodies: (18 N, 2). body_scores: (N, 18) the row of a point in `bodies`, -1 where it is not sure.
-    hands: (2 N, 21, 2), all left ones, then all right ones. hands_scores: (2 N, 21).
+    bodies: (18 N, 2). body_scores: (N, 18) the row of a point in `bodies`, -1 if its score is too low.
+    hands: (2 N, 21, 2), all left hands, then all right hands. hands_scores: (2 N, 21).
     faces: (N, 68, 2). faces_scores: (N, 68).
     """
 
@@ -62,13 +62,13 @@ def pose_of(poses: Poses, size: tuple[int, int]) -> Pose:
 
 
 def poses_of(pose: Pose, size: tuple[int, int]) -> Poses:
-    """The way back: in OPENPOSE, pixels of a picture of `size` (width, height). A body point's score is 1 or 0."""
+    """The inverse: OPENPOSE in pixels of a picture of `size` (width, height). A body point's score is 1 or 0."""
     n = len(pose["body_scores"])
     left, right = np.split(np.asarray(pose["hands"]), 2)
     left_scores, right_scores = np.split(np.asarray(pose["hands_scores"]), 2)
     body = np.asarray(pose["bodies"]).reshape(n, 18, 2)
     sure = (np.asarray(pose["body_scores"]) >= 0).astype(np.float64)
-    # OpenPose's face carries the eyes of the body as its last two points.
+    # OpenPose's face has the eyes of the body as its last two points.
     points = np.concatenate([body, pose["faces"], body[:, 14:16], left, right], axis=1) * size
     scores = np.concatenate([sure, pose["faces_scores"], sure[:, 14:16], left_scores, right_scores], axis=1)
     keypoints = points.astype(np.float32)
@@ -79,7 +79,7 @@ def poses_of(pose: Pose, size: tuple[int, int]) -> Poses:
 def draw_openpose(
     pose: Pose, height: int, width: int, include_face: bool = True, include_hands: bool = True
 ) -> npt.NDArray[np.uint8]:
-    """The map (height, width, 3), uint8 RGB. Points of hands and faces that are not sure are left out."""
+    """The map (height, width, 3), uint8 RGB. Hand and face points with a low score are left out."""
     people = poses_of(pose, (width, height))
     canvas = np.zeros((height, width, 3), np.uint8)
     drawn = draw.openpose(canvas, people, hands=include_hands, face=include_face, threshold=SURE)
@@ -112,11 +112,11 @@ class DWposeDetector:
         output_type: str = "pil",
         **kwargs: Any,
     ) -> Any:
-        """The map of a picture, PIL or (H, W, 3) uint8 RGB, in its size.
+        """The map of a picture, PIL or (H, W, 3) uint8 RGB, at its size.
 
         Args:
-            draw_pose: called with the `Pose`, `height`, `width` and all further arguments, and gives RGB; None, and
-                the dict itself is returned.
+            draw_pose: called with the `Pose`, `height`, `width` and all further arguments, returns RGB; with None, the
+                dict itself is returned.
             output_type: "pil" or "np".
 
         Raises:
@@ -131,6 +131,6 @@ class DWposeDetector:
         if not draw_pose:
             return pose
         drawn = draw_pose(pose, height=height, width=width, **kwargs)
-        # Linear, which the package does too: its LANCZOS4 lands in another argument.
+        # Linear, as in the package, where LANCZOS4 is passed as the wrong argument.
         back = cv2.resize(drawn, (original.shape[1], original.shape[0]), interpolation=cv2.INTER_LINEAR)
         return as_rgb(np.asarray(back, np.uint8)[..., ::-1], output_type)

@@ -7,9 +7,9 @@
         for person in result["predictions"][0]:
             person["keypoints"], person["keypoint_scores"], person["bbox"], person["bbox_score"]
 
-A call is a generator, a dict for each batch. `predictions` has a list for each picture, with a dict for each person:
+A call returns a generator with a dict per batch. `predictions` has a list per picture, with a dict per person:
 `keypoints` [[x, y], ...], `keypoint_scores` [...], `bbox` ([x0, y0, x1, y1],) and `bbox_score`, in Python's own types.
-`visualization` is None, [] where pictures were only shown or saved, or a list of RGB arrays with `return_vis`.
+`visualization` is None, [] if pictures were only shown or saved, or a list of RGB arrays with `return_vis`.
 """
 
 import json
@@ -38,7 +38,7 @@ from wholebody.poses import Poses
 from wholebody.schema import COCO_BODY, Schema
 from wholebody.wholebody import DETECTOR, POSE, WholeBody
 
-# mmpose's words for a kind of network -> a network of ours, and the points that are asked for.
+# mmpose's alias for a kind of network -> our network, and the requested points.
 _ALIASES: dict[str, tuple[str, Schema | None]] = {
     "wholebody": (POSE, None),
     "rtmw": ("rtmw-l-384", None),
@@ -51,7 +51,7 @@ _ALIASES: dict[str, tuple[str, Schema | None]] = {
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """One input: its file's name, the picture, and the time of a frame."""
+    """One input: its file name, the picture, and the time of a frame."""
 
     name: str
     image: Image
@@ -60,7 +60,7 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Look:
-    """How people are drawn, in mmpose's words."""
+    """How people are drawn, in mmpose's terms."""
 
     draw_bbox: bool
     radius: int
@@ -89,17 +89,18 @@ class MMPoseInferencer:
     """People in pictures, folders, videos and cameras.
 
     Args:
-        pose2d: "wholebody", "human" (17 points), a name of `wholebody models`, or a path. Configurations are not read.
-        pose2d_weights: a path or the address of a released file, instead of what `pose2d` names.
+        pose2d: "wholebody", "human" (17 points), a name from `wholebody models`, or a path. Configurations are not
+            read.
+        pose2d_weights: a path or the URL of a released file, instead of `pose2d`.
         pose3d, pose3d_weights: not supported.
-        device: "cpu", "cuda"; None is the fastest.
-        det_model: a name of `wholebody models` or a path; "whole_image" takes each picture as one person.
-        det_weights: instead of what `det_model` names.
-        det_cat_ids: None or 0, people.
-        scope, show_progress: taken and not used.
+        device: "cpu", "cuda"; None takes the fastest.
+        det_model: a name from `wholebody models` or a path; "whole_image" treats each picture as one person.
+        det_weights: used instead of `det_model`.
+        det_cat_ids: None or 0, which means people.
+        scope, show_progress: accepted but ignored.
 
     Raises:
-        WholebodyError: 3D, something other than people, or a network that is not known.
+        WholebodyError: 3D, anything other than people, or an unknown network.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class MMPoseInferencer:
         show_progress: bool = False,
     ) -> None:
         if pose3d is not None or pose3d_weights is not None:
-            raise WholebodyError("3D networks do not run here. Leave pose3d out.")
+            raise WholebodyError("3D networks are not supported. Leave pose3d out.")
         if det_cat_ids not in (None, 0, [0], (0,)):
             raise WholebodyError(f"det_cat_ids {det_cat_ids}: only people, 0, are detected here.")
         pose, schema = _ALIASES.get(pose2d or "wholebody", (pose2d, None))
@@ -146,18 +147,19 @@ class MMPoseInferencer:
         vis_out_dir: str | os.PathLike[str] = "",
         pred_out_dir: str | os.PathLike[str] = "",
     ) -> Generator[dict[str, Any]]:
-        """A dict for each batch, when it is asked for.
+        """A generator of one dict per batch.
 
         Args:
             inputs: a path of a picture, a folder or a video, a BGR array, a list of pictures, or "webcam:0".
             return_datasamples: not supported.
-            batch_size: pictures in a batch; 1 from a camera.
+            batch_size: pictures per batch; 1 for a camera.
             out_dir: `vis_out_dir` and `pred_out_dir` are its folders visualizations and predictions.
-            bbox_thr: lowest score of a box; None takes what the detector's file recommends. nms_thr: overlap from
-                which two boxes are one person; None is 0.45.
-            bboxes: (N, 4) xyxy, the people of every picture, in place of the detector.
-            show: in a window, for `wait_time` seconds (0: until a key is pressed, except of videos).
-            vis_out_dir: pictures under their names, a video as .mp4. pred_out_dir: a JSON file each, of a video one.
+            bbox_thr: lowest score of a box; None takes what the detector's file recommends. nms_thr: IoU threshold of
+                the NMS; None means 0.45.
+            bboxes: (N, 4) xyxy, the people in every picture, instead of the detector.
+            show: show in a window for `wait_time` seconds (0: until a key is pressed, except for videos).
+            vis_out_dir: folder for drawings: pictures under their names, a video as .mp4. pred_out_dir: folder for
+                JSON, one file per picture or video.
 
         Raises:
             WholebodyError: an input cannot be read, or a folder cannot be written.
@@ -197,7 +199,7 @@ class MMPoseInferencer:
                 yield {"visualization": shown, "predictions": instances}
 
     def _with(self, bbox_thr: float | None, nms_thr: float | None) -> WholeBody:
-        """The model, with other thresholds of the detector where they are given."""
+        """The model, with the detector's thresholds replaced if given."""
         detector = self.model.detector
         if not isinstance(detector, YOLOX) or (bbox_thr is None and nms_thr is None):
             return self.model
@@ -206,7 +208,7 @@ class MMPoseInferencer:
 
 
 def _instances(poses: Poses) -> list[dict[str, Any]]:
-    """The people of a picture as mmpose's `split_instances` gives them."""
+    """The people in a picture, as from mmpose's `split_instances`."""
     return [
         {
             "keypoints": poses.keypoints[n].tolist(),
@@ -222,13 +224,13 @@ def _instances(poses: Poses) -> list[dict[str, Any]]:
 
 
 def _pictures(inputs: Any) -> tuple[str, Iterator[_Picture]]:
-    """The pictures of an input, and the name of the video or camera that they are the frames of, or ""."""
+    """The pictures of an input, and the name of their video or camera, or ""."""
     if isinstance(inputs, str) and inputs.startswith("webcam"):
         return "webcam.mp4", _camera(inputs.partition(":")[2] or "0")
     if isinstance(inputs, (str, os.PathLike)):
         path = Path(inputs)
         if "://" in os.fspath(inputs):
-            raise WholebodyError(f"{inputs}: addresses are not opened. Download it and give the path.")
+            raise WholebodyError(f"{inputs}: URLs are not opened. Download it and give the path.")
         if path.is_file() and video.is_video(path):
             return path.name, (_Picture(path.name, frame.image, frame.time) for frame in video.read(path))
         return "", (_Picture(file.name, read_image(file)) for file in find_images([path]))
@@ -275,7 +277,7 @@ def _write(
 
 
 class _ClipFiles:
-    """The files of a video: what is drawn, and a JSON list with an object for each frame. Whole, or not there."""
+    """The files of a video: the drawing, and a JSON list with an object per frame; written atomically."""
 
     def __init__(self, clip: str, vis_to: Path | None, pred_to: Path | None, opened: ExitStack) -> None:
         self._opened = opened

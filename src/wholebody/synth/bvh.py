@@ -3,7 +3,7 @@
     motion = parse(Path("walk.bvh").read_text())
     motion.global_rotations()  # (T, J, 3, 3)
 
-Positions of the root are read over, not kept: a generated person stands where the floor is.
+Root positions are ignored: a generated person stands on the floor.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Things that a detector may take for a person: poles with round tops, turned shapes, clothes on hangers, statues.
+"""Objects that a detector may mistake for a person: poles with round tops, turned shapes, clothes on hangers, statues.
 
-A thing is a mesh that stands on z = 0 over the origin, like a person. What even people would call a person's image
-(statues, cut-outs, busts) is `doubtful`: no training should be told that it is one, nor that it is none.
+An object is a mesh that stands on z = 0 over the origin, like a person. Images of people (statues, cut-outs, busts) are
+`doubtful`: training should treat them neither as people nor as background.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ class Thing:
 
 
 def make_thing(rng: np.random.Generator, body: Body, papers: Sequence[Image]) -> Thing:
-    """Something of about a person's size that is nobody.
+    """An object of about a person's size.
 
     Args:
         papers: pictures for prints and posters.
@@ -231,7 +231,7 @@ _TRUNK = ("root", "pelvis", "spine", "clavicle", "breast", "shoulder")
 
 
 def _hanging(rng: np.random.Generator, body: Body, papers: Sequence[Image]) -> Mesh:
-    """A jacket, a shirt or trousers that nobody wears, on a hanger or a rail."""
+    """An empty jacket, shirt or pair of trousers, on a hanger or a rail."""
     arms = ("upperarm", "lowerarm") if rng.random() < 0.6 else ("upperarm",)
     bones = (*_TRUNK, *arms) if rng.random() < 0.75 else ("root", "pelvis", "upperleg", "lowerleg")
     cloth = _part(body, _shape(rng, body), "tights", bones, fabric(rng, papers)[1], rng.uniform(0.005, 0.03))

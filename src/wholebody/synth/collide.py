@@ -1,4 +1,4 @@
-"""Limbs that would pass through the body: solids around the bones, and how deep a point is inside."""
+"""Self-collision: solids around the bones, and the depth of a point inside them."""
 
 from dataclasses import dataclass
 from functools import lru_cache

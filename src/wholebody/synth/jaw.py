@@ -1,8 +1,8 @@
 """Jaw points where annotators place them: on the jaw as long as it shows, on the visible contour of the face beyond.
 
-A turned head hides its far jaw. Whoever labels such a face marks the edge of the cheek instead, at the height of the
-hidden point. So each jaw point has a path: a level line over the skin from the point forwards to the middle of the
-face. Seen from a camera, the point walks along its path until the surface turns towards the camera.
+A turned head hides its far jaw. Annotators then mark the edge of the cheek instead, at the height of the hidden point.
+So each jaw point has a path: a horizontal line over the skin from the point forwards to the middle of the face. For a
+given camera, the point moves along its path until the surface faces the camera.
 """
 
 from functools import lru_cache

