@@ -26,7 +26,8 @@ def oracle(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder; no proxy and no setting of the user's is in the way."""
-    for name in ("WHOLEBODY_OFFLINE", "WHOLEBODY_MIRROR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+    proxies = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+    for name in ("WHOLEBODY_OFFLINE", "WHOLEBODY_MIRROR", "WHOLEBODY_TRUST", *proxies):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "cache"
     monkeypatch.setenv("WHOLEBODY_CACHE", str(folder))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import wholebody
 from mirror import CONTENT, SHA256, Mirror, dead, entry, left, zipped
 from wholebody import runtime, weights
+from wholebody.cli import main
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder
 from wholebody.runtime.choose import open_session
@@ -133,7 +134,8 @@ def test_bundled_files_are_what_the_manifest_says(name):
 @pytest.mark.parametrize(
     "known", [{}, {"sha256": SHA256[:8]}, {"sha256": None}, {"bytes": None}, {"sha256": None, "bytes": None}]
 )
-def test_download(cache, known):
+def test_download(cache, monkeypatch, known):
+    monkeypatch.setenv("WHOLEBODY_TRUST", "1")
     with Mirror({"/z.onnx": CONTENT}) as mirror:
         path = locate(entry(f"{mirror.base}/z.onnx", **known))
         assert path == cache / "z.onnx" and path.read_bytes() == CONTENT
@@ -150,7 +152,8 @@ def test_download(cache, known):
         ({"bytes": len(CONTENT) + 1}, f"has a file of {len(CONTENT)} bytes, not {len(CONTENT) + 1}"),
     ],
 )
-def test_wrong_content_never_lands(cache, known, reason):
+def test_wrong_content_never_lands(cache, monkeypatch, known, reason):
+    monkeypatch.setenv("WHOLEBODY_TRUST", "1")
     with Mirror({"/z.onnx": CONTENT}) as mirror, pytest.raises(WholebodyError, match=reason) as error:
         locate(entry(f"{mirror.base}/z.onnx", **known))
     assert left(cache) == [] and "\n" not in str(error.value)
@@ -166,6 +169,41 @@ def test_a_mirror_that_trickles_is_given_up_and_the_next_one_goes_on(cache, monk
                 locate(each)
         assert locate(each).read_bytes() == CONTENT
     assert slow.requests[-1][1].startswith("bytes=")  # what came is kept
+
+
+@pytest.mark.parametrize("sha256", [None, SHA256[:8], SHA256[:63]])
+def test_what_cannot_be_verified_takes_a_word(cache, monkeypatch, sha256):
+    with Mirror({"/z.onnx": CONTENT}) as mirror:
+        each = entry(f"{mirror.base}/z.onnx", sha256=sha256)
+        with pytest.raises(WholebodyError, match=r"--trust or WHOLEBODY_TRUST=1.* put http") as error:
+            locate(each)
+        assert not mirror.requests and not cache.exists() and "\n" not in str(error.value)
+        monkeypatch.setenv("WHOLEBODY_TRUST", "1")
+        assert locate(each).read_bytes() == CONTENT
+        # What is there is there.
+        monkeypatch.delenv("WHOLEBODY_TRUST")
+        assert locate(each).read_bytes() == CONTENT
+
+
+def test_the_command_line_gives_that_word(cache, monkeypatch, capsys):
+    for words, told in ((["--trust"], "WHOLEBODY_OFFLINE is set"), ([], "--trust")):
+        monkeypatch.setenv("WHOLEBODY_TRUST", "0")
+        if words:
+            monkeypatch.setenv("WHOLEBODY_OFFLINE", "1")
+        else:
+            monkeypatch.delenv("WHOLEBODY_OFFLINE")
+        with pytest.raises(SystemExit):
+            main(["predict", str(Path(__file__).parents[1] / "examples/parkour.jpg"), "--pose", "rtmw-s", *words])
+        assert told in capsys.readouterr().err
+
+
+def test_no_server_sends_without_end(cache, monkeypatch):
+    monkeypatch.setattr(download, "_LARGEST", 5000)
+    with Mirror({"/z.onnx": CONTENT, "/z.zip": zipped()}) as mirror:
+        for name in ("z.onnx", "z.zip"):
+            with pytest.raises(WholebodyError, match="sends more than 5000 bytes"):
+                locate(entry(f"{mirror.base}/{name}", bytes=None))
+    assert left(cache) == []
 
 
 @pytest.mark.parametrize("cuts", [1, 2, 3])
@@ -192,7 +230,8 @@ def test_the_next_run_continues(cache):
     assert left(cache) == ["z.onnx"]
 
 
-def test_another_mirror_continues_where_a_hash_can_tell(cache):
+def test_another_mirror_continues_where_a_hash_can_tell(cache, monkeypatch):
+    monkeypatch.setenv("WHOLEBODY_TRUST", "1")
     with Mirror({"/z.onnx": CONTENT}, cuts=99) as shaky, Mirror({"/z.onnx": CONTENT}) as good:
         assert locate(entry(f"{shaky.base}/z.onnx", f"{good.base}/z.onnx")).read_bytes() == CONTENT
         assert good.requests[0][1] is not None

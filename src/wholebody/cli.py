@@ -66,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logging.lastResort.setFormatter(PlainFormatter())
     # We report damaged pictures ourselves, once.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    if "--trust" in rest:  # with any command, as any may name a network
+        rest = [word for word in rest if word != "--trust"]
+        os.environ["WHOLEBODY_TRUST"] = "1"
     try:
         command = COMMANDS[name]
         with ended_by_signals():
@@ -98,6 +101,7 @@ def _overview(name: str, commands: Sequence[str]) -> int:
     for command in commands:
         print(f"  {command:12} {(COMMANDS[command].__doc__ or '').splitlines()[0]}")
     print("\nRun wholebody COMMAND --help for its options. To start: wholebody predict PHOTO")
+    print("With --trust, any command downloads networks too that cannot be verified (wholebody models lists them).")
     return 0 if name else 2
 
 

@@ -27,6 +27,8 @@ _TIMEOUT = 30.0  # seconds without a byte
 _TRIES = 4  # per mirror, each continuing where the last one broke off
 # After this many seconds a request must have averaged this many bytes per second, so that a trickle is aborted.
 _PATIENCE, _SLOWEST = 60.0, 2**13
+# No network is larger: where the size is not published, a server cannot send without end.
+_LARGEST = 2**31
 
 
 def is_here(path: Path, weights: Weights) -> bool:
@@ -60,6 +62,11 @@ class _Broken(Exception):
 
 
 def download(weights: Weights, target: Path) -> Path:
+    """Fetch, verify and land the file of a manifest entry.
+
+    Raises:
+        WholebodyError: no mirror works, the file cannot be verified and nobody said to trust it, or offline.
+    """
     urls = weights.urls
     if base := os.environ.get("WHOLEBODY_MIRROR"):
         urls = (f"{base.rstrip('/')}/{weights.file}", *urls)
@@ -67,6 +74,11 @@ def download(weights: Weights, target: Path) -> Path:
         what = f"{'the end2end.onnx of ' * weights.urls[0].endswith('.zip')}{weights.urls[0]}"
         raise WholebodyError(
             f"{weights.name!r} is not in the cache and WHOLEBODY_OFFLINE is set. Unset it, or put {what} at {target}."
+        )
+    if not weights.verifiable and os.environ.get("WHOLEBODY_TRUST", "0") in ("", "0"):
+        raise WholebodyError(
+            f"nobody has published the whole SHA-256 of {weights.name!r}, so that a download cannot be verified. Give "
+            f"--trust or WHOLEBODY_TRUST=1 to take what comes, or put {weights.urls[0]} at {target} yourself."
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +129,7 @@ def _from_mirror(url: str, weights: Weights, target: Path, show: Callable[[int, 
     # One mirror may continue another's download only if a hash can confirm that both have the same file.
     whose = weights.sha256 if weights.sha256 and not zipped else hashlib.sha256(url.encode()).hexdigest()
     part = target.with_name(f".{target.name}.{whose[:8]}.part")
-    expected = None if zipped else weights.bytes
+    expected = None if zipped else weights.bytes  # of an archive, that of what is in it
     resumed = part.exists()
     _fetch(url, part, expected, show)
     wrong = _land(part, zipped, weights, target)
@@ -180,6 +192,7 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
             raise _MirrorFailed("sends a web page instead of the file")
         if expected is not None and total is not None and total != expected:
             raise _MirrorFailed(f"has a file of {total} bytes, not {expected}")
+        most = _LARGEST if expected is None else expected
         started, before = time.monotonic(), have
         with part.open("ab" if have else "wb") as stream:
             while (total is None or have < total) and (chunk := _receive(response)):
@@ -188,12 +201,12 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
                 seconds = time.monotonic() - started
                 if seconds > _PATIENCE and have - before < _SLOWEST * seconds:
                     raise _MirrorFailed(f"sends less than {_SLOWEST} bytes a second")
-                if expected is not None and have > expected:
+                if have > most:
                     break
                 show(have, total)
-    if expected is not None and have > expected:
+    if have > most:
         part.unlink()
-        raise _MirrorFailed(f"sends more than the {expected} bytes of the file")
+        raise _MirrorFailed(f"sends more than {'the ' * (expected is not None)}{most} bytes of the file")
     if total is not None and have < total:
         raise _Broken(f"the connection broke after {have} of {total} bytes")
 

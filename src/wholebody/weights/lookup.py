@@ -2,6 +2,7 @@
 
 WHOLEBODY_CACHE    folder for downloads and exported files (default: the user's cache folder)
 WHOLEBODY_OFFLINE  if 1, nothing is downloaded
+WHOLEBODY_TRUST    if 1, networks without a published SHA-256 are downloaded too, unverified
 WHOLEBODY_MIRROR   a base URL; <base>/<file> is tried before the public mirrors
 """
 
@@ -47,7 +48,7 @@ def locate(weights: Weights) -> Path:
     """The file of a manifest entry as released (.onnx or .pth), downloaded if necessary.
 
     Raises:
-        WholebodyError: a bundled file is missing, no mirror works, or offline.
+        WholebodyError: a bundled file is missing, no mirror works, the file cannot be verified, or offline.
     """
     if weights.bundled:
         path = _MODELS / weights.file
@@ -59,7 +60,10 @@ def locate(weights: Weights) -> Path:
 
 
 def rows() -> list[dict[str, str]]:
-    """`MANIFEST` as text for a table: name, kind, input, size, here, licence, about."""
+    """`MANIFEST` as text for a table: name, kind, input, size, here, licence, about.
+
+    `here`: bundled, cached, empty where it is downloaded on first use, "--trust" where that takes this option.
+    """
     return [
         {
             "name": weights.name,
@@ -77,7 +81,9 @@ def rows() -> list[dict[str, str]]:
 def _where(weights: Weights) -> str:
     if weights.bundled:
         return "bundled" if (_MODELS / weights.file).is_file() else "missing"
-    return "cached" if is_here(cache_folder() / weights.file, weights) else ""
+    if is_here(cache_folder() / weights.file, weights):
+        return "cached"
+    return "" if weights.verifiable else "--trust"
 
 
 def _size(weights: Weights) -> int | None:

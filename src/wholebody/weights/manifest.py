@@ -43,6 +43,11 @@ class Weights:
     def bundled(self) -> bool:
         return not self.urls
 
+    @property
+    def verifiable(self) -> bool:
+        """Whether a download can be told from any other file: eight digits of a hash, others could match."""
+        return self.sha256 is not None and len(self.sha256) == 64
+
 
 _HUB = "https://huggingface.co"
 _MMPOSE = "https://download.openmmlab.com/mmpose/v1"
