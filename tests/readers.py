@@ -85,6 +85,19 @@ def video() -> list[formats.Timed]:
     return [(0.0, people(ids=True)), (0.04, Poses.empty()), (0.08, people(1, ids=True))]
 
 
+def bookmark() -> bytes:
+    from wholebody.tracking.bookmark import Bookmark, Memory, write_bookmark
+    from wholebody.tracking.smooth import Smoother
+    from wholebody.tracking.track import Tracker
+
+    tracker, smoother, found = Tracker(), Smoother(), people(ids=True)
+    tracker.follow(found, 0.5)
+    smoother(found, 0.5)
+    tiny = np.zeros((36, 64, 3), np.float32)
+    memory = Memory(tracker.tracks, tracker.next_id, before=0.5, last=tiny, thumb=tiny)
+    return to_bytes(write_bookmark, Bookmark(memory, smoother.states))
+
+
 def old_video() -> bytes:
     out, both = io.BytesIO(), people()
     arrays = {name: getattr(both, name)[None] for name in ("keypoints", "scores", "boxes", "box_scores")}
@@ -477,6 +490,7 @@ READERS: tuple[Reader, ...] = (
         "read_npz_video", "a.npz", lambda: to_bytes(formats.write_npz_video, video()), formats.read_npz_video, NPZ
     ),
     Reader("read_npz_video 0.1", "a.npz", old_video, formats.read_npz_video, NPZ),
+    Reader("read_bookmark", "a.bookmark", bookmark, _lazily("tracking.bookmark", "read_bookmark"), NPZ),
     Reader("read_csv", "a.csv", lambda: to_bytes(formats.write_csv, {"a": people(1)}), formats.read_csv, TXT),
     Reader(
         "read_csv_video", "a.csv", lambda: to_bytes(formats.write_csv_video, video()), formats.read_csv_video, TXT

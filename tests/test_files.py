@@ -6,10 +6,15 @@ import subprocess
 import sys
 import time
 
+import cv2
+import numpy as np
 import pytest
 
-from wholebody.files import identity, replacing
+from wholebody import video
+from wholebody.files import identity, is_result, replacing
+from wholebody.images import read_image, write_image
 from wholebody.signals import ended_by_signals, undivided
+from wholebody.video.frame import Frame
 
 KILLED = """
 import os, signal, sys
@@ -105,3 +110,37 @@ def test_what_belongs_together_is_done_before_the_signal(request):
             done.append("all")
         done.append("more")
     assert done == ["all"] and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"])
+def test_a_result_says_that_it_is_one(tmp_path, suffix, alpha):
+    """And is the picture that it would be without, for us and for others."""
+    image = np.random.default_rng(0).integers(0, 256, (37, 41, 3 + alpha)).astype(np.uint8)
+    plain, marked = tmp_path / f"plain_pose{suffix}", tmp_path / f"marked_pose{suffix}"
+    if alpha and suffix in (".jpg", ".jpeg"):
+        image = image[..., :3]
+    write_image(plain, image)
+    write_image(marked, image, result=True)
+    assert is_result(marked) and not is_result(plain)
+    assert not is_result(tmp_path / f"absent_pose{suffix}")
+    numbered = marked.rename(tmp_path / f"marked_pose12{suffix}")
+    assert is_result(numbered)
+    np.testing.assert_array_equal(read_image(numbered, strict=True), read_image(plain, strict=True))
+    for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED):
+        np.testing.assert_array_equal(cv2.imread(str(numbered), flags), cv2.imread(str(plain), flags))
+    pil = pytest.importorskip("PIL.Image")
+    with pil.open(numbered) as one, pil.open(plain) as other:
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    numbered.rename(tmp_path / f"photo{suffix}")
+    assert not is_result(tmp_path / f"photo{suffix}")
+
+
+def test_a_film_says_that_it_is_a_result(tmp_path):
+    frames = [Frame(n / 25, np.full((40, 60, 3), 20 * n, np.uint8)) for n in range(5)]
+    video.write(tmp_path / "part.mp4", frames, 25)
+    for name, result in (("plain_pose.mp4", False), ("marked_pose.mp4", True)):
+        video.join(tmp_path / name, [(tmp_path / "part.mp4", 0.0)], result=result)
+        assert is_result(tmp_path / name) is result
+    films = [[frame.image for frame in video.read(tmp_path / f"{name}_pose.mp4")] for name in ("plain", "marked")]
+    np.testing.assert_array_equal(*films)

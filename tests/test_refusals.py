@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from wholebody.errors import WholebodyError
-from wholebody.images import as_image, read_image
+from wholebody.images import as_image, read_image, write_image
 from wholebody.predict.job import Pace
 from wholebody.predict.names import find
 from wholebody.runtime.choose import MOST_THREADS, open_session
@@ -87,10 +87,11 @@ def test_a_rate_that_is_no_number(tmp_path):
 
 
 def test_a_result_is_left_out_of_a_folder_but_not_where_it_is_named(tmp_path):
-    for name in ("yoga.png", "yoga_pose.png"):
-        Image.new("RGB", (8, 8)).save(tmp_path / name)
-    (tmp_path / "yoga_pose.json").write_text("{}")
-    assert find([tmp_path], False)[0] == [tmp_path / "yoga.png"]
+    for name in ("yoga.png", "dance_pose.png"):  # one's own, beside a file of one's own
+        write_image(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "dance_pose.json").write_text("{}")
+    write_image(tmp_path / "yoga_pose.png", np.zeros((8, 8, 3), np.uint8), result=True)
+    assert find([tmp_path], False)[0] == [tmp_path / "dance_pose.png", tmp_path / "yoga.png"]
     assert find([tmp_path / "yoga_pose.png"], False)[0] == [tmp_path / "yoga_pose.png"]
 
 
@@ -130,7 +131,9 @@ def test_a_server_that_never_ends_is_left(tmp_path):
 
 
 def test_a_mirror_that_is_no_address_does_not_stop_the_next(tmp_path, monkeypatch):
-    wanted = SimpleNamespace(name="x", file="x.onnx", bytes=4, sha256=None, urls=("http://[bad/x.onnx",))
+    wanted = SimpleNamespace(
+        name="x", file="x.onnx", bytes=4, sha256=None, verifiable=True, urls=("http://[bad/x.onnx",)
+    )
     monkeypatch.setenv("WHOLEBODY_MIRROR", "http://[worse")
     monkeypatch.delenv("WHOLEBODY_OFFLINE", raising=False)
     with pytest.raises(WholebodyError, match=r"worse.*bad"):

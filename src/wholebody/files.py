@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -34,9 +35,12 @@ _LEFT_SECONDS = 86400
 # How much of each end of a large file `identity` reads.
 _ENDS = 2**20
 
-# The results of a file are named after it and this.
+# The results of a file are named after it and this, and of several of one name, a number.
 RESULT = "_pose"
-_BESIDE = (".json", "_coco.json", "_openpose.json", "_comfy.json", ".npz", ".csv", ".parquet")
+_RESULT = re.compile(rf".*{RESULT}\d*", re.DOTALL)
+# What drawn pictures and films carry, near their beginning or at their end.
+_OURS = b"wholebody result"
+_NEAR = 512
 
 
 def about(place: Path) -> Path:
@@ -45,11 +49,41 @@ def about(place: Path) -> Path:
 
 
 def is_result(file: Path) -> bool:
-    """Whether an earlier run wrote this picture or video, so that it must not be read as an input."""
-    if not file.stem.endswith(RESULT):
+    """Whether an earlier run drew this picture or video, so that it must not be read as an input: see `as_result`."""
+    if not _RESULT.fullmatch(file.stem):
         return False
-    beside = (about(file.with_name(file.stem)), *(file.with_name(file.stem + end) for end in _BESIDE))
-    return any(map(os.path.exists, beside))  # Path.exists raises if a name is too long
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_NEAR)
+            opened.seek(max(opened.seek(0, os.SEEK_END) - _NEAR, 0))
+            return _OURS in head or _OURS in opened.read(_NEAR)
+    except OSError:  # whoever reads it says what is wrong
+        return False
+
+
+def as_result(data: bytes, suffix: str) -> bytes:
+    """The bytes of a picture or video file with this suffix, marked as a result.
+
+    The mark is where other programs skip it: a comment in JPEG, a text chunk in PNG, a chunk in WebP, a free box in
+    MP4, and after the end in TIFF and BMP.
+    """
+    if suffix in (".jpg", ".jpeg"):
+        after = 4 + int.from_bytes(data[4:6])  # the head of JFIF comes first
+        return data[:after] + b"\xff\xfe" + (len(_OURS) + 2).to_bytes(2) + _OURS + data[after:]
+    if suffix == ".png":
+        text = b"tEXtSoftware\0" + _OURS
+        chunk = (len(text) - 4).to_bytes(4) + text + zlib.crc32(text).to_bytes(4)
+        return data[:33] + chunk + data[33:]
+    if suffix == ".webp":  # lossless, without a head that allows more chunks
+        bits = int.from_bytes(data[21:25], "little")
+        width, height, alpha = bits & 0x3FFF, bits >> 14 & 0x3FFF, bits >> 28 & 1
+        head = bytes([alpha << 4, 0, 0, 0]) + width.to_bytes(3, "little") + height.to_bytes(3, "little")
+        chunks = b"VP8X" + (10).to_bytes(4, "little") + head + data[12:]
+        chunks += b"NOTE" + len(_OURS).to_bytes(4, "little") + _OURS
+        return b"RIFF" + (len(chunks) + 4).to_bytes(4, "little") + b"WEBP" + chunks
+    if suffix == ".mp4":
+        return data + (len(_OURS) + 8).to_bytes(4) + b"free" + _OURS
+    return data + _OURS
 
 
 def is_hidden(inside: PurePath) -> bool:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import as_result, replacing
 
 # 268 million pixels are 0.8 GB in memory; the largest phone cameras make 200 million.
 MAX_PIXELS = 2**28
@@ -282,10 +282,13 @@ def encode_image(image: npt.NDArray[Any], suffix: str = ".png") -> bytes:
     return _encoded(image, suffix.lower(), "the picture")
 
 
-def write_image(path: str | os.PathLike[str], image: npt.NDArray[Any]) -> None:
+def write_image(path: str | os.PathLike[str], image: npt.NDArray[Any], *, result: bool = False) -> None:
     """Write (H, W, 3) uint8 BGR (or grey, or BGRA) in the format of the suffix, atomically.
 
     JPEG has quality 95, WebP is lossless.
+
+    Args:
+        result: mark the file as a result, see `files.is_result`.
 
     Raises:
         WholebodyError: the suffix is unknown, the format cannot hold the picture, or the file cannot be written.
@@ -293,6 +296,7 @@ def write_image(path: str | os.PathLike[str], image: npt.NDArray[Any]) -> None:
     path = Path(path)
     suffix = path.suffix.lower()
     data = _encoded(image, suffix, f"{path}")
+    data = as_result(data, suffix) if result else data
     with replacing(path) as partial:
         partial.write_bytes(data)
 

@@ -5,10 +5,14 @@ import os
 import numpy as np
 import pytest
 
-from test_jobs import LOOK, Stop, assert_same_video, movie, names, run, stopping  # noqa: F401, run is a fixture
-from wholebody import formats, video
+from test_jobs import LOOK, Stop, assert_same_video, boxes, movie, names, run, stopping  # noqa: F401, run is a fixture
+from walkers import picture
+from wholebody import WholeBody, formats, video
+from wholebody.images import read_image
 from wholebody.predict import clip as one_clip
-from wholebody.predict.job import Look
+from wholebody.predict.job import Job, Look, Pace
+from wholebody.predict.run import run_job
+from wholebody.video.frame import Frame
 
 PARTS = "clip_pose.parts"
 
@@ -41,6 +45,143 @@ def deleted(file):
 
 
 DAMAGES = (cut, changed, emptied, deleted)
+
+
+NO_LOOK = Look("none", (), 0.3, False)
+
+
+def eventful(path, count=48):
+    """Two people who meet at 25 frames a second; a third who comes, a flash and a cut."""
+    frames = []
+    for n in range(count):
+        there = [*boxes(3 * n), *([(140, 100, 165, 180)] if 11 <= n < 30 else [])]
+        shown = picture(there, shade=255 if n in (23, 24) else 20) if n < 36 else picture(boxes(60 - n), shade=140)
+        frames.append(Frame(n / 25, shown))
+    video.write(path, frames, 25, quality=5)
+    return path
+
+
+@pytest.mark.parametrize("stops", [(4,), (17, 20, 33), (25, 26, 27, 28), (44,)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"every": 1, "smooth": "strong", "two_pass": True},
+        {"every": 20, "latency": "low"},
+        {"every": 5, "fps": 30.0, "start": 0.1, "end": 1.6, "smooth": "strong"},
+        {"people": 1, "options": {"turn": 180}},
+        {"two_pass": True, "fps": 12.5},
+    ],
+)
+def test_a_run_that_is_stopped_ends_as_one_that_is_not(run, tmp_path, monkeypatch, stops, options):  # noqa: F811
+    """Wherever it is stopped, again and again: in a part, in a chunk of frames, before a flash, a cut, a newcomer."""
+    whole, path = eventful(tmp_path / "whole.mp4"), eventful(tmp_path / "clip.mp4")
+    want = eventful_people(run, whole, **options)
+    done, count = 0, len(formats.read_npz_video(want))
+    for n in stops:
+        with monkeypatch.context() as patch:
+            stopping(patch, max(min(n, count - 3) - done, 0))
+            with pytest.raises(Stop):
+                run(path, look=NO_LOOK, resume=True, **options)
+        done = sum(len(formats.read_npz_video(part)) for part in path.with_name(PARTS).glob("*.npz"))
+    run(path, look=NO_LOOK, resume=True, **options)
+    assert_same_video(tmp_path / "clip_pose.npz", want)
+
+
+def eventful_people(run, path, **options):  # noqa: F811
+    """The poses of a run that nobody stops, in which the eventful things happen."""
+    run(path, look=NO_LOOK, **options)
+    want = path.with_name(f"{path.stem}_pose.npz")
+    ids = {key for _, poses in formats.read_npz_video(want) for key in poses.ids.tolist()}
+    assert len(ids) > 2
+    return want
+
+
+@pytest.mark.parametrize("two_pass", [False, True])
+def test_a_run_that_is_killed_between_two_parts_draws_the_same_film(run, tmp_path, monkeypatch, two_pass):  # noqa: F811
+    whole, path = eventful(tmp_path / "whole.mp4"), eventful(tmp_path / "clip.mp4")
+    run(whole, two_pass=two_pass)
+    with monkeypatch.context() as patch:
+        stopping(patch, 37)
+        with pytest.raises(Stop):
+            run(path, two_pass=two_pass)
+    last = max(path.with_name(PARTS).glob("*.npz"))
+    for file in path.with_name(PARTS).glob(f"{last.stem}.*"):
+        file.unlink()  # a kill leaves nothing of the part that it comes in
+    run(path, two_pass=two_pass, resume=True)
+    assert_same_video(tmp_path / "clip_pose.npz", tmp_path / "whole_pose.npz")
+    films = [[frame.image for frame in video.read(tmp_path / f"{name}_pose.mp4")] for name in ("clip", "whole")]
+    np.testing.assert_array_equal(*films)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [1, 8])
+@pytest.mark.parametrize("two_pass", [False, True])
+def test_with_the_bundled_networks_too(tmp_path, monkeypatch, every, two_pass):
+    monkeypatch.setattr(one_clip, "PART_FRAMES", 10)
+    photo = read_image("examples/parkour.jpg")[::2, ::2]
+    h, w = photo.shape[:2]
+    for name in ("whole", "clip"):
+        pan = (photo[n // 2 : h - 20 + n // 2, n : w - 40 + n] for n in range(40))
+        video.write(tmp_path / f"{name}.mp4", (Frame(n / 25, image.copy()) for n, image in enumerate(pan)), 25)
+
+    def follow(name, **pace):
+        job = Job(NO_LOOK, (), pace=Pace(every=every, two_pass=two_pass, **pace))
+        return run_job([tmp_path / f"{name}.mp4"], None, lambda: WholeBody("fast", device="cpu", threads=1), job)
+
+    assert follow("whole") == 0
+    for n in (12, 13, 11):
+        with monkeypatch.context() as patch:
+            stopping(patch, n)
+            with pytest.raises(Stop):
+                follow("clip", resume=True)
+    assert follow("clip", resume=True) == 0
+    assert max(len(poses) for _, poses in formats.read_npz_video(tmp_path / "whole_pose.npz")) > 0
+    assert_same_video(tmp_path / "clip_pose.npz", tmp_path / "whole_pose.npz")
+
+
+def test_parts_of_an_older_version_are_made_again(run, tmp_path, monkeypatch):  # noqa: F811
+    path, whole = movie(tmp_path / "clip.mp4"), movie(tmp_path / "whole.mp4")
+    run(whole)
+    folder = stopped(run, path, monkeypatch)
+    for file in folder.glob("*.bookmark"):
+        file.unlink()
+    lines = (folder / "parts.jsonl").read_text().splitlines(keepends=True)
+    (folder / "parts.jsonl").write_text("".join(line for line in lines if "bookmark" not in line))
+    status, _, errors = run(path, resume=True)
+    assert status == 0 and "from an older version" in errors and "started again" in errors
+    assert_same_video(tmp_path / "clip_pose.npz", tmp_path / "whole_pose.npz")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_only_the_last_bookmark_is_needed(run, tmp_path, monkeypatch, damage):  # noqa: F811
+    path, whole = movie(tmp_path / "clip.mp4"), movie(tmp_path / "whole.mp4")
+    run(whole)
+    folder = stopped(run, path, monkeypatch)
+    damage(folder / "00000010.bookmark")
+    with monkeypatch.context() as patch:
+        stopping(patch, 0)
+        with pytest.raises(Stop):
+            run(path, resume=True)
+    assert len(list(folder.glob("*.npz"))) == 4
+    for number in (20, 30):
+        damage(folder / f"{number:08d}.bookmark")
+    status, _, errors = run(path, resume=True)
+    assert status == 0 and "damaged from frame 10 on" in errors
+    assert_same_video(tmp_path / "clip_pose.npz", tmp_path / "whole_pose.npz")
+
+
+def test_pictures_that_have_been_moved_are_all_made_again(run, tmp_path, monkeypatch):  # noqa: F811
+    path, look = movie(tmp_path / "clip.mp4"), Look("skeleton", LOOK.parts, 0.3, False)
+    with monkeypatch.context() as patch:  # everything is there but the film
+        patch.setattr(one_clip.video, "join", lambda *_, **__: (_ for _ in ()).throw(Stop))
+        with pytest.raises(Stop):
+            run(path, kinds=("npz", "png"), look=look)
+    assert not (tmp_path / PARTS / "png").exists()
+    deleted(tmp_path / PARTS / "00000020.npz")
+    assert run(path, kinds=("npz", "png"), look=look, resume=True)[0] == 0
+    assert names(tmp_path / "clip_pose_png") == [f"{n:06d}.png" for n in range(40)]
+    assert len(list(video.read(tmp_path / "clip_pose.mp4"))) == 40
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

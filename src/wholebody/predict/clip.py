@@ -18,7 +18,6 @@ from wholebody.arrays import Image
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
 from wholebody.files import about, identity, replace_folder, replacing
-from wholebody.formats.common import row_ids
 from wholebody.formats.kinds import KINDS, USUAL_VIDEO, Origin, place_of
 from wholebody.images import write_image
 from wholebody.pose.choose import Choice
@@ -26,16 +25,19 @@ from wholebody.poses import Poses
 from wholebody.predict.arrange import Arranged, Character, surest_turn, turned_frames
 from wholebody.predict.job import Done, Job
 from wholebody.predict.names import result_name
-from wholebody.predict.resume import PART_FRAMES, Parts, Stored, same_times
+from wholebody.predict.resume import BOOKMARK, PART_FRAMES, Parts, Stored, same_times
 from wholebody.predict.turn import TURNS, Turn, turned, turned_back
 from wholebody.signals import undivided
 from wholebody.tracking.ahead import ahead, depth_for
+from wholebody.tracking.bookmark import Bookmark, write_bookmark
 from wholebody.tracking.pipeline import Follower, follow
 from wholebody.tracking.smooth import STRENGTHS, Smoother
-from wholebody.tracking.track import Tracker
 from wholebody.video.display import parsed_color
 from wholebody.video.frame import Frame, Notice, silent
 from wholebody.wholebody import WholeBody
+
+# A drawn frame, its people as found, and how to continue after it.
+_Drawn = tuple[Frame, Poses, Bookmark]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,15 +114,21 @@ class Clip:
         later."""
         if not self.job.pace.start:
             return first
-        with closing(self._read(self.job.pace.start, None, silent)) as frames:
+        with closing(self._read(None, silent)) as frames:
             head = next(frames, None)
         return first if head is None else (head.image.shape[1], head.image.shape[0])
 
-    def _read(self, start: float, size: tuple[int, int] | None, notice: Notice) -> Generator[Frame]:
+    def _read(self, size: tuple[int, int] | None, notice: Notice, after: float | None = None) -> Generator[Frame]:
         pace = self.job.pace
-        behind = parsed_color(pace.background)
         yield from video.read(
-            self.file, start=start, end=pace.end, fps=pace.fps, size=size, background=behind, notice=notice
+            self.file,
+            start=pace.start,
+            end=pace.end,
+            after=after,
+            fps=pace.fps,
+            size=size,
+            background=parsed_color(pace.background),
+            notice=notice,
         )
 
     def _finished(self) -> Done | None:
@@ -175,37 +183,30 @@ class Clip:
 
     def _find_people(self, fps: float, size: tuple[int, int], hidden: bool, advance: Callable[[], None]) -> None:
         """Find the people in all remaining frames; draw them at once unless a second pass does."""
-        pace, done = self.job.pace, self.parts.in_order()
-        tracker, smoother = Tracker(), Smoother(STRENGTHS[pace.smooth])
+        pace = self.job.pace
+        number, begun = self.parts.bookmark()
         turn = self._turn()
         back = TURNS[-(turn // 90) % 4]
-        lying = (size[1], size[0]) if turn % 180 else size
-        start, number = pace.start, 0
-        for part in done:
-            frames = formats.read_npz_video(part)
-            number += len(frames)
-            start = frames[-1][0] + (1 / pace.fps if pace.fps else 1e-3)
-            tracker.next_id = max(tracker.next_id, *(int(key) + 1 for _, poses in frames for key in row_ids(poses)), 1)
-            if part in done[-3:]:
-                for at, poses in frames:
-                    tracker.follow(turned_back(poses, back, lying), at)
-                    smoother(poses, at)
-        if pace.end is not None and start >= pace.end:
-            return
         # A choice by position or id needs everyone.
         people = None if self._chosen else self.job.choice.people
-        follower = Follower(self.model, pace.every, people, pace.latency, tracker)
-        frames_in: Iterator[Frame] = self._read(start, size, self.notes.append)
-        if number:
-            frames_in = _nothing_left(frames_in)
+        follower = Follower(self.model, pace.every, people, pace.latency, memory=begun.memory)
+        smoother = Smoother(STRENGTHS[pace.smooth], begun.states)
+        frames_in: Iterator[Frame] = self._read(size, self.notes.append, begun.memory.before)
 
-        def drawn() -> Generator[tuple[Frame, Poses]]:
+        def drawn() -> Generator[_Drawn]:
+            bookmark = replace(begun, beyond=0)
             with closing(follow(turned_frames(frames_in, turn), follower)) as followed:
-                for frame, found in followed:
+                for n, (frame, found) in enumerate(followed):
                     image = turned(frame.image, back)
                     poses = turned_back(found, turn, (image.shape[1], image.shape[0]))
-                    shown = image if hidden else self.job.look(image, smoother(poses, frame.time))
-                    yield replace(frame, image=shown), poses
+                    smooth = poses if hidden else smoother(poses, frame.time)
+                    if follower.memory is bookmark.memory:  # within a chunk
+                        bookmark = replace(bookmark, beyond=bookmark.beyond + 1)
+                    else:
+                        bookmark = Bookmark(follower.memory, smoother.states)
+                    if n >= begun.beyond:
+                        shown = image if hidden else self.job.look(image, smooth)
+                        yield replace(frame, image=shown), poses, bookmark
 
         first = next(frames_in, None)
         if first is None:
@@ -216,7 +217,7 @@ class Clip:
                 number += PART_FRAMES
 
     def _part(
-        self, found: Iterator[tuple[Frame, Poses]], number: int, fps: float, hidden: bool, advance: Callable[[], None]
+        self, found: Iterator[_Drawn], number: int, fps: float, hidden: bool, advance: Callable[[], None]
     ) -> bool:
         """Write the next part; whether there was one. If an error occurs, finished work is kept."""
         head = next(found, None)
@@ -225,14 +226,16 @@ class Clip:
         failure: BaseException | None = None
         people: list[formats.Timed] = []
         numbers: list[int | None] = []
+        bookmark = head[2]
         with ExitStack() as opened:
             write = opened.enter_context(self._writer(number, head[0].image, fps, hidden))
             try:
-                for frame, poses in chain([head], islice(found, PART_FRAMES - 1)):
+                for frame, poses, after in chain([head], islice(found, PART_FRAMES - 1)):
                     with undivided():
                         write(frame)
                         people.append((frame.time, poses))
                         numbers.append(frame.number)
+                        bookmark = after
                     advance()
             except BaseException as error:
                 if not people:
@@ -243,7 +246,8 @@ class Clip:
                 known = [one for one in numbers if one is not None]
                 known = known if len(known) == len(numbers) else []
                 formats.write_npz_video(self.parts.folder / f"{number:08d}.npz", people, known)
-                self.parts.seal(number, len(people), (".npz", *(() if hidden else self.parts.drawings)))
+                write_bookmark(self.parts.folder / f"{number:08d}{BOOKMARK}", bookmark)
+                self.parts.seal(number, len(people), (BOOKMARK, ".npz", *(() if hidden else self.parts.drawings)))
         if failure is not None:
             raise failure
         return True
@@ -282,14 +286,13 @@ class Clip:
         if first is None:
             return
         counts = [len(formats.read_npz_video(part)) for part in stored.parts]
-        for _ in range(sum(counts[:first])):
+        done = sum(counts[:first])
+        for _ in range(done):
             advance()
-        found = people.frames(first)
-        head = next(found)
-        frames = self._read(max(head[0] - 2e-4, 0), size, silent)
+        frames = self._read(size, silent, stored.times[done - 1] if done else None)
 
         def drawn() -> Generator[tuple[Frame, Poses]]:
-            for frame, poses in same_times(frames, chain([head], found)):
+            for frame, poses in same_times(frames, people.frames(first)):
                 behind = frame.image if self.character is None else self.character.image
                 yield replace(frame, image=self.job.look(behind, poses)), poses
 
@@ -326,15 +329,6 @@ class Clip:
             parts = [(part.with_suffix(".mp4"), at) for part, at in zip(stored.parts, stored.starts, strict=True)]
             parts = [(path, at) for path, at in parts if path.exists()]
             end = stored.times[-1] + 1 / fps
-            video.join(self._mp4(), parts, audio=self.file, end=end, notice=self.notes.append)
+            video.join(self._mp4(), parts, audio=self.file, end=end, result=True, notice=self.notes.append)
             written.insert(0, self._mp4())
         return written
-
-
-def _nothing_left(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """The frames after those of an earlier run, where having none is no error."""
-    try:
-        yield from frames
-    except WholebodyError as error:
-        if "ends before" not in str(error):
-            raise

@@ -95,7 +95,7 @@ def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job
         # Maps are for machines, so no JPEG noise. A photo keeps its format if that can be written.
         kept = job.look.picture == "skeleton" and file.suffix.lower() in WRITE_SUFFIXES
         written.append(place.with_name(place.name + (file.suffix.lower() if kept else ".png")))
-        write_image(written[-1], job.look(image, poses))
+        write_image(written[-1], job.look(image, poses), result=True)
     names = job.kinds or USUAL_PICTURE
     for name in dict.fromkeys(names):
         if (write := KINDS[name].picture) is not None:

@@ -1,9 +1,11 @@
 """Intermediate results of a video: a folder of parts, each a file that can be opened.
 
 NUMBER.npz holds the people in the frames from NUMBER on, as found (`formats.write_npz_video`). NUMBER.mp4 is their
-drawing, and the folder png has drawings as pictures. parts.jsonl has a line for each complete file, written once the
-file is on disk: its number of frames and its SHA-256. A resumed run keeps the files that match their lines, and starts
-again from the first part that is truncated, changed or missing. A killed run loses only the part in progress.
+drawing, and the folder png has drawings as pictures. NUMBER.bookmark is the state of the tracking after these frames
+(`tracking.bookmark`). parts.jsonl has a line for each complete file, written once the file is on disk: its number of
+frames and its SHA-256. A resumed run keeps the files that match their lines, and starts again from the first part that
+is truncated, changed or missing. A killed run loses only the part in progress. The result equals that of a run that
+was never stopped.
 """
 
 import json
@@ -24,6 +26,7 @@ from wholebody.errors import WholebodyError
 from wholebody.files import digest, make_folder, replacing, sync
 from wholebody.formats.common import row_ids
 from wholebody.poses import Poses
+from wholebody.tracking.bookmark import Bookmark, read_bookmark
 from wholebody.tracking.smooth import Smoother, Strength, smooth_track
 from wholebody.video.frame import Frame
 
@@ -34,6 +37,7 @@ PART_FRAMES = 60
 _FLASH = 0.25
 
 _PNG, _LINES = "png", "parts.jsonl"
+BOOKMARK = ".bookmark"
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,13 @@ class Parts:
         """The NPZ files."""
         return sorted(path for path in self.folder.glob("*.npz") if path.name[0] != ".")
 
+    def bookmark(self) -> tuple[int, Bookmark]:
+        """The number of finished frames, and how to continue after them."""
+        last = max(self.folder.glob(f"*{BOOKMARK}"), default=None)
+        if last is None:
+            return 0, Bookmark()
+        return int(last.stem) + self._lines()[last.name].frames, read_bookmark(last)
+
     def is_drawn(self, part: Path) -> bool:
         """Whether all drawings of a part exist."""
         lines = self._lines()
@@ -153,38 +164,60 @@ class Parts:
         for left in self.folder.rglob(".*"):  # left by a run that was killed while writing
             left.unlink()
         lines = self._lines()
-        moved = _PNG in lines and not self.pictures.exists()
-        kept = [lines[_PNG]] if moved else []
+        kept: list[_Line] = []
+        if _PNG in lines and not self.pictures.exists():
+            kept = [lines[_PNG], *self._whole(lines, moved=True)]
+        # Pictures that have been moved are either all kept or all drawn again.
+        if not {file for file in lines if not file.endswith(BOOKMARK)} <= {line.file for line in kept}:
+            kept = self._whole(lines, moved=False)
+        names = {line.file for line in kept}
+        wanted = {path for line in kept for path in self._paths(line.file, line.frames)}
+        ours = (self.folder.glob(f"*{suffix}") for suffix in (".npz", ".mp4", BOOKMARK))
+        for path in (*chain.from_iterable(ours), *self.pictures.glob("*.png")):
+            if path not in wanted:
+                path.unlink()
+        with replacing(self.folder / _LINES, durable=True) as partial:
+            partial.write_text("".join(json.dumps(asdict(line)) + "\n" for line in kept), encoding="utf-8")
+        lost = sorted(int(file[:8]) for file in set(lines) - names if file[:8].isdecimal())
+        if lost and not any(file.endswith(BOOKMARK) for file in lines):
+            return f"{self.folder}: from an older version, which kept too little to continue exactly; started again."
+        return f"{self.folder}: damaged from frame {lost[0]} on; made again from there." if lost else None
+
+    def _whole(self, lines: Mapping[str, _Line], moved: bool) -> list[_Line]:
+        """The lines of complete files, from the first part to the last one that a run can continue after.
+
+        Args:
+            moved: the pictures have been moved to their place, and count as complete.
+        """
+        kept: list[_Line] = []
+        whole: list[_Line] = []
         number = 0
         while (own := lines.get(f"{number:08d}.npz")) is not None and self._is_whole(own):
             drawn = [lines.get(f"{number:08d}{suffix}") for suffix in self.drawings]
-            whole = [
+            there = [
                 line
                 for line in drawn
                 if line is not None
                 and line.frames == own.frames
                 and (self._is_whole(line) or (moved and line.file.endswith(".png")))
             ]
-            if len(whole) < len(drawn) and not self.drawn_later:
+            if len(there) < len(drawn) and not self.drawn_later:
                 break
-            kept += [own, *whole]
+            whole += [own, *there]
+            mark = lines.get(f"{number:08d}{BOOKMARK}")
+            if mark is not None and mark.frames == own.frames and self._is_whole(mark):
+                whole.append(mark)
+                kept = [*whole]
             number += own.frames
-        names = {line.file for line in kept}
-        wanted = {path for line in kept for path in self._paths(line.file, line.frames)}
-        for path in (*self.folder.glob("*.npz"), *self.folder.glob("*.mp4"), *self.pictures.glob("*.png")):
-            if path not in wanted:
-                path.unlink()
-        with replacing(self.folder / _LINES, durable=True) as partial:
-            partial.write_text("".join(json.dumps(asdict(line)) + "\n" for line in kept), encoding="utf-8")
-        lost = sorted(int(file[:8]) for file in set(lines) - names if file[:8].isdecimal())
-        return f"{self.folder}: damaged from frame {lost[0]} on; made again from there." if lost else None
+        return kept
 
 
 class Stored:
     """The smoothed poses of a video's parts: pairs of time and people, which can be iterated repeatedly.
 
     Attributes:
-        parts: the NPZ files. starts: the time of the first frame of each. times: of all frames. ids: of all people.
+        parts: the NPZ files. starts, ends: the times of the first and the last frame of each. times: of all frames.
+        ids: of all people.
         numbers: the numbers of all frames in the video, [] if any is unknown.
     """
 
@@ -193,11 +226,13 @@ class Stored:
         self.strength = strength
         self.both_ways = both_ways
         self.starts: list[float] = []
+        self.ends: list[float] = []
         self.times: list[float] = []
         spans: dict[int, tuple[float, float]] = {}
         for part in self.parts:
             frames = formats.read_npz_video(part)
             self.starts.append(frames[0][0])
+            self.ends.append(frames[-1][0])
             for at, poses in frames:
                 self.times.append(at)
                 for person in row_ids(poses):
@@ -224,9 +259,10 @@ class Stored:
         if self.strength is None:
             return [(at, self._kept(poses)) for at, poses in own]
         low, high = own[0][0] - 4 * self.strength.window, own[-1][0] + 4 * self.strength.window
-        around = [formats.read_npz_video(self.parts[m]) for m in (n - 1, n + 1) if 0 <= m < len(self.parts)]
-        near = [timed for timed in chain(own, *around) if low <= timed[0] <= high]
-        near.sort(key=lambda timed: timed[0])
+        # A stopped run leaves short parts: the result must not depend on where they end.
+        around = [m for m in range(len(self.parts)) if m != n and self.ends[m] >= low and self.starts[m] <= high]
+        nearby = chain(own, *(formats.read_npz_video(self.parts[m]) for m in around))
+        near = sorted((timed for timed in nearby if low <= timed[0] <= high), key=lambda timed: timed[0])
         rows: dict[int, list[tuple[int, int]]] = {}
         for frame, (_, poses) in enumerate(near):
             for row, person in enumerate(row_ids(poses)):

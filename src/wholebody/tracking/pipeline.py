@@ -17,7 +17,7 @@ the frames before it are interpolated between there and the frame before the chu
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -30,7 +30,8 @@ from wholebody.geometry import box_areas, iou
 from wholebody.pose.detect import Detections
 from wholebody.poses import Poses
 from wholebody.tracking.ahead import ahead, depth_for
-from wholebody.tracking.track import RECENT, Track, Tracker, distinct, overlapping, torsos
+from wholebody.tracking.bookmark import THUMB, Memory, Shot
+from wholebody.tracking.track import RECENT, Tracker, distinct, overlapping, torsos
 from wholebody.video.frame import Frame
 from wholebody.wholebody import WholeBody
 
@@ -39,7 +40,6 @@ CHUNK_SECONDS, CHUNK_FRAMES = 0.14, 6
 
 # IoU of two people's boxes from which they may be confused.
 _MEET = 0.1
-_THUMB = (64, 36)
 
 _CHANGED = 25  # difference in grey levels that counts as a change at one place
 _CUT = 40.0  # mean difference in grey levels that counts as a cut
@@ -56,31 +56,24 @@ class Chunk:
         thumb: thumbnail of the last frame, (36, 64, 3) float32.
         cut: whether there is a cut before the first frame.
         found: the detections on the last frame; None if the detector did not run.
+        since: number of frames since the detector was last due.
     """
 
     frames: Sequence[Frame]
     thumb: Floats
     cut: bool
     found: Detections | None
+    since: int
 
 
 def _thumb(image: Image) -> Floats:
     # Subsample first: reading all of a large picture would take longer than everything else here.
     step = max(min(image.shape[0] // 144, image.shape[1] // 256), 1)
-    return cv2.resize(image[::step, ::step], _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.resize(image[::step, ::step], THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def _apart(a: Floats, b: Floats) -> float:
     return float(np.abs(a - b).mean())
-
-
-@dataclass(frozen=True, eq=False)
-class _Shot:
-    """The last frame before a cut: its time, its thumbnail, and the tracks."""
-
-    time: float
-    thumb: Floats
-    tracks: tuple[Track, ...]
 
 
 @dataclass(eq=False)
@@ -92,7 +85,9 @@ class Follower:
         every: the detector runs at least on every `every`-th frame.
         people: most people, the largest first; None for all.
         latency: "low" returns each frame's people before it reads the next frame, "high" holds a few frames back.
-        tracker: assigns the ids; one from an earlier part of the video continues with its ids.
+        tracker: assigns the ids.
+        memory: the state after the last complete chunk. A follower that starts with it continues exactly as this one
+            would, with the frames after `memory.before`.
         searches: number of frames on which the detector ran.
     """
 
@@ -101,33 +96,32 @@ class Follower:
     people: int | None = None
     latency: Latency = "high"
     tracker: Tracker = field(default_factory=Tracker)
+    memory: Memory = field(default_factory=Memory)
     searches: int = 0
-    _since: int = 0
-    _worried: bool = False
-    _thumb: Floats | None = None
-    _before: float | None = None
-    _last: Floats | None = None
-    _shot: _Shot | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1 or (self.people is not None and self.people < 1):
             raise WholebodyError(f"every {self.every} and people {self.people}: both must be 1 or more.")
         if self.model.detector is None:
             self.every = 1
+        if self.memory.before is not None:
+            self.tracker.tracks, self.tracker.next_id = self.memory.tracks, self.memory.next_id
+            self.tracker.searched = self.memory.searched
 
     def chunks(self, frames: Iterable[Frame]) -> Generator[Chunk]:
         """Split the frames into chunks, and run the detector where it is due."""
         waiting: list[Frame] = []
-        last: Floats | None = None
-        since, cut, before = self.every, False, 0.0
+        last, before = self.memory.last, self.memory.before or 0.0
+        since, cut = self.memory.turn, False
         for frame in frames:
             thumb = _thumb(frame.image)
             changed = last is not None and _apart(thumb, last) > _CUT
             step = frame.time - before
             first = last is None or changed or step > RECENT
             if first and waiting and last is not None:
-                yield self._chunk(waiting, last, cut, False)
-                since, waiting = since + len(waiting), []
+                since += len(waiting)
+                yield Chunk(waiting, last, cut, None, since)
+                waiting = []
             if not waiting:
                 cut = changed
             waiting.append(frame)
@@ -135,15 +129,13 @@ class Follower:
             # A chunk never extends beyond the frame where the detector is due, nor over a cut or a long gap.
             full = len(waiting) >= min(CHUNK_FRAMES, max(depth_for(frame.image), 1))
             long = max(frame.time - waiting[0].time, step) >= CHUNK_SECONDS
-            due = since + len(waiting) >= self.every
-            if first or due or full or long or self.latency == "low":
-                yield self._chunk(waiting, thumb, cut, due or first)
-                since, waiting = 0 if due or first else since + len(waiting), []
+            due = first or since + len(waiting) >= self.every
+            if due or full or long or self.latency == "low":
+                since = 0 if due else since + len(waiting)
+                yield Chunk(waiting, thumb, cut, self._search(frame.image) if due else None, since)
+                waiting = []
         if waiting and last is not None:
-            yield self._chunk(waiting, last, cut, False)
-
-    def _chunk(self, frames: list[Frame], thumb: Floats, cut: bool, due: bool) -> Chunk:
-        return Chunk(frames, thumb, cut, self._search(frames[-1].image) if due else None)
+            yield Chunk(waiting, last, cut, None, since + len(waiting))
 
     def _search(self, image: Image) -> Detections:
         self.searches += 1
@@ -153,16 +145,12 @@ class Follower:
         return self.model.detector.images([image])[0]
 
     def __call__(self, chunk: Chunk) -> Iterator[tuple[Frame, Poses]]:
-        """Each frame of a chunk with its people and their ids."""
-        self._cut(chunk)
+        """Each frame of a chunk with its people, who have ids."""
+        known, shot = self.memory, self._cut(chunk)
         *between, last = chunk.frames
         found = chunk.found
         if found is None and self._soon(chunk, last.time):
             found = self._search(last.image)
-        if found is None:
-            self._since += len(chunk.frames)
-        else:
-            self._since, self._worried, self._thumb = 0, False, chunk.thumb
         people, sure = self._estimate(last, found)
         looks = torsos(last.image, people)
         inner = self._between(between, last.time, people, looks)
@@ -172,7 +160,7 @@ class Follower:
             nobody = np.zeros(len(poses), bool)
             yield frame, self.tracker.update(poses, frame.time, nobody, torsos(frame.image, poses))
         tracks = (*tracks, *self.tracker.tracks)
-        known = {track.id: track.typical for track in tracks if track.seen >= (self._before or 0)}
+        usual = {track.id: track.typical for track in tracks if track.seen >= (known.before or 0)}
         if found is not None:
             self.tracker.searched = last.time
         named = self.tracker.update(people, last.time, sure, looks)
@@ -181,37 +169,57 @@ class Follower:
         scores = dict(zip(named.ids.tolist(), named.scores[:, rows].mean(axis=1).tolist(), strict=True))
         # A track that is no longer trusted may still be there.
         scores = {track.id: scores.get(track.id, 0) for track in self.tracker.tracks}
-        self._worried = self._worried or any(scores.get(key, 0) < 0.75 * usual for key, usual in known.items())
-        self._before, self._last = last.time, chunk.thumb
+        worried = any(scores.get(key, 0) < 0.75 * score for key, score in usual.items())
+        if found is None:
+            known = replace(known, since=known.since + len(chunk.frames), worried=known.worried or worried)
+        else:
+            known = replace(known, since=0, worried=worried, thumb=chunk.thumb)
+        self.memory = replace(
+            known,
+            tracks=self.tracker.tracks,
+            next_id=self.tracker.next_id,
+            searched=self.tracker.searched,
+            before=last.time,
+            last=chunk.thumb,
+            shot=shot,
+            turn=chunk.since,
+        )
         yield last, named
 
-    def _cut(self, chunk: Chunk) -> None:
-        """Drop all tracks at a cut, and restore them if the picture comes back at once, which means a flash."""
-        if self._shot is not None and chunk.frames[0].time - self._shot.time > _FLASH:
-            self._shot = None
-        if self._shot is not None and _apart(chunk.thumb, self._shot.thumb) < _BACK:
-            self.tracker.tracks, self._shot = self._shot.tracks, None
+    def _cut(self, chunk: Chunk) -> Shot | None:
+        """Forget everybody at a cut, and know them again if the picture is back at once: that was a flash.
+
+        Returns:
+            the shot before the last cut, as long as it may come back.
+        """
+        shot, before, last = self.memory.shot, self.memory.before, self.memory.last
+        if shot is not None and chunk.frames[0].time - shot.time > _FLASH:
+            shot = None
+        if shot is not None and _apart(chunk.thumb, shot.thumb) < _BACK:
+            self.tracker.tracks, shot = shot.tracks, None
         elif chunk.cut:
             # A fading flash may look like several cuts: the picture before the first one counts.
-            if self._shot is None and self._before is not None and self._last is not None:
-                self._shot = _Shot(self._before, self._last, self.tracker.tracks)
+            if shot is None and before is not None and last is not None:
+                shot = Shot(before, last, self.tracker.tracks)
             self.tracker.forget()
+        return shot
 
     def _recent(self, time: float) -> float:
         """Seconds for which no track is dropped: back to the last frame whose people are known."""
-        return RECENT if self._before is None else max(RECENT, time - self._before)
+        return RECENT if self.memory.before is None else max(RECENT, time - self.memory.before)
 
     def _soon(self, chunk: Chunk, time: float) -> bool:
         """Whether to run the detector early: never twice in a row, because a moving camera changes everything."""
-        if self._thumb is None:
+        known = self.memory
+        if known.thumb is None:
             return True
-        if self._since + len(chunk.frames) < max(self.every // 3, 1):
+        if known.since + len(chunk.frames) < max(self.every // 3, 1):
             return False
-        if self._worried or overlapping(self.tracker.boxes(time, self._recent(time)), _MEET).any():
+        if known.worried or overlapping(self.tracker.boxes(time, self._recent(time)), _MEET).any():
             return True
-        changed = np.abs(chunk.thumb - self._thumb).max(axis=2) > _CHANGED
+        changed = np.abs(chunk.thumb - known.thumb).max(axis=2) > _CHANGED
         height, width = chunk.frames[-1].image.shape[:2]
-        scale = np.array([_THUMB[0] / width, _THUMB[1] / height] * 2)
+        scale = np.array([THUMB[0] / width, THUMB[1] / height] * 2)
         for x0, y0, x1, y1 in self.tracker.boxes(time, self._recent(time)) * scale:
             aside, above = 0.25 * (x1 - x0) + 1, 0.15 * (y1 - y0) + 1
             x, y = (

@@ -72,7 +72,9 @@ def size_of(boxes: npt.NDArray[np.floating]) -> Doubles:
 
 
 @dataclass(frozen=True, eq=False)
-class _State:
+class Filtered:
+    """The state of the filter for one person; it is never changed in place."""
+
     time: float
     points: Doubles  # (K, 2) the estimate
     speed: Doubles  # (K, 2) pixels in a second
@@ -85,10 +87,11 @@ class Smoother:
 
     Attributes:
         strength: LIGHT, STRONG or your own; None changes nothing.
+        states: the state for each id. A smoother that starts with it continues exactly as this one would.
     """
 
     strength: Strength | None = LIGHT
-    _states: dict[int, _State] = field(default_factory=dict, repr=False)
+    states: Mapping[int, Filtered] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     def __call__(self, poses: Poses, time: float) -> Poses:
         """The people with smoothed keypoints.
@@ -105,15 +108,16 @@ class Smoother:
             if len(poses):
                 raise ValueError("smoothing needs ids: track the people first.")
             return poses
-        self._states = {key: state for key, state in self._states.items() if time - state.time <= _AWAY}
+        states = {key: state for key, state in self.states.items() if time - state.time <= _AWAY}
         cutoff = _cutoffs(poses.schema, self.strength)
         keypoints = poses.keypoints.copy()
         sizes = size_of(poses.boxes)
         for n, person in enumerate(poses.ids.tolist()):
-            state = self._states.get(person)
-            state = _step(state, time, keypoints[n], poses.scores[n], float(sizes[n]), cutoff, self.strength.beta)
-            self._states[person] = state
+            state, size = states.get(person), float(sizes[n])
+            state = _step(state, time, keypoints[n], poses.scores[n], size, cutoff, self.strength.beta)
+            states[person] = state
             keypoints[n] = state.points
+        self.states = states
         return replace(poses, keypoints=keypoints)
 
 
@@ -130,12 +134,12 @@ def _alpha(cutoff: Doubles | float, step: float) -> Doubles:
 
 
 def _step(
-    state: _State | None, time: float, points: Floats, scores: Floats, size: float, cutoff: Doubles, beta: float
-) -> _State:
+    state: Filtered | None, time: float, points: Floats, scores: Floats, size: float, cutoff: Doubles, beta: float
+) -> Filtered:
     trusted = trust(scores)
     observed = points.astype(np.float64)
     if state is None:
-        return _State(time, observed, np.zeros_like(observed), trusted > 0.5)
+        return Filtered(time, observed, np.zeros_like(observed), trusted > 0.5)
     step = max(time - state.time, 1e-3)
     # A point that was never confidently seen is not worth keeping.
     fresh = ~state.started
@@ -145,7 +149,7 @@ def _step(
     moved = _alpha(cutoff + beta * fast, step) * trusted
     moved = np.where(fresh, 1.0, moved)[:, None]
     speed[fresh] = 0
-    return _State(time, state.points + moved * (observed - state.points), speed, state.started | (trusted > 0.5))
+    return Filtered(time, state.points + moved * (observed - state.points), speed, state.started | (trusted > 0.5))
 
 
 def smooth_track(times: Doubles, keypoints: Floats, scores: Floats, strength: Strength = LIGHT) -> Floats:

@@ -91,6 +91,7 @@ def read(
     *,
     start: float = 0.0,
     end: float | None = None,
+    after: float | None = None,
     fps: float | None = None,
     size: tuple[int, int] | None = None,
     background: Color = WHITE,
@@ -101,6 +102,7 @@ def read(
     Args:
         source: a video file, or a folder of pictures in the order of their numbers.
         start, end: seconds; frames from `start` on and before `end`.
+        after: the time of one of these frames: read only the frames behind it, each as it would be without this.
         fps: None returns every frame at its own time. A number gives a constant rate: at each tick the frame displayed
             then, so frames may be dropped or repeated. For a folder, it is the folder's own rate (25 by default).
         size: (width, height) that frames are fitted into; by default that of the first frame.
@@ -115,28 +117,39 @@ def read(
     if not 0 <= start <= LONGEST or not (end is None or end > start):
         raise WholebodyError(f"from {start:g} to {end if end is None else f'{end:g}'} seconds is not part of a video.")
     if Path(source).is_dir():
-        frames = _read_pictures(source, fps or SEQUENCE_FPS, start, end, notice)
+        frames = _read_pictures(source, fps or SEQUENCE_FPS, start, end, after, notice)
     else:
-        frames = _read_file(source, start, end, fps, background, notice)
+        frames = _read_file(source, start, end, after, fps, background, notice)
     return _one_size(frames, size, source, notice)
 
 
 def _read_file(
-    source: PathLike, start: float, end: float | None, fps: float | None, background: Color, notice: Notice
+    source: PathLike,
+    start: float,
+    end: float | None,
+    after: float | None,
+    fps: float | None,
+    background: Color,
+    notice: Notice,
 ) -> Iterator[Frame]:
     with open_container(source) as container:
         stream = _pictures(container, source)
-        timed = _decoded(container, stream, source, notice, start)
-        if fps is not None:
-            timed = _ticks(timed, start, fps, 1 / _fps(stream))
+        if fps is None:
+            timed = _decoded(container, stream, source, notice, start if after is None else after)
+        else:
+            first = 0 if after is None else math.floor((after - start) * fps + 1e-6) + 1
+            timed = _decoded(container, stream, source, notice, start + first / fps)
+            timed = _ticks(timed, start, fps, 1 / _fps(stream), first)
         if stream.metadata.get("alpha_mode") == "1" and stream.codec_context.name in ("vp8", "vp9"):
             notice(f"{source}: its transparency is in a second picture, which is not read.")
-        last, shown = 0.0, display(aspect_of(stream), background)
+        last, shown = after or 0.0, display(aspect_of(stream), background)
+        # Times that are counted from another frame may differ in the last bits.
+        from_here = start - 5e-4 if after is None else after + 1e-5
         for last, number, frame in timed:
             # Tolerance of half a millisecond: containers round times.
             if end is not None and last >= end - 5e-4:
                 return
-            if last >= start - 5e-4:
+            if last >= from_here:
                 yield Frame(last, shown(frame), number)
         length = _duration(container, stream)
         lasts = 1 / min(_fps(stream), fps or 1000)
@@ -269,13 +282,13 @@ def _stamps(source: PathLike) -> list[int]:
 
 
 def _ticks(
-    timed: Iterable[tuple[float, int, Any]], start: float, fps: float, length: float
+    timed: Iterable[tuple[float, int, Any]], start: float, fps: float, length: float, tick: int
 ) -> Iterator[tuple[float, int, Any]]:
     """At each tick n / fps from `start` on, the last frame that is not after it, with a tolerance of a millisecond.
 
-    The very last frame is displayed for `length` seconds.
+    The first tick has the number `tick`. The very last frame is displayed for `length` seconds.
     """
-    tick, time = 0, start
+    time = start
     shown: tuple[int, Any] | None = None
     for time, number, frame in timed:
         while shown is not None and start + tick / fps < time - 1e-3:
@@ -338,12 +351,14 @@ def _sequence(folder: PathLike) -> list[Path]:
     return pictures
 
 
-def _read_pictures(folder: PathLike, fps: float, start: float, end: float | None, notice: Notice) -> Iterator[Frame]:
+def _read_pictures(
+    folder: PathLike, fps: float, start: float, end: float | None, after: float | None, notice: Notice
+) -> Iterator[Frame]:
     for number, path in enumerate(_sequence(folder)):
         time = number / fps
         if end is not None and time >= end - 5e-4:
             return
-        if time >= start - 5e-4:
+        if time >= start - 5e-4 and (after is None or time > after):
             try:
                 yield Frame(time, read_image(path), number)
             except WholebodyError as error:

@@ -13,7 +13,7 @@ import numpy as np
 
 from wholebody.arrays import PathLike
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import as_result, replacing
 from wholebody.video.container import address, open_container, read_file
 from wholebody.video.encode import FRONT, encoder, writing
 from wholebody.video.frame import Frame, Notice, reason, silent
@@ -64,6 +64,7 @@ def join(
     *,
     audio: PathLike | None = None,
     end: float | None = None,
+    result: bool = False,
     notice: Notice = silent,
 ) -> None:
     """Concatenate files from `encoder` with equal settings, without re-encoding, and add sound.
@@ -73,6 +74,7 @@ def join(
         parts: each file and the time of its first frame.
         audio: a file whose sound from the first part's time to `end` is copied, or re-encoded as AAC if browsers cannot
             play it. Missing sound is skipped, and damaged sound is kept as far as it can be read.
+        result: mark the file as a result, see `files.is_result`.
         notice: called with a line for each problem with the sound.
 
     Raises:
@@ -87,6 +89,9 @@ def join(
                 raise
             _join(partial, parts, None, end, told.append)
             told = [f"{audio}: its sound cannot be written ({reason(error)}); the video is without it."]
+        if result:
+            with partial.open("ab") as file:
+                file.write(as_result(b"", ".mp4"))
     for line in told:
         notice(line)
 
