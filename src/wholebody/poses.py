@@ -26,10 +26,10 @@ class Poses:
 
     Attributes:
         keypoints: (N, K, 2) float32, x and y in pixels of the original image.
-        scores: (N, K) float32, how sure the network is of each keypoint; about 0..1, a little above 1 is possible.
+        scores: (N, K) float32, the network's confidence in each keypoint; about 0..1, slightly above 1 is possible.
         boxes: (N, 4) float32, x0, y0, x1, y1 in pixels of the original image.
-        box_scores: (N,) float32, how sure the detector is of each person; 1 where the box was given.
-        schema: what the K keypoints are.
+        box_scores: (N,) float32, the detector's confidence in each person; 1 for given boxes.
+        schema: the meaning of the K keypoints.
         ids: (N,) int64 track ids, or None outside a video.
 
     Raises:
@@ -57,7 +57,7 @@ class Poses:
 
     @classmethod
     def empty(cls, schema: Schema = COCO_WHOLEBODY) -> "Poses":
-        """Nobody."""
+        """Zero people."""
         k = len(schema)
         shapes = ((0, k, 2), (0, k), (0, 4), (0,))
         keypoints, scores, boxes, box_scores = (np.zeros(shape, np.float32) for shape in shapes)
@@ -70,7 +70,7 @@ class Poses:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Index) -> "Poses":
-        """Some of the people, as Poses: by number, slice, list or boolean mask. `poses[0]` has one row."""
+        """Some of the people, as Poses, by index, slice, list or boolean mask. `poses[0]` has one row."""
         if isinstance(index, (int, np.integer)):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"person {index} of {len(self)}")
@@ -91,7 +91,7 @@ class Poses:
         return self.keypoints[:, rows], self.scores[:, rows]
 
     def to(self, schema: Schema) -> "Poses":
-        """The same people as points of another schema; a point made of several has their mean and lowest score."""
+        """The same people in another schema; a point computed from several has their mean and lowest score."""
         if schema is self.schema:
             return self
         sources = conversion(self.schema, schema)
@@ -104,15 +104,15 @@ class Poses:
         return replace(self, keypoints=keypoints, scores=scores, schema=schema)
 
     def scaled(self, x: float, y: float | None = None, shift: tuple[float, float] = (0.0, 0.0)) -> "Poses":
-        """The same people on another picture: points and boxes times `x` and `y`, then moved by `shift` pixels.
+        """The same people on another picture: points and boxes scaled by `x` and `y`, then moved by `shift` pixels.
 
         poses.scaled(1024 / width)                      # on the picture enlarged to 1024 columns
         poses.scaled(w / width, h / height)             # to any width and height
         poses.scaled(ratio, shift=(left, top))          # enlarged and set into a larger canvas
 
         Args:
-            x: what the width is multiplied by. y: the same for the height; left out, it is `x`.
-            shift: added afterwards, in pixels of the other picture.
+            x: scale factor of the width. y: scale factor of the height, by default `x`.
+            shift: offset added afterwards, in pixels of the other picture.
         """
         factor = np.array([x, x if y is None else y], np.float32)
         away = np.array(shift, np.float32)
@@ -125,13 +125,13 @@ class Poses:
     # --- Plain numbers, and other packages' types ---------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """The people as plain lists and numbers, which every JSON writer takes.
+        """The people as plain lists and numbers, for any JSON writer.
 
         {"schema": "coco_wholebody",
          "people": [{"id": 3, "box": [x0, y0, x1, y1], "box_score": 0.9, "keypoints": [[x, y], ...], "scores": [...]}]}
 
         Pixels have two decimals, scores four. A number that is NaN or infinite is None. Without track ids there is no
-        "id". `from_dict` is the way back.
+        "id". `from_dict` is the inverse.
         """
         people = []
         for n in range(len(self)):
@@ -149,7 +149,7 @@ class Poses:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Poses":
-        """What `to_dict` gave, as Poses again; None becomes NaN. "box_score" may be absent and is then 1.
+        """The inverse of `to_dict`; None becomes NaN. "box_score" may be absent and is then 1.
 
         Raises:
             WholebodyError: a field is missing or of the wrong shape, or the schema is unknown.
@@ -173,13 +173,13 @@ class Poses:
             raise WholebodyError(f"{error}: pass what Poses.to_dict gave.") from error
 
     def to_json(self, indent: int | None = None) -> str:
-        """`to_dict` as JSON text; `indent` spaces for each level, or all on one line."""
+        """`to_dict` as JSON text, with `indent` spaces per level, or on one line."""
         separators = (",", ":") if indent is None else None
         return json.dumps(self.to_dict(), allow_nan=False, indent=indent, separators=separators)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Poses":
-        """What `to_json` gave, as Poses again.
+        """The inverse of `to_json`.
 
         Raises:
             WholebodyError: it is not JSON, or as `from_dict`.
@@ -193,7 +193,7 @@ class Poses:
     def to_supervision(self, threshold: float = 0.3) -> Any:
         """The people as `supervision.KeyPoints`; class 0, "person". Track ids are in its data as "tracker_id".
 
-        Its annotators guess a skeleton from the number of points: give them ours,
+        Its annotators guess a skeleton from the number of points, so give them ours:
         `supervision.EdgeAnnotator(edges=poses.schema.edges_from_one)`.
 
         Args:
@@ -223,8 +223,8 @@ class Poses:
 
         Args:
             size: (width, height) of the picture.
-            threshold: a point with a lower score is missing (NaN), as FiftyOne has it.
-            label: of every person.
+            threshold: a point with a lower score is missing, which is NaN in FiftyOne.
+            label: the label of every person.
 
         Raises:
             WholebodyError: FiftyOne is not installed.
@@ -266,7 +266,7 @@ class Poses:
 
 
 def _plain(values: Any, decimals: int) -> Any:
-    """Numbers as (lists of) Python floats, rounded; None where one is not finite."""
+    """Numbers as (lists of) Python floats, rounded; None if not finite."""
     # In double precision, so that the text has no more digits than asked; adding 0 turns -0.0 into 0.0.
     rounded = np.round(np.asarray(values, np.float64), decimals) + 0.0
     if not np.isfinite(rounded).all():

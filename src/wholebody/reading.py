@@ -1,11 +1,11 @@
-"""Reading what others wrote: sizes before contents, and one line for whatever is wrong.
+"""Reading foreign files: sizes are checked before contents, and any error becomes one line.
 
-    with reading(path, "a shard", "Write it again"):    # all that foreign content can raise becomes a WholebodyError
+    with reading(path, "a shard", "Write it again"):    # whatever foreign content raises becomes a WholebodyError
         label = parse_json(path.read_bytes())
         arrays = load_arrays(path)
 
-A small file may say that it is a large one. Whatever is unpacked is therefore measured by what its headers say, and
-takes no more memory than `MOST`, or than a large file of numbers grows to (`check_room`).
+A small file may claim to be a large one. So the unpacked size is computed from the headers first, and limited to
+`MOST`, or for large files to what numbers can expand to (`check_room`).
 """
 
 import csv
@@ -29,10 +29,10 @@ from wholebody.arrays import PathLike
 from wholebody.errors import WholebodyError
 
 MOST = 2**30
-# Numbers compress to a half of their size; what shrinks further has little to say.
+# Numbers compress to about half their size; data that compress much further carry little information.
 _SHRINKS = 4
 
-# What content that is not what it should be makes Python's own readers raise.
+# The exceptions that Python's own readers raise for invalid content.
 DAMAGED = (
     ArithmeticError,
     AttributeError,
@@ -41,7 +41,7 @@ DAMAGED = (
     NotImplementedError,
     RecursionError,
     RuntimeError,
-    SystemError,  # of NumPy, about letters that there are not
+    SystemError,  # from NumPy, for invalid characters
     TypeError,
     ValueError,
     csv.Error,
@@ -55,10 +55,10 @@ DAMAGED = (
 
 @contextmanager
 def reading(path: PathLike, kind: str, hint: str = "Copy or write it again") -> Iterator[None]:
-    """Turn what a file makes its reader raise into one line.
+    """Turn the exceptions of a file's reader into one line.
 
     Args:
-        kind: what the file should be, such as "an NPZ file of poses".
+        kind: the expected kind of file, such as "an NPZ file of poses".
         hint: what to do about it, without a full stop.
 
     Raises:
@@ -75,20 +75,20 @@ def reading(path: PathLike, kind: str, hint: str = "Copy or write it again") -> 
 
 
 def unreadable(path: PathLike, error: OSError) -> WholebodyError:
-    """The line about a file that the system does not give."""
+    """The error for a file that cannot be opened."""
     reason = error.strerror or in_short(error)
     return WholebodyError(f"{path}: cannot read ({reason}). Check the name and the permissions.")
 
 
 def in_short(error: BaseException) -> str:
-    """What an error says, in a line that is not too long."""
+    """An error's message in one line of limited length."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = f"{text} is missing" if isinstance(error, KeyError) else text
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def check_room(path: PathLike, size: int) -> None:
-    """Refuse what takes `size` bytes unpacked, if that is more than `MOST` and than its file can say.
+    """Refuse `size` unpacked bytes if that is more than `MOST` and more than the file can plausibly contain.
 
     Raises:
         ValueError: it is too large.
@@ -98,7 +98,7 @@ def check_room(path: PathLike, size: int) -> None:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What JSON says; a whole number that no double holds is infinite, as one with a point is.
+    """Parse JSON; an integer beyond the range of doubles becomes infinite, like a float.
 
     Raises:
         ValueError: it is not JSON, nested too deeply, or not UTF-8.
@@ -117,12 +117,11 @@ def _integer(digits: str) -> float:
 
 
 def load_arrays(path: PathLike) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an NPZ file by name; nothing in it is run.
+    """The arrays of an NPZ file by name, without executing anything in it.
 
     Raises:
         OSError: the file cannot be read.
-        any of DAMAGED: it is no NPZ file, its arrays are not what their headers say, or unpacked they are larger than
-            `MOST` and than the file.
+        any of DAMAGED: it is not an NPZ file, its arrays do not match their headers, or they are too large unpacked.
     """
     with open_archive(path) as archive:
         arrays = {}
@@ -139,7 +138,7 @@ def load_array(path: PathLike) -> npt.NDArray[Any]:
 
 
 def map_array(path: PathLike) -> npt.NDArray[Any]:
-    """The array of an NPY file, read where it is used; raises as `load_arrays` does."""
+    """The array of an NPY file, memory-mapped; raises as `load_arrays` does."""
     with Path(path).open("rb") as file:
         shape, dtype, order = array_header(file, Path(path).stat().st_size)
         return np.memmap(path, dtype, "r", file.tell(), shape, order)
@@ -152,10 +151,10 @@ class ArrayHeader(NamedTuple):
 
 
 def array_header(file: IO[bytes], size: int) -> ArrayHeader:
-    """What the head of an NPY file of `size` bytes says; the file stands at the data then.
+    """Parse the header of an NPY file of `size` bytes; the file is then positioned at the data.
 
     Raises:
-        ValueError: no such head, objects of Python, or other data than `size` leaves room for.
+        ValueError: an invalid header, Python objects, or more or less data than `size` allows.
     """
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
@@ -163,7 +162,7 @@ def array_header(file: IO[bytes], size: int) -> ArrayHeader:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
         shape, fortran, dtype = read(file)
-    except Exception as error:  # it is Python's text, which may be broken in many ways
+    except Exception as error:  # it is a Python literal, which may be invalid in many ways
         raise ValueError(in_short(error)) from error
     if dtype.hasobject:
         raise ValueError("Python objects, which would have to be run")
@@ -176,7 +175,7 @@ def read_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
     """The array of an NPY file of `size` bytes; raises as `load_arrays` does."""
     shape, dtype, order = array_header(file, size)
     array: npt.NDArray[Any] = np.empty(shape, dtype, order)
-    # As the file has them, one after the other: no copy.
+    # In the order of the file, without a copy.
     flat = (array.T if order == "F" else array).reshape(-1)
     room = flat.view(np.uint8) if array.size and dtype.itemsize else np.empty(0, np.uint8)
     done = 0
@@ -186,7 +185,7 @@ def read_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
             raise EOFError("cut off")
         room[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
         done += len(piece)
-    file.read(1)  # at the end a ZIP file compares its checksum
+    file.read(1)  # reading to the end makes a ZIP file verify its checksum
     return array
 
 
@@ -195,11 +194,11 @@ def read_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
 
 @contextmanager
 def open_archive(path: PathLike, data: IO[bytes] | None = None) -> Iterator[zipfile.ZipFile]:
-    """A ZIP file to read, or `data` that came from it, which will not unpack into too much, see `check_room`.
+    """Open a ZIP file, or `data` from one, after checking its unpacked size, see `check_room`.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError, zipfile.BadZipFile: it is no ZIP file, or too large unpacked.
+        ValueError, zipfile.BadZipFile: it is not a ZIP file, or too large unpacked.
     """
     with zipfile.ZipFile(path if data is None else data) as archive:
         check_room(path, sum(member.file_size for member in archive.infolist()))
@@ -210,8 +209,8 @@ def tar_members(archive: tarfile.TarFile, path: PathLike) -> Iterator[tarfile.Ta
     """The files in a tar file.
 
     Raises:
-        tarfile.TarError: the archive is damaged, or has a file with holes.
-        ValueError: it unpacks into too much, see `check_room`.
+        tarfile.TarError: the archive is damaged, or contains a sparse file.
+        ValueError: it is too large unpacked, see `check_room`.
     """
     whole = 0
     for member in archive:
@@ -224,5 +223,5 @@ def tar_members(archive: tarfile.TarFile, path: PathLike) -> Iterator[tarfile.Ta
 
 
 def in_line(name: str) -> str:
-    """A name from a file, for a message: no line breaks, not too long."""
+    """A name from a file, for a message: without line breaks and of limited length."""
     return re.sub(r"\s+", " ", name)[:100]

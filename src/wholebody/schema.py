@@ -1,12 +1,12 @@
-"""Keypoint sets. A row number is a keypoint, and everything that belongs to the set travels with it.
+"""Keypoint sets. A row number identifies a keypoint, and everything about the set is in one object.
 
-COCO_WHOLEBODY  133 points: 17 body, 6 feet, 68 face, 2 x 21 hands (what the networks predict)
-COCO_BODY       17 points: the body of COCO_WHOLEBODY alone (what many foreign networks predict)
+COCO_WHOLEBODY  133 points: 17 body, 6 feet, 68 face, 2 x 21 hands (the bundled networks)
+COCO_BODY       17 points: the body of COCO_WHOLEBODY alone (many other networks)
 HALPE_26        26 points: COCO's body, head, neck, middle hip and feet (RTMPose's networks for sports)
 HAND_21         21 points of one hand, in the order of COCO_WHOLEBODY's hands
 FACE_106        106 points of one face (LaPa)
 OPENPOSE        130 points: 18 body, 70 face, 2 x 21 hands (what ControlNet and ComfyUI expect)
-OPENPOSE_25     137 points: the same with OpenPose's BODY_25, which has feet and a middle hip
+OPENPOSE_25     137 points: the same with OpenPose's BODY_25, which has feet and a mid-hip
 
 "left" is always the person's own left.
 """
@@ -35,10 +35,10 @@ class Schema:
     """A keypoint set of K points.
 
     Attributes:
-        name: a word for messages and files.
+        name: the name in messages and files.
         names: K keypoint names.
         flip: (K,) int, the row of each point's mirror image.
-        sigmas: (K,) float, the per-point constants of OKS (Jin et al. 2020). NaN where none is published.
+        sigmas: (K,) float, the per-point constants of OKS (Jin et al. 2020). NaN if not published.
         parts: part name -> rows, as slices that together cover 0..K.
         edges: the skeleton to draw.
     """
@@ -62,12 +62,12 @@ class Schema:
 
     @property
     def body(self) -> slice:
-        """Rows of the body; all rows of a hand or a face alone."""
+        """Rows of the body; all rows for schemas of only a hand or a face."""
         return self.parts.get("body", slice(0, len(self)))
 
     @property
     def edges_from_one(self) -> tuple[tuple[int, int], ...]:
-        """`edges` as pairs of numbers that count from 1, as COCO's annotation files and supervision have skeletons."""
+        """`edges` as pairs of 1-based numbers, the format of skeletons in COCO's annotation files and supervision."""
         return tuple((edge.a + 1, edge.b + 1) for edge in self.edges)
 
     def __repr__(self) -> str:
@@ -77,8 +77,8 @@ class Schema:
         return self
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        # Schemas are constants compared by identity: a worker process must get the same object back. One of a user's
-        # own is not there, and goes by its content.
+        # Schemas are constants compared by identity, so a worker process must get the same object back. A user's own
+        # schema is not registered there, and is pickled by content.
         if any(schema is self for schema in SCHEMAS[:_OWN]):
             return (schema_named, (self.name,))
         return (Schema, (self.name, self.names, self.flip, self.sigmas, dict(self.parts), self.edges))
@@ -106,8 +106,8 @@ _BODY_NAMES = (
 )  # fmt: skip
 _FOOT_NAMES = ("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel")
 
-# The mirror of the 68 face points cannot be derived from their names; the jaw, the brows and the nose wings
-# reverse, the eyes and the lips reverse each in their own loop.
+# The mirror image of the 68 face points cannot be derived from their names: the jaw, the brows and the nose wings are
+# reversed, the eyes and the lips each within their own loop.
 _FACE_FLIP = (
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
     45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
@@ -144,7 +144,7 @@ def _hand_edges(root: int) -> tuple[Edge, ...]:
 
 
 def _sided(flip_names: tuple[str, ...]) -> list[int]:
-    """Rows of the mirror images where names say left and right (OpenPose's say L and R)."""
+    """Rows of the mirror images, from names with left and right (L and R in OpenPose)."""
     swap = {"left": "right", "right": "left", "L": "R", "R": "L"}
 
     def mirrored(name: str) -> str:
@@ -290,10 +290,10 @@ def _openpose(name: str, body: tuple[str, ...], limbs: tuple[tuple[int, int], ..
 
 OPENPOSE = _openpose("openpose", _OPENPOSE_18, _LIMBS_18)
 OPENPOSE_25 = _openpose("openpose_25", _OPENPOSE_25, _LIMBS_25)
-# What a name in a file or a recipe stands for. Append your own: `SCHEMAS.append(Schema("horse", ...))`.
+# The schemas that files and recipes refer to by name. Append your own: `SCHEMAS.append(Schema("horse", ...))`.
 SCHEMAS = [COCO_WHOLEBODY, COCO_BODY, OPENPOSE, OPENPOSE_25, HALPE_26, HAND_21, FACE_106]
 _OWN = len(SCHEMAS)
-# Of networks whose files say nothing but a number of keypoints.
+# The default schemas for networks whose files only have a number of keypoints.
 _BY_NUMBER = {len(schema): schema for schema in (COCO_WHOLEBODY, COCO_BODY, HALPE_26, HAND_21, FACE_106)}
 
 
@@ -306,19 +306,19 @@ def schema_named(name: str) -> Schema:
 
 
 def schema_with(keypoints: int) -> Schema | None:
-    """The schema that networks of so many keypoints have, where nothing else tells; None if it is not known."""
+    """The default schema for a number of keypoints; None if there is none."""
     return _BY_NUMBER.get(keypoints)
 
 
 @cache
 def conversion(source: Schema, target: Schema) -> tuple[tuple[int, ...], ...]:
-    """For each row of `target`, the rows of `source` whose mean it is.
+    """For each row of `target`, the rows of `source` of which it is the mean.
 
-    Points with the same name correspond; OpenPose's neck and middle hip are the means of the two shoulders and
-    hips, and its face carries the two eyes of the body as points 68 and 69.
+    Points with the same name correspond; OpenPose's neck and mid-hip are the means of the two shoulders and hips, and
+    its face has the two eyes of the body as points 68 and 69.
 
     Raises:
-        ValueError: some point of `target` cannot be made from `source`.
+        ValueError: a point of `target` cannot be computed from `source`.
     """
     made_of = {
         "neck": ("left_shoulder", "right_shoulder"),

@@ -1,4 +1,4 @@
-"""What ends a run from outside: SIGTERM and SIGHUP do what Ctrl-C does, and what belongs together is not cut in two."""
+"""Signals that end a run: SIGTERM and SIGHUP act like Ctrl-C, and critical sections are not interrupted."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does, once: a file that is being closed has its time for that.
+    """Make SIGTERM and SIGHUP act like Ctrl-C, but only once, so that files can be closed in peace.
 
-    Only the main thread may change this; what is ignored (nohup) or handled by somebody else stays so.
+    Only the main thread can change this; signals that are ignored (nohup) or handled elsewhere are left alone.
     """
     numbers = [] if threading.current_thread() is not threading.main_thread() else _ENDING
     numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
@@ -22,7 +22,7 @@ def ended_by_signals() -> Iterator[None]:
 
     def stop(number: int, _frame: FrameType | None) -> None:
         nonlocal ended
-        if os.getpid() != own:  # a process that was forked off is ended by whoever began it
+        if os.getpid() != own:  # a forked process is ended by its parent
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         if not ended:
@@ -40,12 +40,12 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def undivided() -> Iterator[None]:
-    """Signals that end a run wait for the end of this: what belongs together is written together or not at all."""
+    """A critical section: signals that end a run are deferred to its end, so that related files stay consistent."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # no signal is handled here
+        yield  # signals are not handled here
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
-    # None was set by somebody who is not Python, and what is not handled ends the process at once.
+    # None means a handler not set from Python; an unhandled signal ends the process at once.
     before = {number: handler for number, handler in before.items() if callable(handler)}
     came: list[int] = []
     for number in before:

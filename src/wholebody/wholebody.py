@@ -1,11 +1,11 @@
-"""The front door: a picture in, the whole-body poses of everyone in it out.
+"""The main class: a picture in, the whole-body poses of everyone in it out.
 
 model = WholeBody()
 poses = model("photo.jpg")          # detector, then pose network
 poses = model(jpeg)                 # the bytes of a file, or an open one
 poses = model(tensor, rgb=True)     # RGB, uint8 or floats of 0..1, numpy or torch
 poses = model(frame)                # (H, W, 3) uint8 BGR, as OpenCV reads it
-poses = model(frame, boxes)         # people are known already: no detector
+poses = model(frame, boxes)         # with your own boxes, no detector runs
 several = model.images([a, b, c])   # people of all pictures share batches
 """
 
@@ -32,7 +32,7 @@ from wholebody.weights.manifest import MANIFEST
 
 POSE = "wholebody-133"
 DETECTOR = "person"
-# Mode -> pose network and detector. What "performance" takes is downloaded once; the rest is bundled.
+# Mode -> pose network and detector. Those of "performance" are downloaded once; the others are bundled.
 MODES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "lightweight": ("fast", DETECTOR),
@@ -43,7 +43,7 @@ MODES: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 class Detector(Protocol):
-    """Whatever finds people: `detect.YOLOX`, or your own."""
+    """A person detector: `detect.YOLOX`, or your own."""
 
     def images(self, images: Sequence[Image], /) -> list[Detections]:
         """(H, W, 3) uint8 BGR pictures -> for each boxes (N, 4) xyxy in its pixels, inside it, and box_scores (N,)."""
@@ -51,14 +51,14 @@ class Detector(Protocol):
 
 
 class WholeBody:
-    """A detector and a pose network. May be shared by threads: a call changes nothing in it.
+    """A detector and a pose network. Can be shared between threads, because calls do not change it.
 
-    It pickles as the names, paths and options it was made of, and opens its networks again where it is unpickled: in a
-    worker process, on another machine. A `TopDown` or `YOLOX` of your own does not pickle: give its file.
+    It pickles as the names, paths and options it was created with, and loads its networks again when unpickled, in a
+    worker process or on another machine. A `TopDown` or `YOLOX` object cannot be pickled; give its file instead.
 
     Attributes:
         pose: the pose network.
-        detector: finds the people; None takes the whole picture as one person.
+        detector: finds the people; None treats the whole picture as one person.
     """
 
     pose: TopDown
@@ -76,22 +76,22 @@ class WholeBody:
         threshold: float | None = None,
         flip: bool = False,
     ) -> None:
-        """Open both networks.
+        """Load both networks.
 
         Args:
-            pose: a name or path as `pose.load.onnx_file` takes it ("fast" is bundled too), or a `TopDown`.
-            detector: the same for the detector, or any `Detector`. None or "none": every picture is one person who
-                fills it. That is never done unasked: where a detector finds nobody, the result is empty.
-            mode: "lightweight", "balanced" or "performance" in place of both, see `MODES`.
-            device, threads, precision: as `runtime.open_session` takes them, for both networks. "auto" is the fastest
-                precision here that keeps the accuracy; "fp32" gives the same answers on every machine. Of "int8" a
-                detector without a file for it takes "auto".
-            threshold: lowest score of a person's box, for a detector given by name or path. None takes what the file
+            pose: a name or path, as for `pose.load.onnx_file` ("fast" is bundled too), or a `TopDown`.
+            detector: likewise, or any `Detector`. None or "none": every picture is one person who fills it. This only
+                happens on request: if a detector finds nobody, the result is empty.
+            mode: "lightweight", "balanced" or "performance" instead of both, see `MODES`.
+            device, threads, precision: as for `runtime.open_session`, for both networks. "auto" is the fastest
+                available precision that keeps the accuracy; "fp32" gives the same results on every machine. With
+                "int8", a detector without an int8 file uses "auto".
+            threshold: lowest score of a person's box, for a detector given by name or path. None uses what the file
                 recommends, or 0.3.
             flip: flip test (see `TopDown`), for a pose network given by name or path.
 
         Raises:
-            WholebodyError: a network cannot be found, downloaded or opened, or is of the wrong kind.
+            WholebodyError: a network cannot be found, downloaded or loaded, or is of the wrong kind.
         """
         if mode is not None:
             if mode not in MODES:
@@ -135,14 +135,14 @@ class WholeBody:
         Args:
             image: a path, the bytes of a file or an open file, a uint8 array (H, W, 3) BGR, (H, W, 4) BGRA or (H, W)
                 grey, or a PIL image (see `images.as_image`).
-            boxes: (N, 4) xyxy in pixels of the picture, to be used instead of the detector's; [] is nobody.
-            rgb: an array's channels are R, G, B; then it may be a tensor too, and hold floats of 0..1.
+            boxes: (N, 4) xyxy in pixels of the picture, used instead of the detector's; [] means nobody.
+            rgb: whether an array's channels are R, G, B; it may then also be a tensor, or hold floats of 0..1.
 
         Returns:
             Poses in pixels of the picture, highest box score first, or in the order of `boxes`; empty for zero people.
 
         Raises:
-            WholebodyError: the picture cannot be read or is none, a box is invalid, or a network fails.
+            WholebodyError: the picture cannot be read or is not a picture, a box is invalid, or a network fails.
         """
         return self.images([image], None if boxes is None else [boxes], rgb=rgb)[0]
 
@@ -151,15 +151,15 @@ class WholeBody:
     ) -> list[Poses]:
         """Everyone in each of several pictures; people of all of them share batches.
 
-        All pictures are held in memory at once: pass a folder of thousands in parts.
+        All pictures are held in memory at once, so process a folder of thousands in parts.
 
         Args:
             images: see `__call__`; a batch (B, H, W, 3) is B of them.
-            boxes: for each picture its boxes, or None for the detector's.
+            boxes: the boxes of each picture, or None to run the detector.
             rgb: see `__call__`.
         """
         shape = getattr(images, "shape", (0, 0, 0, 3))
-        if len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4)):  # its rows would pass for pictures
+        if len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4)):  # its rows would be mistaken for pictures
             raise WholebodyError(f"one picture {tuple(shape)} where several are expected. Pass [image].")
         pictures = [as_image(image, rgb=rgb) for image in images]
         given = [None] * len(pictures) if boxes is None else list(boxes)
@@ -170,7 +170,7 @@ class WholeBody:
         return self.pose.images(pictures, [rows for rows, _ in people], [scores for _, scores in people])
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """For each (H, W, 3) uint8 BGR picture its people: boxes (N, 4) xyxy, and box_scores (N,), highest first."""
+        """The people in each (H, W, 3) uint8 BGR picture: boxes (N, 4) xyxy, and box_scores (N,), highest first."""
         if self.detector is not None:
             return self.detector.images(images) if images else []
         whole = (np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32) for image in images)
@@ -178,7 +178,7 @@ class WholeBody:
 
 
 def _rooted(name: Any) -> Any:
-    """A file's path so that it is found from another folder too; names and networks as they are."""
+    """A file's path made absolute; names and networks are unchanged."""
     if isinstance(name, (str, os.PathLike)) and os.fspath(name) not in MANIFEST:
         path = expanded(name)
         return str(path.absolute()) if path.is_file() else name

@@ -1,11 +1,11 @@
-"""What papers report, quoted beside what was measured here."""
+"""Published figures, quoted next to measured ones."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Published:
-    """AP / AR in per cent on COCO-WholeBody v1.0 val, with detections of human AP 56.4 and flip test where top-down."""
+    """AP / AR in per cent on COCO-WholeBody v1.0 val; top-down with detections of 56.4 person AP and a flip test."""
 
     name: str
     size: str

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def rows_of(schema: Schema) -> Mapping[str, slice]:
-    """What is judged: each part, and the whole."""
+    """The evaluated parts, and the whole."""
     return {**schema.parts, "whole": slice(0, len(schema))}
 
 
@@ -41,8 +41,8 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 
 AREAS = np.array([[0, 1e10], [32**2, 96**2], [96**2, 1e10]])  # all, medium, large
-MOST = 20  # predictions of one image that count
-# Of a box, a person covers about this much: for sets without outlines.
+MOST = 20  # predictions per image that count
+# A person covers about this fraction of a box; for sets without outlines.
 COVERED = 0.53
 
 PCK_PERSON, PCK_PART = 0.05, 0.1
@@ -50,15 +50,15 @@ PCK_PERSON, PCK_PART = 0.05, 0.1
 
 @dataclass(frozen=True)
 class Settings:
-    """What COCO-WholeBody leaves open; the values are those behind the published figures.
+    """Settings of the evaluation; the defaults are those of the published COCO-WholeBody figures.
 
     Attributes:
-        score: what ranks a prediction: the box's score times the mean of its keypoint scores above
-            `keypoint_threshold` ("box_keypoint"), or the box's score ("box").
-        nms: drop a prediction that resembles a better one of its image ("oks": OKS above `nms_threshold`), put it
-            further back and keep the first twenty ("soft"), or keep all ("none").
-        use_area: OKS with the outline's area, or with 0.53 of the box's.
-        input_size, padding: of the pose network; they give the area that the OKS of the NMS is measured with.
+        score: the ranking score of a prediction: the box score times the mean of its keypoint scores above
+            `keypoint_threshold` ("box_keypoint"), or the box score ("box").
+        nms: suppress a prediction similar to a better one in its image ("oks": OKS above `nms_threshold`), lower its
+            score and keep the first twenty ("soft"), or keep all ("none").
+        use_area: whether OKS uses the outline's area, or 0.53 of the box's.
+        input_size, padding: of the pose network; they determine the area for the OKS in the NMS.
     """
 
     score: Literal["box_keypoint", "box"] = "box_keypoint"
@@ -72,7 +72,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure and the interval that 95 of 100 resamplings of the images fall into; NaN where nobody is labelled."""
+    """A figure and its 95 % bootstrap interval over images; NaN if nobody is labelled."""
 
     value: float
     low: float
@@ -88,13 +88,13 @@ class Figure:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes:
         figures: part ("body" ... "whole", PARTS or those of another schema) -> name ("AP" ... "PCK") -> figure, 0..1.
-        people: part -> how many people have a labelled point of it.
-        images: how many images. predictions: how many were left after NMS.
-        settings: how it was measured.
+        people: part -> number of people with a labelled point of it.
+        images: number of images. predictions: number of predictions after NMS.
+        settings: the settings used.
     """
 
     figures: Mapping[str, Mapping[str, Figure]]
@@ -105,12 +105,12 @@ class Report:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that are labelled; the whole only where that says more than its only part."""
+        """The labelled parts, and the whole if there is more than one part."""
         there = tuple(part for part in self.figures if self.people[part])
         return there if len(there) > 2 else tuple(part for part in there if part != "whole")
 
     def coco(self) -> dict[str, dict[str, float]]:
-        """AP and AR under their official names, -1 where nobody is labelled.
+        """AP and AR under their official names, -1 if nobody is labelled.
 
         `hand_mean_of_left_right` is the plain mean of both, even of a -1.
         """
@@ -129,7 +129,7 @@ class Report:
         return stats | {"hand_mean_of_left_right": {name: (left[name] + right[name]) / 2 for name in left}}
 
     def rows(self, names: Sequence[str] = FIGURES, parts: Sequence[str] | None = None) -> Iterator[tuple[str, ...]]:
-        """A table in per cent: the head (part, people, figures), then a row for each part, all if None."""
+        """A table in per cent: the header (part, people, figures), then a row per part; all parts if None."""
         yield ("part", "people", *names)
         for part in self.figures if parts is None else parts:
             yield (part, str(self.people[part]), *(str(self.figures[part][name]) for name in names))
@@ -152,7 +152,7 @@ class Report:
         return "\n".join("  ".join(f"{cell:<{10 if i < 2 else 19}}" for i, cell in enumerate(row)) for row in rows)
 
     def to_json(self) -> str:
-        """As text that `from_json` reads; a figure over zero people is null."""
+        """The report as JSON for `from_json`; a figure over zero people is null."""
         figures = {
             part: {name: [None if np.isnan(v) else v for v in (f.value, f.low, f.high)] for name, f in row.items()}
             for part, row in self.figures.items()

@@ -1,10 +1,10 @@
-"""A network on a labelled set: predictions that survive a kill, then the figures and a report.
+"""Evaluating a network on a labelled set: predictions that survive a kill, then the figures and a report.
 
     wholebody evaluate wholebody-133 --annotations person_keypoints.json --images photos --output evaluation
 
-Predictions go into `predictions.jsonl`, a line for each picture, as they are made; a killed run reads them back and
-resumes. At the end stand `results.json` (every figure with its interval, what was measured and how), `predictions.json`
-(COCO-WholeBody results as they were ranked, unrounded: pycocotools prints the same figures) and `report.html`.
+Predictions are appended to `predictions.jsonl`, one line per picture; a killed run reads them back and resumes. At the
+end it writes `results.json` (every figure with its interval, and the settings), `predictions.json` (COCO-WholeBody
+results, ranked and unrounded, from which pycocotools prints the same body figures) and `report.html`.
 """
 
 import json
@@ -33,14 +33,14 @@ from wholebody.poses import Poses
 from wholebody.reading import DAMAGED, in_short, parse_json, reading
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
-# Pictures that are read before their people are estimated together.
+# Pictures whose people are estimated together.
 GROUP = 8
 
 Boxes = Mapping[int, tuple[Floats, Floats]]
 
 
 class Estimator(Protocol):
-    """People in given boxes of several pictures; `estimate.TopDown` is one."""
+    """Estimates people in given boxes of several pictures, such as `pose.topdown.TopDown`."""
 
     @property
     def schema(self) -> Schema: ...
@@ -51,12 +51,12 @@ class Estimator(Protocol):
 
 @dataclass(eq=False)
 class Measured:
-    """What a run over a set gave.
+    """The result of a run over a data set.
 
     Attributes:
-        predictions: image id -> people, COCO_WHOLEBODY or what `schema` says; pictures that failed are missing.
-        seconds: spent detecting and estimating, pictures already read; without what an earlier run did.
-        people: how many people these seconds were for.
+        predictions: image id -> people, in COCO_WHOLEBODY or `schema`; failed pictures are missing.
+        seconds: time for detection and pose estimation, without reading pictures and without an earlier run's time.
+        people: number of people processed in this time.
         failed: a line for each picture that could not be used.
     """
 
@@ -67,7 +67,7 @@ class Measured:
 
 
 def labelled_boxes(labels: Labels) -> dict[int, tuple[Floats, Floats]]:
-    """The boxes of everyone with a labelled point, score 1, by image: what "boxes given" means in papers."""
+    """The boxes of everyone with a labelled point, score 1, by image: the papers' "ground-truth boxes"."""
     known = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
     return {
         image: (labels.boxes[rows].astype(np.float32), np.ones(len(rows), np.float32))
@@ -79,7 +79,7 @@ def read_boxes(path: str | Path) -> dict[int, tuple[Floats, Floats]]:
     """Boxes of persons from a COCO detections file: rows of image_id, category_id, bbox (x, y, w, h) and score.
 
     Raises:
-        WholebodyError: the file cannot be read or a row is not such a row.
+        WholebodyError: the file cannot be read or a row is invalid.
     """
     path = Path(path)
     with reading(path, "valid JSON", "Copy or download it again"):
@@ -129,15 +129,15 @@ def predict(
     about: Mapping[str, object],
     advance: Callable[[], None] = lambda: None,
 ) -> Measured:
-    """Estimate everyone in the pictures of a set, going on where `journal` ends.
+    """Estimate everyone in the pictures of a data set, resuming where `journal` ends.
 
     Args:
         estimator: the pose network.
-        labels: which pictures there are.
+        labels: the data set's pictures.
         images: their folder.
-        boxes: where the people are, or what finds them.
+        boxes: the people's boxes, or a detector.
         journal: the file of finished pictures.
-        about: what the predictions depend on. A journal of something else is not gone on with.
+        about: what the predictions depend on. A journal with something else is refused.
         advance: called after each picture.
 
     Raises:
@@ -176,7 +176,7 @@ def _group(
     numbers: Sequence[int],
     done: Measured,
 ) -> list[tuple[int, Poses]]:
-    """The people of some pictures; one that cannot be used is noted and left out."""
+    """The people in some pictures; an unusable one is reported and skipped."""
     read: list[tuple[int, Image]] = []
     for number in numbers:
         try:
@@ -206,8 +206,8 @@ def _is_usable(box: Floats, image: Image) -> bool:
 
 
 def as_wholebody(poses: Poses) -> Poses:
-    """Poses of COCO's 17 points as COCO_WHOLEBODY: what they lack is at the middle of the box with a score of 0, which
-    evaluation takes for not predicted."""
+    """Poses with COCO's 17 points as COCO_WHOLEBODY: missing points are at the centre of the box with score 0, which
+    the evaluation treats as not predicted."""
     if poses.schema is COCO_WHOLEBODY:
         return poses
     rows = [COCO_WHOLEBODY.names.index(name) for name in poses.schema.names]
@@ -228,7 +228,7 @@ def parts_of(schema: Schema) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `wholebody evaluate` was asked for."""
+    """The options of `wholebody evaluate`."""
 
     model: str
     annotations: Path
@@ -245,11 +245,11 @@ class EvaluateOptions:
 
 
 def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> Labels:
-    """The labels of a file, or of UBody's test videos where a folder is named.
+    """The labels of a file, or of UBody's test videos if a folder is given.
 
     Raises:
-        WholebodyError: they cannot be read, there is no folder of pictures, nobody is labelled, or a person with points
-            has a box or an area of no size, which no figure could be computed with.
+        WholebodyError: they cannot be read, the folder of pictures does not exist, nobody is labelled, or a person with
+            points has a box or area of zero size, for which no figure can be computed.
     """
     from wholebody.data.coco import read_labels
     from wholebody.data.names import read_mapping

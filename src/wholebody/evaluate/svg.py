@@ -1,4 +1,4 @@
-"""Plots as SVG: text, so that they can stand in a page or a repository, and need no library."""
+"""Plots as SVG text, for pages and repositories, without a plotting library."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ COLORS = ("#2f6fde", "#e07b1a", "#1a9e55", "#8a5cd1", "#6b7280", "#c2334d", "#0e
 
 @dataclass(frozen=True)
 class PlotAxes:
-    """A field of a plot and where numbers lie in it.
+    """The axes of a plot, and the mapping from numbers to pixels.
 
     Attributes:
         x, y: lowest and highest number. log: whether x is logarithmic.
@@ -47,7 +47,7 @@ class PlotAxes:
         label: str = "",
         title: str = "",
     ) -> str:
-        """Horizontal lines at some y and numbers below some x; `label` says what x is, `title` what y is."""
+        """Horizontal grid lines at some y and tick labels at some x; `label` describes x, `title` describes y."""
         (width, height), left, bottom = self.size, self.margins[0], self.size[1] - self.margins[3]
         shapes = []
         for value in y:
@@ -83,12 +83,12 @@ def ticks(most: float) -> list[float]:
 
 
 def text(x: float, y: float, words: str, anchor: str = "start") -> str:
-    """Words at a place."""
+    """Text at a position."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def svg(size: tuple[int, int], shapes: Sequence[str]) -> str:
-    """The whole picture, on white."""
+    """The complete picture, on white."""
     width, height = size
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'

@@ -31,7 +31,7 @@ def row_ids(poses: Poses) -> list[int]:
 
 
 def video_index(path: PathLike, frames: Iterable[Timed]) -> tuple[list[float], list[int], Schema]:
-    """The times of all frames, everybody's id, and the schema."""
+    """The times of all frames, all ids, and the schema."""
     times, ids, schema = [], set[int](), None
     for time, poses in frames:
         if poses.ids is None and len(poses):

@@ -1,8 +1,8 @@
-"""Weights from files: released RTMPose and DWPose checkpoints, and our own safetensors. Nothing in a file is ever run.
+"""Weights from files: released RTMPose and DWPose checkpoints, and our own safetensors, without executing any of it.
 
-A .pth file is a pickle, and a pickle may name any function to be called. `torch.load(weights_only=True)` calls only
-what builds tensors, but released files also carry notes of the framework that trained them: numpy arrays, logs, dates.
-The names of such notes are replaced by objects that hold nothing; a file with any other name is refused.
+A .pth file is a pickle, and a pickle may call any function. `torch.load(weights_only=True)` calls only functions that
+build tensors, but released files also contain metadata of the training framework: numpy arrays, logs, dates. The names
+of such metadata are replaced by empty objects; a file with any other name is refused.
 """
 
 import json
@@ -29,10 +29,10 @@ from wholebody.schema import schema_named
 
 StateDict = dict[str, Tensor]
 
-# More than any published network has: a tensor without numbers may have a shape of any size.
+# More than any published network has: a tensor without data may have any shape.
 MOST_KEYPOINTS, MOST_BINS = 10_000, 2**14
 
-# Who may leave notes beside the weights, and the built-in names that such notes use.
+# Modules whose metadata are tolerated, and the built-in names that such metadata use.
 _NOTES = re.compile(
     r"(numpy|mmengine|mmcv|mmpose|mmdet|datetime|pathlib)\.[\w.]+|builtins\.getattr|copyreg\._reconstructor"
 )
@@ -42,11 +42,11 @@ def load_pose(path: str | os.PathLike[str], stage: Literal[1, 2] | None = None) 
     """A pose network with the weights of a file; its size and input size are read from their shapes.
 
     Args:
-        path: a released RTMPose or DWPose .pth, the checkpoint of a training run of theirs, .safetensors, or an .onnx
-            file that `export_pose` wrote, as all bundled ones are (`exported.measure_norms` before training). Where a
-            file has averaged (EMA) weights, those are taken.
-        stage: which distillation a checkpoint with a teacher and a student comes from: 1 takes the student, 2 the
-            teacher's backbone with the student's head. None: the file's notes decide, or its shapes.
+        path: a released RTMPose or DWPose .pth, a checkpoint of such a training, .safetensors, or an .onnx file from
+            `export_pose`, such as all bundled ones (call `exported.measure_norms` before training). If a file has
+            averaged (EMA) weights, they are used.
+        stage: the distillation stage of a checkpoint with a teacher and a student: 1 takes the student, 2 the teacher's
+            backbone with the student's head. None: decided by the file's metadata or its shapes.
 
     Returns:
         The network in eval mode, float32, on the CPU.
@@ -72,7 +72,7 @@ def load_pose(path: str | os.PathLike[str], stage: Literal[1, 2] | None = None) 
 
 
 def _take_notes(model: RTMPose, own: Mapping[str, Any]) -> None:
-    """What a file of ours says of its network; raises one of DAMAGED where it cannot be true."""
+    """The metadata of our own files; raises one of DAMAGED if it is inconsistent."""
     mean, std, sigma = (tuple(float(number) for number in own[name]) for name in ("mean", "std", "sigma"))
     size, ratio = tuple(own["input_size"]), float(own["split_ratio"])
     if not np.isfinite([*mean, *std, *sigma, ratio]).all() or (len(mean), len(std), len(sigma)) != (3, 3, 2):
@@ -89,7 +89,7 @@ def _take_notes(model: RTMPose, own: Mapping[str, Any]) -> None:
 
 
 def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
-    """Only the backbone of a checkpoint, whatever its head is: where the published students start from.
+    """Only the backbone of a checkpoint, whatever its head: the initial weights of the published students.
 
     Raises:
         WholebodyError: as `load_pose`.
@@ -130,10 +130,10 @@ def save_pose(model: RTMPose, path: str | os.PathLike[str]) -> None:
 
 
 def read_weights(path: str | os.PathLike[str]) -> StateDict:
-    """The named tensors of a checkpoint (.pth, .pt, .safetensors), without running anything in it.
+    """The named tensors of a checkpoint (.pth, .pt, .safetensors), without executing anything in it.
 
     Raises:
-        WholebodyError: the file is missing, damaged, or holds anything but weights and harmless notes.
+        WholebodyError: the file is missing, damaged, or contains anything but weights and harmless metadata.
     """
     return read_exported(_there(path)) if is_exported(path) else _read(path)[0]
 
@@ -145,7 +145,7 @@ def _there(path: str | os.PathLike[str]) -> Path:
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[StateDict, Mapping[str, str]]:
-    """The weights and the texts that came with them."""
+    """The weights and the accompanying metadata."""
     path = _there(path)
     try:
         if path.suffix == ".safetensors":
@@ -165,8 +165,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[StateDict, Mapping[str, str]]:
                 "Ask its author for a .safetensors file."
             ) from error
         raise WholebodyError(f"{path}: damaged, cut short or not a checkpoint. Download it again.") from error
-    # mmengine exchanges the two when it saves: `state_dict` then holds the averaged weights, `ema_state_dict` the last
-    # ones. So the average is only to be looked for under its own name when it comes alone.
+    # mmengine swaps the two when it saves: `state_dict` then holds the averaged weights, and `ema_state_dict` the last
+    # ones. So the average is under its own name only if it comes alone.
     weights, notes = loaded, {}
     if isinstance(loaded, dict):
         weights = next((loaded[key] for key in ("state_dict", "ema_state_dict", "model") if key in loaded), loaded)
@@ -176,7 +176,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[StateDict, Mapping[str, str]]:
         raise WholebodyError(f"{path}: holds no named weights. Give a checkpoint with a `state_dict`.")
     tensors = {str(name).removeprefix("module."): value for name, value in weights.items() if isinstance(value, Tensor)}
     for name, value in tensors.items():
-        # A few bytes can pass for a tensor of any size, until it is copied.
+        # A few bytes can pose as a tensor of any size until it is copied.
         if value.is_sparse or value.is_meta or value.nbytes > value.untyped_storage().nbytes():
             raise WholebodyError(f"{path}: {in_line(name)} is larger than what is stored of it. Download it again.")
     tensors.pop("steps", None)  # the averaging's own counter
@@ -200,13 +200,13 @@ class _Nothing:
 
 
 def _stand_in(name: str) -> Callable[..., object]:
-    # torch finds what it may use by the module and the name that a class gives itself.
+    # torch looks up allowed classes by their module and name.
     module, _, qualname = name.rpartition(".")
     return type(qualname, (_Nothing,), {"__module__": module, "__qualname__": qualname})
 
 
 def _names(path: Path) -> set[str]:
-    """Every class or function that the pickles in a checkpoint name, found without unpickling."""
+    """Every class or function named by the pickles in a checkpoint, without unpickling."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             member = next(name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl")
@@ -229,7 +229,7 @@ def _globals(operations: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]
 
 
 def _undistil(weights: StateDict, notes: Mapping[str, str], stage: int | None) -> StateDict:
-    """The network that a distillation was made for; other checkpoints pass through."""
+    """The student network of a distillation; other checkpoints are unchanged."""
     if not any(name.startswith("student.") for name in weights):
         return weights
     if stage is None:
@@ -240,7 +240,7 @@ def _undistil(weights: StateDict, notes: Mapping[str, str], stage: int | None) -
 
 
 def _guess_stage(weights: StateDict) -> int:
-    """The second stage teaches a network's head with the network itself, and compares no features."""
+    """Whether it is stage 2, where the network teaches its own head, and no features are compared."""
     shapes = {
         who: {name.partition(".")[2]: w.shape for name, w in weights.items() if name.startswith(f"{who}.backbone.")}
         for who in ("teacher", "student")
@@ -250,7 +250,7 @@ def _guess_stage(weights: StateDict) -> int:
 
 
 def _build(weights: StateDict, path: str | os.PathLike[str]) -> RTMPose:
-    """An untrained network of the shapes found."""
+    """An untrained network with the shapes found."""
     layer, rank = "head.final_layer", 0
     if f"{layer}.0.weight" in weights:
         rank, layer = _shape(weights, f"{layer}.0.weight", 4, path)[0], f"{layer}.1"
@@ -278,7 +278,7 @@ def _shape(weights: StateDict, name: str, dimensions: int, path: str | os.PathLi
 
 
 def _load(model: nn.Module, weights: StateDict, path: str | os.PathLike[str]) -> None:
-    """Strictly: every name once, with its shape."""
+    """Load strictly: every name once, with its shape."""
     wanted = {name: value.shape for name, value in model.state_dict().items()}
     problems = {
         "missing": [name for name in wanted if name not in weights],

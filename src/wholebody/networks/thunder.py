@@ -5,9 +5,9 @@ on COCO's people and more. Its weights come as a TensorFlow Lite file with the b
 so the blocks here are plain convolutions with bias. The last map, stride 32 with 1280 channels, has the shape of
 RTMPose-x's feature; the same head and the same distillation fit on it.
 
-    python -c "from wholebody.train.thunder import Thunder; Thunder.from_tflite('movenet_thunder_fp16.tflite')"
+    python -c "from wholebody.networks.thunder import Thunder; Thunder.from_tflite('movenet_thunder_fp16.tflite')"
 
-`pyramid` ends where MoveNet's heads begin; `MoveNetHeads` are those heads, with their answer: 17 keypoints.
+`pyramid` ends where MoveNet's heads begin; `MoveNetHeads` are those heads, which predict 17 keypoints.
 """
 
 import os
@@ -32,7 +32,7 @@ _LATERAL = {2: (40, 24), 5: (56, 32), 9: (112, 64)}
 
 
 class Stages(NamedTuple):
-    """What the encoder's stages end with, each (B, C, H, W)."""
+    """The outputs of the encoder's stages, each (B, C, H, W)."""
 
     stride4: Tensor  # 40 channels
     stride8: Tensor  # 56 channels
@@ -180,22 +180,22 @@ class Thunder(nn.Module):
 
 
 class MoveNetOutput(NamedTuple):
-    """Where MoveNet sees the person in the middle."""
+    """MoveNet's prediction for the person in the middle."""
 
     keypoints: Tensor  # (B, 17, 2) x, y in input pixels
     scores: Tensor  # (B, 17) 0..1
 
 
 class MoveNetHeads(nn.Module):
-    """MoveNet's four heads on the finest map, and how they agree on one person.
+    """MoveNet's four heads on the finest map, and the decoding for one person.
 
-    The centre map says which person is meant, the one nearest to the middle; from its peak a regression points to the
-    joints; a joint's heat is divided by the distance from there, so that a neighbour's joints lose; the place of the
-    greatest quotient is refined by an offset.
+    The centre map selects the person nearest to the middle. From its peak, a regression points to the joints. Each
+    joint's heatmap is divided by the distance from there, so that a neighbour's joints are suppressed, and the position
+    of the maximum is refined by an offset.
     """
 
     stride = 4
-    # Cells at which a distance halves the heat, as in the released graph.
+    # Distance in cells that halves the heatmap, as in the released graph.
     near = 1.8
 
     def __init__(self) -> None:
@@ -219,7 +219,7 @@ class MoveNetHeads(nn.Module):
         return heads
 
     def forward(self, fine: Tensor) -> MoveNetOutput:
-        """(B, 24, h, w), the pyramid's finest map -> the answer, without gradients through the choice of places."""
+        """(B, 24, h, w), the pyramid's finest map -> the prediction, without gradients through the argmax."""
         n, _, h, w = fine.shape
         middle = torch.tensor([h // 2, w // 2], device=fine.device)
         center = self.center(fine).float().sigmoid()[:, 0] / (_distance(middle, h, w) + self.near)
@@ -233,25 +233,25 @@ class MoveNetHeads(nn.Module):
 
 
 def _distance(points: Tensor, h: int, w: int) -> Tensor:
-    """Rows and columns (..., 2) -> how far each cell is away (..., h, w)."""
+    """Rows and columns (..., 2) -> distance of each cell (..., h, w)."""
     rows, columns = torch.arange(h, device=points.device), torch.arange(w, device=points.device)
     down, across = (rows - points[..., :1]).square(), (columns - points[..., 1:]).square()
     return (down[..., :, None] + across[..., None, :]).sqrt()
 
 
 def _peak(maps: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """(..., h * w) -> row and column (..., 2) of the greatest value, and its place (...,)."""
+    """(..., h * w) -> row and column (..., 2) of the maximum, and its flat index (...,)."""
     at = maps.argmax(dim=-1)
     return torch.stack((at // width, at % width), dim=-1).float(), at
 
 
 def _pick(maps: Tensor, at: Tensor) -> Tensor:
-    """Maps (B, C, h, w) at one place (B, 1) -> (B, C)."""
+    """Maps (B, C, h, w) at one position (B, 1) -> (B, C)."""
     return maps.flatten(2).gather(2, at[..., None].expand(-1, maps.shape[1], 1))[..., 0]
 
 
 def _fill(layers: Iterable[nn.Conv2d], path: str | os.PathLike[str], skip: int = 0) -> None:
-    """Copy the convolutions of a file, in graph order, leaving out the first `skip`."""
+    """Copy the convolutions of a file, in graph order, without the first `skip`."""
     for layer, (weight, bias) in zip(layers, _convolutions(Path(path))[skip:], strict=False):
         # TensorFlow stores (out, h, w, in), depthwise (1, h, w, out); torch (out, in / groups, h, w).
         order = (3, 0, 1, 2) if layer.groups > 1 else (0, 3, 1, 2)
@@ -273,14 +273,14 @@ def _convolutions(path: Path) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any
             "Reading a .tflite file needs ai-edge-litert: pip install 'wholebody[thunder]'."
         ) from error
     try:
-        # The reference kernels keep the graph as it is in the file; the default ones fuse and repack it.
+        # The reference kernels keep the file's graph; the default ones fuse and repack it.
         interpreter = Interpreter(
             str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         )
     except (ValueError, RuntimeError) as error:
         raise WholebodyError(f"{path}: cannot be read as a TensorFlow Lite file. Check the path.") from error
     operations = interpreter._get_ops_details()
-    # Half precision weights sit behind an operation that widens them.
+    # Half-precision weights are followed by an operation that converts them.
     stored = {int(op["outputs"][0]): int(op["inputs"][0]) for op in operations if op["op_name"] == "DEQUANTIZE"}
 
     def value(index: int) -> np.ndarray[Any, Any]:

@@ -1,18 +1,18 @@
-"""Our speed beside rtmlib's: the same ONNX files, threads, picture and boxes, in one run.
+"""Our speed compared with rtmlib's: the same ONNX files, threads, picture and boxes, in one run.
 
     print_report(bench_image())                                    # RTMPose-t and YOLOX-nano, random weights
     print_report(bench_image("dwpose-m", "yolox-nano-humanart"))   # released files, downloaded
 
-Both sides take turns, so that a machine busy with other work slows both alike; for the same reason the processor time
-is counted beside the clock's. Four sides take part:
+Both sides take turns, so that other load on the machine affects both equally; for the same reason CPU time is measured
+as well as wall-clock time. There are four sides:
 
-rtmlib                     as it comes, but for the number of threads
-rtmlib, no spinning        on the sessions that we open, whose idle threads sleep
-wholebody                  on the same sessions
-wholebody, fused           on our own layout of the same networks, where the files were made here
+rtmlib                     out of the box, except for the number of threads
+rtmlib, no spinning        with the sessions that we open, whose idle threads sleep
+wholebody                  with the same sessions
+wholebody, fused           with our own layout of the same networks, if the files were created here
 
-Every side is given the same boxes, so that the same number of people goes through its pose network, and draws the
-same keypoints; its detector really runs. Reading and writing picture files is left out: both leave it to OpenCV.
+Every side gets the same boxes, so that the same number of people goes through its pose network, and draws the same
+keypoints; its detector does run. Reading and writing image files is excluded: both leave it to OpenCV.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ from wholebody.synth.walkers import UNIT
 PICTURE = (1280, 720)
 
 PEOPLE = (1, 4, 9)
-# Sizes of which a network with random weights can be made.
+# Sizes for which networks with random weights can be created.
 POSES, DETECTORS = ("t", "s", "m", "l", "x"), ("nano", "tiny", "s", "m", "l", "x")
 T = TypeVar("T")
 
@@ -64,17 +64,17 @@ def bench_image(
     """Measure this package and rtmlib.
 
     Args:
-        pose: a size ("t", "s", "m", "l", "x"), of which a network with random weights is made once and kept in the
-            cache folder (needs the train extra); or a name or a path of an ONNX file in the layout of the released
-            ones, as `pose.load.onnx_file` takes it.
-        detector: the same, sizes "nano", "tiny", "s", "m", "l", "x" with an input of 416 pixels.
-        people: how many boxes.
+        pose: a size ("t", "s", "m", "l", "x"), for which a network with random weights is created once and cached
+            (needs the train extra); or a name or path of an ONNX file in the released layout, as for
+            `pose.load.onnx_file`.
+        detector: likewise, with sizes "nano", "tiny", "s", "m", "l", "x" and an input of 416 pixels.
+        people: numbers of boxes.
         threads: for ONNX Runtime and OpenCV, on both sides.
-        rounds: how often each is timed.
-        starts: how often fresh processes are timed; 0 leaves that out.
+        rounds: number of repetitions.
+        starts: number of cold starts to time; 0 for none.
 
     Raises:
-        WholebodyError: rtmlib is not installed, a file cannot be had, or rtmlib cannot take it.
+        WholebodyError: rtmlib is not installed, a file is not available, or rtmlib cannot use it.
     """
     for name, values in (("people", people), ("threads", threads), ("rounds", (rounds,))):
         if not values or min(values) < 1:
@@ -88,8 +88,8 @@ def bench_image(
     try:
         given = {n: _people(n) for n in people}
         made: dict[int, list[Side]] = {}
-        # The first two only warm up. Each round has all numbers of people, so that what else the machine does over
-        # the minutes bends no curve over them.
+        # The first two only warm up. Each round covers all numbers of people, so that changing load does not distort
+        # the curve.
         for count, number in _shown([(count, number) for count in threads for number in range(-2, rounds)], "rounds"):
             cv2.setNumThreads(count)
             if count not in made:
@@ -120,7 +120,7 @@ def _picture() -> Image:
 
 
 def _boxes(n: int, size: tuple[int, int]) -> Floats:
-    """(n, 4) boxes of people side by side on a picture of `size` (w, h)."""
+    """(n, 4) boxes of people side by side in a picture of `size` (w, h)."""
     height = min(0.95 * size[1], 2.4 * size[0] / n)
     center = np.stack([(np.arange(n) + 0.5) * size[0] / n, np.full(n, size[1] / 2)], axis=1)
     half = np.array([height / 2.4, height]) / 2
@@ -128,14 +128,14 @@ def _boxes(n: int, size: tuple[int, int]) -> Floats:
 
 
 def _people(n: int) -> tuple[Floats, Poses]:
-    """Boxes (n, 4) of n people on the picture, and n people in them that have every keypoint."""
+    """Boxes (n, 4) of n people in the picture, and n people in them with all keypoints."""
     boxes = _boxes(n, PICTURE)
     keypoints = boxes[:, None, :2] + UNIT * (boxes[:, None, 2:] - boxes[:, None, :2])
     return boxes, Poses(keypoints, np.full(keypoints.shape[:2], 0.9), boxes, np.ones(n, np.float32))
 
 
 def _files(network: str | os.PathLike[str], kind: Any) -> tuple[Path, Path | None]:
-    """The ONNX file in the released layout, and in the fused one where it is made here."""
+    """The ONNX file in the released layout, and in the fused one if it is created here."""
     if os.fspath(network) in (POSES if kind == "pose" else DETECTORS):
         return _made(os.fspath(network), kind)
     path = onnx_file(network, kind)
@@ -153,7 +153,7 @@ def _words(files: tuple[Path, Path | None]) -> str:
 
 
 def _made(size: str, kind: str) -> tuple[Path, Path]:
-    """Networks with random weights, made on first use: time does not depend on the weights."""
+    """Networks with random weights, created on first use; time does not depend on the weights."""
     folder = cache_folder() / f"bench-{_version('wholebody')}"
     name = f"rtmpose-{size}" if kind == "pose" else f"yolox-{size}-416"
     plain, fused = folder / f"{name}.onnx", folder / f"{name}-fused.onnx"
@@ -181,7 +181,7 @@ def _made(size: str, kind: str) -> tuple[Path, Path]:
 
 
 def _finding(size: str) -> Any:
-    """A YOLOX of random weights with people added to what it finds, so that there is something to suppress."""
+    """A YOLOX with random weights and people added to its output, so that there is something to suppress."""
     import torch
     from torch import Tensor, nn
 
@@ -203,7 +203,7 @@ def _finding(size: str) -> Any:
 
 
 def _candidates(boxes: Floats, size: tuple[int, int]) -> Floats:
-    """(anchors, 85) what a YOLOX gives for people, minus what it gives for nobody: twelve anchors for each box."""
+    """(anchors, 85) the output of a YOLOX for people minus that for nobody: twelve anchors per box."""
     cells, strides = grid(size)
     raw = np.zeros((len(cells), 85), np.float32)
     for box in boxes:
@@ -233,7 +233,7 @@ rtmlib.Wholebody(det=detector, det_input_size={detector}, pose=pose, pose_input_
 
 
 def _starts(image: Image, pose: Path, detector: Path, runs: int) -> dict[str, Doubles]:
-    """See `Timings.starts`. The first run of each, which reads its files from the disk, is not counted."""
+    """See `Timings.starts`. The first run of each, which reads its files from disk, is not counted."""
     sizes = {"pose": input_size(open_session(pose, "cpu")), "detector": input_size(open_session(detector, "cpu"))[::-1]}
     given = (str(pose), str(detector))
     processes: dict[str, tuple[str, ...]] = {
@@ -288,7 +288,7 @@ def _version(package: str) -> str:
 
 
 def _shown(items: Iterable[T], name: str) -> Iterator[T]:
-    """The items, with a bar on stderr."""
+    """The items, with a progress bar on stderr."""
     from rich.console import Console
     from rich.progress import track
 

@@ -1,8 +1,8 @@
-"""Which precision and runtime is fastest here: one network in all that can be had, in turns within one run.
+"""Which precision and runtime is fastest here: one network in all available ones, taking turns within one run.
 
     print(table("pose", time_precisions("pose.onnx", threads=1)))
 
-Processor time stands beside the clock's, as other work on the machine disturbs it less.
+CPU time is measured as well as wall-clock time, because it is less affected by other work on the machine.
 """
 
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-# Device and precision of every contestant. What is not there does not take part.
+# Device and precision of every candidate. Unavailable ones are skipped.
 CONTESTANTS: Sequence[tuple[str, Precision]] = (
     ("cpu", "fp32"),
     ("cpu", "int8"),
@@ -34,11 +34,11 @@ CONTESTANTS: Sequence[tuple[str, Precision]] = (
 
 @dataclass(frozen=True)
 class Speed:
-    """How long a network takes in one runtime and precision.
+    """The time of a network in one runtime and precision.
 
     Attributes:
         runtime: "ONNX Runtime" or "OpenVINO". precision: "fp32", "bf16" or "int8".
-        wall, cpu: batch size -> median milliseconds for one of the batch, by the clock and of the processor.
+        wall, cpu: batch size -> median milliseconds per item, wall-clock and CPU.
     """
 
     runtime: str
@@ -48,7 +48,7 @@ class Speed:
 
 
 def open_all(path: str | os.PathLike[str], threads: int | None = None) -> dict[tuple[str, str], Session]:
-    """A session on an ONNX file in each runtime and precision that is to be had: ("OpenVINO", "bf16") -> it."""
+    """A session on an ONNX file in each available runtime and precision: ("OpenVINO", "bf16") -> session."""
     found: dict[tuple[str, str], Session] = {}
     for device, precision in CONTESTANTS:
         try:
@@ -101,12 +101,12 @@ def time_precisions(
 
 
 def fastest(speeds: Sequence[Speed]) -> Speed:
-    """The one with the least processor time for one of the smallest batch."""
+    """The one with the lowest CPU time per item at the smallest batch size."""
     return min(speeds, key=lambda speed: speed.cpu[min(speed.cpu)])
 
 
 def table(title: str, speeds: Sequence[Speed]) -> "Table":
-    """Milliseconds for one of a batch, and how many times the speed of the first row, by processor time."""
+    """Milliseconds per item, and the speed relative to the first row, by CPU time."""
     from rich.table import Table
 
     found = Table("runtime", "precision", title=f"{title}: ms for one", title_justify="left", box=None, pad_edge=False)

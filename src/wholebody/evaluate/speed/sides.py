@@ -24,7 +24,7 @@ RTMLIB, QUIET, OURS, FUSED = "rtmlib", "rtmlib, no spinning", "wholebody", "whol
 
 @dataclass
 class _Clock:
-    """Milliseconds spent so far inside the networks of one side, by the clock and of the processor."""
+    """Milliseconds spent so far inside the networks of one side, wall-clock and CPU."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -39,7 +39,7 @@ class _Clock:
 
 @dataclass(frozen=True, eq=False)
 class _Watched:
-    """A session whose runs are timed. It takes the calls of ONNX Runtime's sessions as well, for rtmlib."""
+    """A session whose runs are timed. It also supports the interface of ONNX Runtime's sessions, for rtmlib."""
 
     session: Session
     clock: _Clock
@@ -64,7 +64,7 @@ class _Watched:
 
 @dataclass(frozen=True, eq=False)
 class _Default:
-    """ONNX Runtime's own session with its default options, but for the number of threads, whose runs are timed."""
+    """ONNX Runtime's own session, timed, with its default options except for the number of threads."""
 
     path: Path
     threads: int
@@ -84,7 +84,7 @@ class _Default:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One contestant: how it finds boxes, finds keypoints in boxes, and draws given keypoints."""
+    """One side: how it finds boxes, finds keypoints in boxes, and draws given keypoints."""
 
     name: str
     clock: _Clock
@@ -93,7 +93,7 @@ class Side:
     drawings: Mapping[str, Callable[[Image, Poses], Image]]
 
     def run(self, image: Image, boxes: Floats, poses: Poses) -> dict[str, list[float]]:
-        """Every stage once: its name -> the four columns of `Timings.times`."""
+        """Run every stage once: its name -> the four columns of `Timings.times`."""
         stages: dict[str, list[float]] = {}
 
         def timed(stage: str, work: Callable[[], Any]) -> None:
@@ -115,7 +115,7 @@ class Side:
 
 def _settle() -> None:
     """Wait until the threads of this process sleep: with ONNX Runtime's default options they spin for 50 to 100 ms
-    after each run, which would be counted to whoever comes next."""
+    after each run, which would be attributed to the next measurement."""
     quiet = 0
     while quiet < 2:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -126,11 +126,11 @@ def _settle() -> None:
 
 def both_sides(pose: tuple[Path, Path | None], detector: tuple[Path, Path | None], threads: int) -> list[Side]:
     clock = _Clock()
-    # One session for both packages: where in memory a session happens to lie makes it several per cent faster or
-    # slower than its twin. A single thread has nobody to spin for, so that there rtmlib's defaults are ours.
+    # One session for both packages: its location in memory makes a session several per cent faster or slower than an
+    # identical one. With a single thread nothing spins, so rtmlib's defaults are equivalent to ours.
     plain = tuple(_Watched(open_session(path, "cpu", threads), clock) for path in (pose[0], detector[0]))
     quiet = _theirs(QUIET, clock, pose[0], detector[0], plain)
-    # Its OpenPose maps take longer than all else together, and no sessions: drawn once, not twice.
+    # Its OpenPose maps take longer than everything else together and use no sessions, so draw them once, not twice.
     quiet = replace(quiet, drawings={"skeleton": quiet.drawings["skeleton"]})
     if threads == 1:
         default = _theirs(RTMLIB, clock, pose[0], detector[0], plain)
@@ -153,7 +153,7 @@ def _ours(name: str, clock: _Clock, sessions: Sequence[Any]) -> Side:
 
 
 def _theirs(name: str, clock: _Clock, pose: Path, detector: Path, sessions: Sequence[Any]) -> Side:
-    """rtmlib's tools with these sessions, as it has no option for threads."""
+    """rtmlib's tools with these sessions, because it has no option for threads."""
     library = rtmlib.library()
     from rtmlib.tools.pose_estimation.post_processings import convert_coco_to_openpose
 
