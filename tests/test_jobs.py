@@ -559,7 +559,7 @@ def test_results_of_a_folder_in_one_file(run, tmp_path):
         run(folder, kinds=("coco-results",), look=look, output=out)
     with pytest.raises(WholebodyError, match=r"coco-results is for pictures\. Choose other formats for videos"):
         run(movie(tmp_path / "clip.mp4", count=3), kinds=("coco-results",))
-    with pytest.raises(WholebodyError, match="Ask for it"):
+    with pytest.raises(WholebodyError, match="is only for --formats coco-results"):
         run(folder, kinds=("coco",), options={"annotations": notes})
 
 

@@ -59,7 +59,7 @@ def test_lines_where_there_is_no_terminal(capsys, monkeypatch):
         (("in", "--shard", "2/2"), "the first of 2 is 0/2"),
         (("in", "--part", "0"), "1 or more"),
         (("in", "--workers", "2"), "are for --engine ray"),
-        (("in", "--engine", "ray", "--shard", "0/2"), "Ray shares the work itself"),
+        (("in", "--engine", "ray", "--shard", "0/2"), "Ray distributes the work itself"),
         (("in", "--people", "0"), "people is 0"),
     ],
 )

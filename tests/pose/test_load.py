@@ -63,6 +63,7 @@ def test_a_damaged_export_is_made_again(tmp_path, exports, data):
 
 
 def test_released_checkpoint_is_downloaded_and_exported(monkeypatch, cache, exports):
+    monkeypatch.setenv("WHOLEBODY_TRUST", "1")  # eight digits of a hash are no promise
     with Mirror({"/z.pth": CONTENT}) as mirror:
         each = entry(f"{mirror.base}/z.pth", file="z.pth", bytes=None, sha256=SHA256[:8])
         monkeypatch.setattr(lookup, "MANIFEST", MappingProxyType({each.name: each}))

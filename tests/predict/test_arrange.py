@@ -145,7 +145,7 @@ def test_comfy_files_hold_what_is_drawn_or_the_scores(run, photo):
 
 
 def test_what_makes_no_sense(photo, tmp_path):
-    with pytest.raises(WholebodyError, match="ids are of videos"):
+    with pytest.raises(WholebodyError, match="only people in videos have ids"):
         run_job([photo], None, model, Job(look(), (), Choice(keep=(1,))))
     write_image(tmp_path / "empty.png", picture([]))
     with pytest.raises(WholebodyError, match="no person found"):
