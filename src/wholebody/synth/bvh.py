@@ -28,8 +28,8 @@ class Motion:
     """J joints, T frames. Parents come before their children; the root's parent is -1.
 
     Attributes:
-        names: J. parents: (J,). offsets: (J, 3) from the parent's place, in the file's units and axes.
-        rotations: (T, J, 3, 3) of each joint against its parent's frame; identity is the file's rest pose.
+        names: J. parents: (J,). offsets: (J, 3) from the parent's position, in the file's units and axes.
+        rotations: (T, J, 3, 3) of each joint relative to its parent; the identity is the file's rest pose.
         interval: seconds between frames.
     """
 
@@ -40,7 +40,7 @@ class Motion:
     interval: float
 
     def places(self) -> Doubles:
-        """(J, 3) of the joints at rest, the root at the origin."""
+        """(J, 3) positions of the joints at rest, with the root at the origin."""
         places = np.zeros((len(self.names), 3))
         for joint, parent in enumerate(self.parents):
             if parent >= 0:
@@ -48,7 +48,7 @@ class Motion:
         return places
 
     def global_rotations(self) -> Doubles:
-        """(T, J, 3, 3) of each joint against the world."""
+        """(T, J, 3, 3) rotation of each joint in world coordinates."""
         found = self.rotations.copy()
         for joint, parent in enumerate(self.parents):
             if parent >= 0:
@@ -60,7 +60,7 @@ def parse(text: str) -> Motion:
     """The motion of a BVH file's text.
 
     Raises:
-        WholebodyError: not BVH: a broken tree, a channel no one knows, or frames of another length than the channels.
+        WholebodyError: not BVH: a broken tree, an unknown channel, or frames that do not match the channels.
     """
     head, found, tail = text.partition("MOTION")
     words = head.split()
@@ -163,14 +163,14 @@ _POINTS_TO = {
 
 
 def read_bvh(path: str | os.PathLike[str], body: Body) -> tuple[Posture, ...]:
-    """The poses of a BVH file on this body's rig, one a frame.
+    """The poses of a BVH file on this body's rig, one per frame.
 
-    Joints are found by their names: those of this rig (MakeHuman's default), of CMU's and Mixamo's files, and of
-    Poser's. Up and left are read from the skeleton itself; where its rest pose differs (a T-pose), limbs are brought
-    to the same direction first. Bones that the file does not move stay at rest.
+    Joints are recognised by name: those of this rig (MakeHuman's default), and those in files from CMU, Mixamo and
+    Poser. Up and left follow from the skeleton itself. If its rest pose differs (a T-pose), the limbs are first rotated
+    to the same directions. Bones that the file does not move stay at rest.
 
     Raises:
-        WholebodyError: the file is missing, is not BVH, or lacks hips, head or legs that we know.
+        WholebodyError: the file is missing, is not BVH, or has no joints with known names for hips, head or legs.
     """
     try:
         motion = bvh.parse(Path(path).read_text(encoding="utf-8", errors="replace"))
@@ -223,7 +223,7 @@ def _bvh_joints(names: Sequence[str], body: Body) -> dict[str, int]:
 
 
 def _corrections(body: Body, joints: Mapping[str, int], places: Doubles) -> Doubles:
-    """(J, 3, 3) turns of our rest pose's bones to where the motion's rest pose has them."""
+    """(J, 3, 3) rotations from the bones of our rest pose to those of the motion's rest pose."""
     turns = np.tile(np.eye(3), (len(body.bones), 1, 1))
     for row, name in enumerate(body.bones):
         base, _, side = name.partition(".")

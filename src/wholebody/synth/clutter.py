@@ -1,4 +1,4 @@
-"""Objects that a detector may mistake for a person: poles with round tops, turned shapes, clothes on hangers, statues.
+"""Objects that a detector may mistake for a person: poles with round tops, vases, clothes on hangers, statues.
 
 An object is a mesh that stands on z = 0 over the origin, like a person. Images of people (statues, cut-outs, busts) are
 `doubtful`: training should treat them neither as people nor as background.
@@ -19,7 +19,7 @@ from wholebody.synth.textures import fabric, recolored
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """A piece of clutter: what it is, its mesh, and whether it is the image of a person."""
+    """An object: its name, its mesh, and whether it is an image of a person."""
 
     kind: str
     mesh: Mesh
@@ -68,7 +68,7 @@ def _paint(rng: np.random.Generator, papers: Sequence[Image]) -> Texture:
 
 
 def sheet(grid: npt.ArrayLike, texture: Texture, repeat: float = 1.0) -> Mesh:
-    """A grid of points (n, m, 3) as a surface; the texture runs `repeat` times along m and, upwards, along n."""
+    """A grid of points (n, m, 3) as a surface; the texture repeats `repeat` times along m and, upwards, along n."""
     points = np.asarray(grid, np.float32)
     n, m = points.shape[:2]
     rows = np.arange(n * m).reshape(n, m)
@@ -93,7 +93,7 @@ def _turned(profile: npt.ArrayLike, texture: Texture, at: tuple[float, float] = 
 
 
 def _ball(center: float, radius: float, squeeze: float = 1.0) -> list[tuple[float, float]]:
-    """The profile of a ball whose middle is at a height."""
+    """The profile of a ball centred at a height."""
     return [(radius * float(np.sin(t)), center - radius * squeeze * float(np.cos(t))) for t in np.linspace(0, np.pi, 9)]
 
 
@@ -124,7 +124,7 @@ def _box(low: Sequence[float], high: Sequence[float], front: Texture, rest: Text
 
 
 def _pole(rng: np.random.Generator, body: Body, papers: Sequence[Image]) -> Mesh:
-    """A lamp, a sign, a round-headed post: a thin stem, something round or flat on top."""
+    """A lamp, a sign or a round-headed post: a thin stem with something round or flat on top."""
     height, stem = rng.uniform(1.1, 2.2), rng.uniform(0.02, 0.13)
     head = rng.uniform(0.08, 0.2)
     paint = _paint(rng, papers)
@@ -141,7 +141,7 @@ def _pole(rng: np.random.Generator, body: Body, papers: Sequence[Image]) -> Mesh
 
 
 def _vessel(rng: np.random.Generator, body: Body, papers: Sequence[Image]) -> Mesh:
-    """A vase, a pawn, a bottle, a hydrant: a smooth turned shape with a head."""
+    """A vase, pawn, bottle or hydrant: a smooth surface of revolution with a head."""
     height, width = rng.uniform(0.7, 1.9), rng.uniform(0.15, 0.35)
     knots = np.concatenate([rng.uniform(0.4, 1, 4), rng.uniform(0.2, 0.5, 1), rng.uniform(0.4, 0.8, 1), [0.0]])
     z = np.linspace(0, 1, 25)
@@ -201,7 +201,7 @@ def _tripod(rng: np.random.Generator, body: Body, papers: Sequence[Image]) -> Me
 
 
 def _part(body: Body, rest: Floats, part: str, bones: tuple[str, ...], texture: Texture, grown: float) -> Mesh | None:
-    """The surface over some bones of a resting body, blown up by `grown` metres."""
+    """The surface over some bones of a resting body, expanded by `grown` metres."""
     kept = np.array([bone.startswith(bones) for bone in body.bones])[body.main_bone]
     rows = body.part(part)
     rows = rows[kept[body.faces[rows]].all(axis=1)]
@@ -216,7 +216,7 @@ def _part(body: Body, rest: Floats, part: str, bones: tuple[str, ...], texture: 
 
 
 def _raised(mesh: Mesh, height: float) -> Mesh:
-    """Its lowest point brought to a height, its middle over the origin."""
+    """The mesh moved so that its lowest point is at a height and its middle over the origin."""
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     shift = np.array([-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, height - low[2]], np.float32)
     return replace(mesh, vertices=mesh.vertices + shift)

@@ -41,7 +41,7 @@ def _solid_vertices(body: Body) -> list[tuple[int, int, Ints32]]:
 
 @lru_cache(maxsize=2)
 def _probes(body: Body) -> tuple[Ints32, Ints32, npt.NDArray[np.bool_]]:
-    """Each probe's bone and the one before it (P, 2), whether it is a tip (P,), and what it must keep out of (P, S)."""
+    """Each probe's bone and the one before it (P, 2), whether it is a tip (P,), and the solids to avoid (P, S)."""
     numbers = [number for number, _, _ in _solid_vertices(body)]
     bones, tips, forbidden = [], [], []
     for name, targets in _PROBES.items():
@@ -72,7 +72,7 @@ def body_solids(body: Body, rest: Floats) -> _Solids:
 
 
 def overlap(body: Body, heads: Floats, rotations: Floats, solids: _Solids) -> float:
-    """How deep the probes are inside the solids, summed: 0 free, 1 a probe at a centre."""
+    """The total depth of the probes inside the solids: 0 if free, 1 for a probe at a centre."""
     transforms = bone_transforms(body.parents, heads, rotations).astype(np.float64)
     bones, tips, forbidden = _probes(body)
     # A finger's last bone extends about as far as the one before it.

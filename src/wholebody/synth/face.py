@@ -46,7 +46,7 @@ def sample_expression(rng: np.random.Generator, body: Body) -> tuple[str, dict[s
 
 
 def sample_gaze(rng: np.random.Generator) -> dict[str, float]:
-    """Facial actions of a look to any side. They turn the eyes (25 degrees at 1 sideways) and move the lids along."""
+    """Facial actions of a gaze in any direction: they rotate the eyes (25 degrees at 1 sideways) and move the lids."""
     left, down = np.clip(rng.normal(0, 0.4), -1, 1), np.clip(rng.normal(0.1, 0.4), -1, 1)
     actions = {}
     for side, sign in (("Left", 1), ("Right", -1)):

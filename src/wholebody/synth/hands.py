@@ -8,8 +8,8 @@ class HandShape:
     """A static configuration of a hand.
 
     Attributes:
-        thumb: of its root, towards the index finger in the palm's plane (below 0: away) and over the palm; and the
-            bend of its outer joints; 0 at rest to 1.
+        thumb: three numbers, 0 at rest to 1: its root towards the index finger in the plane of the palm (below 0:
+            away), its root over the palm, and the bend of its outer joints.
         knuckles, middles: curl of index, middle, ring and little finger at the knuckle and at the middle joint; 0
             straight to 1 closed. The outermost joint follows the middle one, as tendons make it.
         spread: 0 fingers side by side, 1 fanned out; below 0 index and middle finger cross.
@@ -22,7 +22,7 @@ class HandShape:
 
 
 def curled_fingers(thumb: float, index: float, middle: float, ring: float, little: float, spread: float) -> HandShape:
-    """Every finger closes in all its joints alike."""
+    """A hand shape in which each finger bends equally at all its joints."""
     fingers = (index, middle, ring, little)
     return HandShape((0.8 * thumb, 0.3 * thumb, thumb), fingers, fingers, spread)
 

@@ -1,4 +1,4 @@
-"""Jaw points where annotators place them: on the jaw as long as it shows, on the visible contour of the face beyond.
+"""Jaw points where annotators place them: on the jaw where it is visible, and otherwise on the contour of the face.
 
 A turned head hides its far jaw. Annotators then mark the edge of the cheek instead, at the height of the hidden point.
 So each jaw point has a path: a horizontal line over the skin from the point forwards to the middle of the face. For a
@@ -21,7 +21,7 @@ STEPS = 25
 def jaw_paths(body: Body) -> tuple[Ints32, Floats]:
     """(17, S, 3) skin vertices and their weights: the paths of the jaw points, the first step being the point itself.
 
-    A path that meets no skin stays where it starts, and so does the chin's.
+    A path that meets no skin stays at its start, and so does that of the chin.
     """
     at = {int(row): int(vertex) for row, vertex in zip(body.point_rows, body.point_vertices, strict=True)}
     starts = np.array([at[FIRST + i] for i in range(COUNT)], np.int32)
@@ -53,11 +53,11 @@ def slide(paths: Floats, normals: Floats, eye: npt.ArrayLike) -> Floats:
     Args:
         paths: (N, S, 3) positions along each point's path, first the point itself.
         normals: (N, S, 3) outward surface normals there, of any length.
-        eye: (3,) the camera's place.
+        eye: (3,) the camera's position.
 
     Returns:
-        (N, 3): the first place on each path where the surface turns towards the eye, between two steps where it does.
-        A path that never does ends where it turns most.
+        (N, 3): the first position on each path where the surface faces the camera, interpolated between steps. If it
+        never does, the position where it comes closest to that.
     """
     facing = (normals * (np.asarray(eye, np.float32) - paths)).sum(axis=2)
     rows = np.arange(len(paths))

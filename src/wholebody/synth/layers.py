@@ -15,7 +15,7 @@ class Texture:
     Attributes:
         cut: alpha below a half is a hole.
         gloss: 0 dull .. 1 wet.
-        closed: no one sees the back of this surface, so it need not be drawn.
+        closed: the back of this surface is never visible and is not drawn.
     """
 
     image: Image
@@ -26,7 +26,7 @@ class Texture:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A textured surface: n vertices that hang on the body's, m faces.
+    """A textured surface of n vertices, attached to vertices of the body, and m faces.
 
     Attributes:
         refs, weights, offsets: (n, 3) body vertices, their weights, and metres added in the rest pose.

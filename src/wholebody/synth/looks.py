@@ -1,7 +1,7 @@
-"""What a person wears and how the skin, hair and eyes look: a list of textured layers over the body's mesh.
+"""A person's clothes, skin, hair and eyes: a list of textured layers over the body's mesh.
 
-A layer's vertices hang on the body's: q = sum(w_i v[ref_i]) + offset. The base mesh, a garment cut from the body's
-helper surfaces and a piece of clothing from the MakeHuman asset repository are the same thing to the renderer.
+A layer's vertices are attached to the body's: q = sum(w_i v[ref_i]) + offset. The base mesh, a garment cut from the
+body's helper surfaces, and a piece of clothing from the MakeHuman assets are all layers to the renderer.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def _layer(faces: Ints32, uvs: Floats, texture: Texture, normals: Floats | None 
 
 
 def _fitted(piece: Piece, rest: Floats, texture: Texture) -> Layer:
-    """A piece of the asset archive on this person: its offsets grow with the measured widths of the body."""
+    """A piece from the asset archive fitted to this person: its offsets scale with the measured widths of the body."""
     axes = (0, 2, 1)  # the repository's x, y (up), z (front) are our x, z, -y
     scale = [abs(float(rest[a, axis] - rest[b, axis])) / length
              for (a, b, length), axis in zip(piece.scales, axes, strict=True)]  # fmt: skip
@@ -56,7 +56,7 @@ def _fitted(piece: Piece, rest: Floats, texture: Texture) -> Layer:
 
 @dataclass(frozen=True)
 class _Cut:
-    """Where a garment ends, on the template: height range, share of the arm, whether legs and trunk are covered."""
+    """The extent of a garment on the template: height range, fraction of the arm, whether it covers legs and trunk."""
 
     low: float
     high: float
@@ -143,12 +143,12 @@ def _before_face(body: Body) -> npt.NDArray[np.bool_]:
 def dress(
     rng: np.random.Generator, body: Body, rest: Floats, phenotype: dict[str, float], assets: Assets, hat: bool = False
 ) -> tuple[list[Layer], dict[str, str]]:
-    """Skin, eyes, hair and clothes of one person, and what was chosen.
+    """Skin, eyes, hair and clothes of one person, and the choices made.
 
     Args:
         rest: (V, 3) the person's rest vertices.
         phenotype: as in `body.rest_shape`; gender below 0.5 may have a beard.
-        hat: something sits on the head, so hair lies flat under it.
+        hat: whether something is on the head, so that the hair must lie flat.
     """
     kinds: dict[str, str] = {}
     male = phenotype.get("gender", 0.5) < 0.5

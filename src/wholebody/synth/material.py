@@ -53,8 +53,7 @@ def shape_held_out(phenotype: Mapping[str, float]) -> bool:
 
 
 def reserve(names: Iterable[str], held_out: bool) -> set[str]:
-    """The training part of some names, or the held-out part: a fifth, at least one of two. A single one is for
-    training."""
+    """The training part of some names, or the held-out part: a fifth, and at least one if there are two or more."""
     ranked = sorted(names, key=_digest)
     count = -(-len(ranked) // RESERVE) if len(ranked) > 1 else 0
     return set(ranked[:count] if held_out else ranked[count:])
@@ -129,7 +128,7 @@ def open_backgrounds(path: str | os.PathLike[str] | None, held_out: bool | None 
         held_out: keep the held-out fifth (True), the others (False) or all (None).
 
     Raises:
-        WholebodyError: neither a folder with pictures nor a readable archive with some, or a file is no picture.
+        WholebodyError: neither a folder of pictures nor a readable archive of them, or a file is not a picture.
     """
     if path is None:
         return Backgrounds(())

@@ -1,7 +1,7 @@
 """Pictures of one labelled person: identity, pose, clothes, camera, occluders and image degradation.
 
-`PersonGenerator(body)(seed, index)` is a pure function of its two numbers. Three neighbouring indices share a person,
-because a new one costs as much as a picture.
+`PersonGenerator(body)(seed, index)` is a pure function of its two numbers. Three consecutive indices show the same
+person, because creating a person takes as long as rendering a picture.
 """
 
 from collections.abc import Sequence
@@ -38,13 +38,13 @@ FRAMINGS = {"full": 0.47, "knees": 0.12, "upper": 0.17, "head": 0.07, "hand": 0.
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """A posed and dressed person in the world: stands on z = 0 near the origin.
+    """A posed and dressed person in world coordinates, standing on z = 0 near the origin.
 
     Attributes:
-        keypoints: (K, 3) on the body, whoever looks; a picture's label takes `keypoints_from` its camera's eye.
-        tolerances: (K,) metres a keypoint may lie behind the surface and still count as visible.
+        keypoints: (K, 3) on the body, independent of the viewpoint; labels use `keypoints_from` the camera's position.
+        tolerances: (K,) the distance in metres by which a visible keypoint may lie behind the surface.
         jaw: (17, S, 3) paths of the jaw points over the cheeks, and the normals there.
-        regions: vertices that a framing must show, by its name. size: the body's height in units of 1.7 m.
+        regions: the vertices that each framing must show, by name. size: the body's height in units of 1.7 m.
     """
 
     mesh: Mesh
@@ -71,12 +71,12 @@ class PersonGenerator:
 
     Attributes:
         body: the body file in memory.
-        assets: optional clothes, skins, wallpapers.
+        assets: optional clothes, skins and background pictures.
         size: pixels of the longer side of a picture.
         quality: JPEG quality of the stored picture; the sampled camera's own JPEG comes before it.
         views: pictures of the same person.
-        held_out: show the body shapes reserved for held-out sets, otherwise all others; see `material`.
-        bvh: poses of motion files (`bvh.read_bvh`), taken for a share `bvh_share` of the people.
+        held_out: show only body shapes reserved for held-out sets; otherwise only the others; see `material`.
+        bvh: poses from motion files (`bvh.read_bvh`), used for the share `bvh_share` of the people.
     """
 
     body: Body
@@ -235,7 +235,7 @@ _REGIONS: dict[str, tuple[tuple[str, ...], str]] = {
 
 @lru_cache(maxsize=1)
 def _region_rows(body: Body) -> dict[str, Ints32]:
-    """Rows of the vertices that a framing must show, by its name."""
+    """The rows of the vertices that each framing must show, by name."""
     skin = body.skin
     main = body.main_bone[skin]
     rows = {}
@@ -268,7 +268,7 @@ def sample_phenotype(rng: np.random.Generator) -> dict[str, float]:
 
 
 def face_changes(rng: np.random.Generator, body: Body) -> dict[str, float]:
-    """Some local changes of head and face; both sides of the face change alike."""
+    """Random local changes of head and face, the same on both sides."""
     names = [name for name in body.shapes if "-" in name and not name.startswith("r-")]
     if not names:
         return {}
@@ -285,7 +285,7 @@ def face_changes(rng: np.random.Generator, body: Body) -> dict[str, float]:
 
 
 def aim(rng: np.random.Generator, person: Person, framing: str, size: int) -> tuple[Camera, dict[str, float]]:
-    """A camera that frames the person: direction, distance, roll, then the window of its picture."""
+    """A camera that frames the person: direction, distance, roll, then the crop of its picture."""
     hand = str(rng.choice(["left", "right"]))
     region = person.regions[{"hand": hand, "random": "full"}.get(framing, framing)]
     target = (region.min(axis=0) + region.max(axis=0)) / 2
@@ -357,7 +357,7 @@ def _beside(rng: np.random.Generator, mesh: Mesh, camera: Camera, size: float) -
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """Daylight, shade, lamps: direction, strength and warmth; in one of eight coloured, as on a stage."""
+    """Daylight, shade or lamps: direction, strength and warmth; one in eight is coloured, as on a stage."""
     azimuth, height = rng.uniform(-np.pi, np.pi), rng.uniform(0.15, 1.4)
     direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
     strength = rng.uniform(0.15, 1.2)
@@ -414,7 +414,7 @@ def background(rng: np.random.Generator, size: tuple[int, int], assets: Assets) 
 
 
 def occluders(rng: np.random.Generator, size: tuple[int, int], assets: Assets) -> tuple[npt.NDArray[np.bool_], Image]:
-    """Things in front of everything: where (2h, 2w), and their picture (h, w, 3)."""
+    """Objects in front of everything: their mask (2h, 2w) and their picture (h, w, 3)."""
     w, h = size
     mask = np.zeros((h * SUPERSAMPLING, w * SUPERSAMPLING), np.uint8)
     for _ in range(int(rng.integers(1, 4))):
@@ -453,7 +453,7 @@ def _grain() -> Floats:
 
 
 def _motion(length: float, angle: float) -> Floats:
-    """A kernel that smears along a line of `length` pixels."""
+    """A motion blur kernel: a line of `length` pixels."""
     side = 2 * int(np.ceil(length / 2)) + 1
     kernel = np.zeros((side, side), np.float32)
     reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
@@ -464,7 +464,7 @@ def _motion(length: float, angle: float) -> Floats:
 
 
 def _defocus(radius: float) -> Floats:
-    """A kernel as wide as a lens out of focus spreads a point: a disc with a soft edge."""
+    """A defocus kernel: a disc with a soft edge."""
     reach = int(np.ceil(radius))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     kernel = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1).astype(np.float32)

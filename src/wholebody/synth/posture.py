@@ -44,7 +44,7 @@ _BOTH = ("crossed", "together", "support", "back")  # kinds that one arm alone c
 
 @dataclass(frozen=True, eq=False)
 class Posture:
-    """Rotations (J, 3, 3) about every bone's head in rest axes, and what they were sampled as."""
+    """Rotations (J, 3, 3) about every bone's head in rest axes, and the names of the sampled choices."""
 
     rotations: Floats
     kinds: dict[str, str]
@@ -58,7 +58,7 @@ def sample_pose(
 
     Args:
         grips: rows of GRIPS for the left and right hand; "" for a hand that holds nothing.
-        given: a pose to take instead of drawing one; hands whose fingers it leaves straight get a shape.
+        given: a pose to use instead of sampling one; hands whose fingers it leaves straight get a shape.
     """
     if given is not None:
         return _completed(rng, body, heads, given, grips)
@@ -101,7 +101,7 @@ def _completed(rng: np.random.Generator, body: Body, heads: Floats, given: Postu
 
 
 def _hand_kind(rng: np.random.Generator) -> str:
-    """A letter in 3 of 10, else one of HANDS; often relaxed, often no named shape at all."""
+    """A letter in 3 of 10 cases, otherwise one of HANDS; often relaxed, and often no named shape."""
     if rng.random() < 0.3:
         return str(rng.choice(list(LETTERS)))
     return str(rng.choice([*HANDS, "relaxed", "relaxed", "free", "free"]))
@@ -307,7 +307,7 @@ def _arm(
     rng: np.random.Generator, put: _Put, body: Body, heads: Floats, side: str, kind: str, phase: int, stance: str,
     shared: Doubles,
 ) -> None:  # fmt: skip
-    """Everything below is done for a left arm and mirrored for a right one. `shared` (3,): draws both arms have."""
+    """An arm, computed as a left one and mirrored for the right. `shared` (3,): random numbers that both arms use."""
     sign = 1 if side == "L" else -1
     mirror = np.array([sign, 1, 1.0])
 

@@ -1,8 +1,9 @@
-"""Things people wear, carry, hold and sit on, as small procedural meshes.
+"""Objects that people wear, carry, hold and sit on, as small procedural meshes.
 
-Almost every mesh is a grid of points: a surface of revolution, a tube along a path, a ribbon. What is worn or held is
-built on the person at rest (metres, z up, facing -y) and moved by one bone; straps and masks hang on the skin like
-clothes; furniture stands in the world. Things belong to no one (owner -1): they hide points but do not widen boxes.
+Almost every mesh is a grid of points: a surface of revolution, a tube along a path, or a ribbon. Objects that are worn
+or held are built on the person at rest (metres, z up, facing -y) and moved by one bone. Straps and masks are attached
+to the skin like clothes, and furniture stands in the world. Objects have no owner (-1): they hide keypoints, but do not
+enlarge boxes.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ GRIPS = {
 
 
 def solid(shape: Shape, texture: Texture, transform: Floats | None = None) -> Mesh:
-    """A mesh that belongs to no one; `transform` (3, 4) moves it from the rest pose."""
+    """A mesh without an owner; `transform` (3, 4) moves it from the rest pose."""
     vertices = shape.vertices
     if transform is not None:
         vertices = (vertices @ transform[:, :3].T + transform[:, 3]).astype(np.float32)
@@ -50,7 +51,7 @@ def solid(shape: Shape, texture: Texture, transform: Floats | None = None) -> Me
 
 
 def sample_held(rng: np.random.Generator) -> tuple[str, str]:
-    """What the left and the right hand hold; "" for nothing, which is what most hands hold."""
+    """The objects in the left and the right hand; "" for nothing, the most frequent case."""
     held = ["", ""]
     if rng.random() < 0.26:
         weights = np.array(list(HELD.values()))
@@ -60,7 +61,7 @@ def sample_held(rng: np.random.Generator) -> tuple[str, str]:
 
 
 def hand_axes(body: Body, heads: Floats, side: str) -> tuple[Doubles, Doubles, float]:
-    """Where a hand grips at rest: the middle of its knuckles (3,), axes (3, 3), and its size (1 for an adult's).
+    """The grip of a hand at rest: the middle of its knuckles (3,), axes (3, 3), and its size (1 for an adult's).
 
     Rows of the axes: across the palm towards the thumb, from the wrist to the fingers, out of the palm.
     """
@@ -85,7 +86,7 @@ _UP_ACROSS = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])  # turns a shape's z ax
 def held_thing(
     rng: np.random.Generator, kind: str, body: Body, heads: Floats, transforms: Floats, side: str
 ) -> list[Mesh]:
-    """The mesh of a thing in a hand.
+    """The mesh of an object in a hand.
 
     Args:
         kind: a row of HELD.
@@ -158,7 +159,7 @@ def held_thing(
 
 @lru_cache(maxsize=1)
 def _net() -> Texture:
-    """Strings of a racket: lines of a grid, the rest clear."""
+    """The strings of a racket: grid lines on a transparent texture."""
     image = np.full((64, 64, 4), 230, np.uint8)
     image[..., 3] = 0
     image[::8, :, 3] = image[:, ::8, 3] = 255
@@ -261,7 +262,7 @@ def _skull(body: Body) -> Ints32:
 
 
 def mask(rng: np.random.Generator, body: Body, rest: Floats, normals: Floats) -> Layer:
-    """A cloth over nose, mouth and chin; `normals` (V, 3) of the skin at rest."""
+    """A face mask over nose, mouth and chin; `normals` (V, 3) of the skin at rest."""
     vertices, weights = jaw_paths(body)
     # Each row runs from the right jaw over the middle of the face to the left jaw.
     upper = int(rng.integers(1, 3))
@@ -302,7 +303,7 @@ def strap(body: Body, normals: Floats, plane: str, texture: Texture, size: float
 
 @lru_cache(maxsize=8)
 def _loop(body: Body, plane: str) -> tuple[Ints32, Floats, Doubles] | None:
-    """Where a plane through the trunk leaves the skin: vertices (n, 3), weights (n, 3), and the plane's normal (3,)."""
+    """The loop where a plane cuts the skin of the trunk: vertices (n, 3), weights (n, 3), the plane's normal (3,)."""
     prefixes = ("spine", "clavicle", "shoulder", "pelvis", "root", "neck", "upperarm01", "upperleg")
     trunk = np.array([bone.startswith(prefixes) for bone in body.bones])
     faces = body.faces[body.part("body")]
@@ -344,7 +345,7 @@ def carried(rng: np.random.Generator, kind: str, body: Body, rest: Floats, trans
 
 @lru_cache(maxsize=2)
 def _seated(body: Body) -> tuple[Ints32, Ints32, Ints32]:
-    """Skin vertices that sit, that lean back, and of arms and hands."""
+    """The skin vertices of the seat, of the back, and of arms and hands."""
     main = body.main_bone[body.skin]
 
     def of(*prefixes: str) -> Ints32:
@@ -354,7 +355,7 @@ def _seated(body: Body) -> tuple[Ints32, Ints32, Ints32]:
 
 
 def seat(rng: np.random.Generator, body: Body, posed: Floats) -> tuple[str, Mesh] | None:
-    """Something under a sitting person whose posed vertices (V, 3) stand on z = 0; None when they sit on the floor."""
+    """A seat for a sitting person, whose posed vertices (V, 3) stand on z = 0; None if they sit on the floor."""
     sitting, back, _ = _seated(body)
     if not len(sitting) or not len(back):
         return None
@@ -408,7 +409,7 @@ def seat(rng: np.random.Generator, body: Body, posed: Floats) -> tuple[str, Mesh
 
 
 def table(rng: np.random.Generator, body: Body, posed: Floats, size: float, sits: bool) -> Mesh | None:
-    """A table in front of a person; None where its top would cut through an arm."""
+    """A table in front of a person; None if its top would cut through an arm."""
     sitting, back, arms = _seated(body)
     if not len(sitting) or not len(back) or not len(arms):
         return None
@@ -431,10 +432,10 @@ def table(rng: np.random.Generator, body: Body, posed: Floats, size: float, sits
 
 @dataclass(frozen=True)
 class Plan:
-    """What a person has about them, drawn before the pose and the clothes because these make room for it.
+    """A person's objects, sampled before the pose and the clothes, which have to make room for them.
 
     Attributes:
-        held: what the left and right hand hold, "" for nothing. worn: what is on head and face. bag: or "".
+        held: in the left and the right hand, "" for nothing. worn: on head and face. bag: the bag, or "".
     """
 
     held: tuple[str, str] = ("", "")
@@ -443,12 +444,12 @@ class Plan:
 
     @property
     def hat(self) -> bool:
-        """Whether hair must stay flat."""
+        """Whether the hair must lie flat."""
         return any(kind in ("cap", "beanie", "hat", "helmet") for kind in self.worn)
 
 
 def sample_plan(rng: np.random.Generator) -> Plan:
-    """About half of all people have something."""
+    """Sample a plan; about half of all people have an object."""
     worn = []
     if (choice := rng.random()) < 0.22:
         worn.append("glasses" if choice < 0.13 else "sunglasses")
@@ -465,7 +466,7 @@ MASKED = np.array([23 + i for i in (*range(4, 13), *range(30, 36), *range(48, 68
 
 
 def skin_layers(rng: np.random.Generator, plan: Plan, body: Body, rest: Floats, size: float) -> list[Layer]:
-    """What of a plan hangs on the skin: the mask and the straps of bags."""
+    """The objects of a plan that are attached to the skin: the mask and the straps of bags."""
     if "mask" not in plan.worn and not plan.bag:
         return []
     normals = vertex_normals(rest, body.faces[body.part("body")])
@@ -484,7 +485,7 @@ def things(
     rng: np.random.Generator, plan: Plan, body: Body, rest: Floats, heads: Floats, transforms: Floats, posed: Floats,
     points: Floats, stance: str, size: float,
 ) -> tuple[Mesh | None, dict[str, str]]:  # fmt: skip
-    """The meshes of a plan and of furniture around the person, and what was chosen.
+    """The meshes of a plan and of the furniture around the person, and the choices made.
 
     Args:
         rest, heads: (V, 3), (J, 3) at rest. transforms: (J, 3, 4) rest -> posed. posed: (V, 3) standing on z = 0.

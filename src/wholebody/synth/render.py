@@ -1,7 +1,7 @@
 """A small z-buffer renderer in numba: textured triangles, one sun with a shadow map, sky light, 2x2 supersampling.
 
-Pixels follow the house rule: the centre of the first pixel is (0, 0). Depth is metres along the view. No OpenGL, so the
-same seed gives the same picture on every machine of one CPU family.
+As everywhere in the package, the centre of the first pixel is (0, 0). Depth is in metres along the optical axis. OpenGL
+is not used, so the same seed gives the same picture on all machines of one CPU family.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Camera:
 
     @property
     def eye(self) -> Floats:
-        """(3,) where the camera is."""
+        """(3,) the position of the camera."""
         place: Floats = -self.matrix[:, :3].T @ self.matrix[:, 3]
         return place
 
@@ -61,7 +61,7 @@ class Light:
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """N posed vertices, M faces. `face_textures` (M,) are rows of `textures`; `owners` (M,) say whose face it is."""
+    """N posed vertices, M faces. `face_textures` (M,) are rows of `textures`, `owners` (M,) numbers of owners."""
 
     vertices: Floats
     normals: Floats
@@ -79,7 +79,7 @@ class Render:
     Attributes:
         color: (h, w, 4) float32, linear BGR premultiplied by coverage, and coverage 0..1.
         depth: (2h, 2w) float32 metres of the nearest surface, infinite where there is none.
-        owner: (2h, 2w) int32 owner of the nearest surface, -1 where there is none or it is a thing of no one.
+        owner: (2h, 2w) int32 owner of the nearest surface, -1 where there is none or it has no owner.
     """
 
     color: Floats
@@ -113,7 +113,7 @@ def assemble(layers: Sequence[Layer], rest: Floats, matrices: Floats, owner: int
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
-    """Several meshes as one."""
+    """Several meshes joined into one."""
     if len(meshes) == 1:
         return meshes[0]
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
@@ -170,8 +170,8 @@ def visibility(
 ) -> npt.NDArray[np.int64]:
     """COCO's flags of (K, 3) world points: 2 visible, 1 inside the picture but hidden, 0 outside the picture.
 
-    A point is hidden when the surface at its pixel is nearer by more than its tolerance (K,), or when something is
-    drawn in front of everything there (`covered`, of the size of `depth`).
+    A point is hidden if the surface at its pixel is nearer by more than its tolerance (K,), or if something is drawn in
+    front of everything there (`covered`, of the size of `depth`).
     """
     projected = camera.project(points)
     at = np.floor((projected[:, :2] + 0.5) * SUPERSAMPLING).astype(int)

@@ -8,7 +8,7 @@ from wholebody.arrays import Doubles
 
 
 def snapped(v: Doubles) -> Doubles:
-    """The axis, with its sign, that a vector is nearest to."""
+    """The axis, with its sign, that is nearest to a vector."""
     axis = np.zeros(3)
     largest = int(np.abs(v).argmax())
     axis[largest] = np.sign(v[largest])
@@ -60,7 +60,7 @@ def across_of(v: Doubles, u: Doubles) -> Doubles:
 
 @numba.njit(cache=True)
 def between(from_axis: Doubles, from_side: Doubles, to_axis: Doubles, to_side: Doubles) -> Doubles:
-    """The rotation that takes one axis and its side vector to others."""
+    """The rotation that maps one axis and its side vector to others."""
     from_third, to_third = cross_product(from_axis, from_side), cross_product(to_axis, to_side)
     rotation = np.empty((3, 3))
     for i in range(3):
@@ -73,12 +73,12 @@ X, Y, Z = np.eye(3)
 
 
 def _angle(rotation: Doubles) -> float:
-    """Degrees a rotation turns by, 0 to 180."""
+    """The angle of a rotation in degrees, 0 to 180."""
     return float(np.rad2deg(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
 
 
 def twist_of(rotation: Doubles, axis: Doubles) -> tuple[float, Doubles]:
-    """A rotation as a turn about an axis (degrees) after a turn about axes at right angles to it."""
+    """The twist of a rotation about an axis, in degrees, after a rotation about axes perpendicular to it."""
     bent = rotation @ axis
     cross, cosine = cross_product(axis, bent), float(axis @ bent)
     swing = turn(cross, np.rad2deg(np.arctan2(np.linalg.norm(cross), cosine)))
@@ -90,7 +90,7 @@ def twist_of(rotation: Doubles, axis: Doubles) -> tuple[float, Doubles]:
 
 
 def limited(rotation: Doubles, limit: float) -> Doubles:
-    """The same turn, by no more than `limit` degrees."""
+    """The same rotation, by at most `limit` degrees."""
     angle = _angle(rotation)
     if angle <= limit:
         return rotation

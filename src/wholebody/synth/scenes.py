@@ -1,9 +1,9 @@
-"""Pictures for a detector: nobody to twelve people of all sizes, and things that look like people, in one picture.
+"""Pictures for a detector: zero to twelve people of all sizes, and objects that look like people.
 
-`SceneGenerator(people)(seed, index)` is a pure function of its two numbers. Eight neighbouring pictures draw from the
-same twelve people, each time turned and lit afresh. A picture's label holds "people": for each the box of what is seen,
-133 points with flags, the share of the body inside the picture and the share of that not behind anything; and
-"clutter".
+`SceneGenerator(people)(seed, index)` is a pure function of its two numbers. Eight consecutive pictures choose from the
+same twelve people, with new positions, rotations and lighting each time. A picture's label has "clutter", the other
+objects, and "people". For each person it has the box around the visible part, 133 points with flags, the fraction of
+the body inside the picture, and the fraction of that which is not occluded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -113,10 +113,10 @@ class SceneGenerator:
 
 
 def detector_row(record: Mapping[str, Any]) -> tuple[list[list[float]], list[list[float]]]:
-    """What a detector should learn from a label, of a scene or of a crop: boxes and regions to ignore, xyxy.
+    """The boxes and the regions to ignore (xyxy) that a detector should learn from the label of a scene or a crop.
 
-    Boxes are clipped to the picture. People of whom too little is seen, and images of people (statues, cut-outs), are
-    regions to ignore. A crop with others than the labelled person in it, or of a hand alone, is ignored as a whole.
+    Boxes are clipped to the picture. People of whom too little is visible, and images of people (statues, cut-outs),
+    become regions to ignore. A crop that shows people besides the labelled one, or only a hand, is ignored as a whole.
     """
     limit = [record["width"], record["height"]] * 2
 
@@ -149,7 +149,7 @@ def _how_many_things(rng: np.random.Generator, people: int) -> int:
 
 
 def sample_camera(rng: np.random.Generator, size: int) -> Camera:
-    """A picture of any aspect, from phone-wide to tele, held by hand or looking down from above; at (0, 0, height)."""
+    """A camera at (0, 0, height): any aspect ratio, wide-angle to telephoto, hand-held or looking down from above."""
     aspect = float(np.exp(rng.uniform(np.log(0.56), np.log(1.78))))
     w, h = (size, max(64, round(size / aspect))) if aspect >= 1 else (max(64, round(size * aspect)), size)
     view = np.deg2rad(np.exp(rng.uniform(np.log(22), np.log(85))))
@@ -169,10 +169,10 @@ Spot = tuple[Doubles, Doubles]
 
 
 def place(rng: np.random.Generator, camera: Camera, meshes: Sequence[Mesh]) -> list[tuple[Mesh, Spot]]:
-    """A turn (3, 3) and a shift (3,) for each mesh, so that it is seen, and inside no other.
+    """A rotation (3, 3) and a translation (3,) for each mesh, so that it is visible and does not intersect another.
 
-    Sizes in the picture are about alike in some pictures and of all sorts in others. Two in three stand on the floor
-    z = 0, the others on whatever may be there. Some stand close to the one before.
+    In some pictures all meshes have similar sizes, in others very different ones. Two in three stand on the floor
+    z = 0, the others at any height. Some stand close to the previous one.
     """
     width, height = camera.size
     least, most = np.log(0.045 * max(camera.size)), np.log(1.3 * height)
@@ -219,7 +219,7 @@ def place(rng: np.random.Generator, camera: Camera, meshes: Sequence[Mesh]) -> l
 
 
 def moved(mesh: Mesh, turn: Doubles, shift: Doubles, owner: int) -> Mesh:
-    """A mesh somewhere else: turned, then shifted. What belonged to its first owner belongs to `owner`."""
+    """The mesh rotated, then translated. Faces of its first owner now belong to `owner`."""
     turn, shift = turn.astype(np.float32), shift.astype(np.float32)
     return replace(
         mesh,
@@ -230,14 +230,14 @@ def moved(mesh: Mesh, turn: Doubles, shift: Doubles, owner: int) -> Mesh:
 
 
 def seen_from(camera: Camera, turn: Doubles, shift: Doubles) -> Camera:
-    """The camera in the frame of something that is turned and shifted: what stands still there looks the same."""
+    """The camera in the coordinates of an object that was rotated and translated; it sees that object unchanged."""
     rotation, offset = camera.matrix[:, :3].astype(float), camera.matrix[:, 3].astype(float)
     matrix = np.column_stack([rotation @ turn, rotation @ shift + offset])
     return replace(camera, matrix=matrix.astype(np.float32))
 
 
 def _ground(rng: np.random.Generator, meshes: Sequence[Mesh], papers: Sequence[npt.NDArray[np.uint8]]) -> Mesh:
-    """A piece of floor under everything, for shadows; belongs to nobody."""
+    """A piece of floor under everything, for shadows; it has no owner."""
     corners = np.array([[mesh.vertices[:, :2].min(axis=0), mesh.vertices[:, :2].max(axis=0)] for mesh in meshes])
     margin = rng.uniform(0.5, 4)
     low, high = corners[:, 0].min(axis=0) - margin, corners[:, 1].max(axis=0) + margin
@@ -262,7 +262,7 @@ def _empty(camera: Camera) -> Render:
 
 
 def owner_boxes(owner: npt.NDArray[np.int32], count: int) -> Doubles:
-    """(count, 4) x0, y0, x1, y1 in pixels around what is seen of each owner in (2h, 2w); NaN where nothing is."""
+    """(count, 4) x0, y0, x1, y1 in pixels around the visible part of each owner in (2h, 2w); NaN if there is none."""
     boxes = np.full((count, 4), np.nan)
     for i in range(count):
         mine = owner == i
@@ -273,10 +273,10 @@ def owner_boxes(owner: npt.NDArray[np.int32], count: int) -> Doubles:
 
 
 def shares(vertices: Floats, camera: Camera, owner: npt.NDArray[np.int32], row: int) -> tuple[float, float]:
-    """Of a person's vertices, the share inside the picture, and of those the share that nobody else covers.
+    """The fraction of a person's vertices inside the picture, and the fraction of those that nobody else covers.
 
     Args:
-        owner: (2h, 2w) whom each sample shows. row: who it is.
+        owner: (2h, 2w) the owner visible in each sample. row: the person's number there.
     """
     projected = camera.project(vertices)
     at = np.floor((projected[:, :2] + 0.5) * SUPERSAMPLING).astype(int)

@@ -33,7 +33,7 @@ def grid(points: npt.ArrayLike) -> Shape:
 
 @lru_cache(maxsize=64)
 def _quads(rows: int, columns: int) -> tuple[Ints32, Floats]:
-    """Faces of a grid, two a cell, and their texture coordinates."""
+    """The faces of a grid, two per cell, and their texture coordinates."""
     at = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
     a, b, c, d = at[:-1, :-1].ravel(), at[:-1, 1:].ravel(), at[1:, 1:].ravel(), at[1:, :-1].ravel()
     faces = np.concatenate([np.column_stack([a, b, c]), np.column_stack([a, c, d])])
@@ -43,7 +43,7 @@ def _quads(rows: int, columns: int) -> tuple[Ints32, Floats]:
 
 
 def merge(shapes: Sequence[Shape]) -> Shape:
-    """Several shapes as one."""
+    """Several shapes merged into one."""
     starts = np.cumsum([0, *(len(shape.vertices) for shape in shapes)])
     faces = [shape.faces + start for shape, start in zip(shapes, starts[:-1], strict=True)]
     return Shape(

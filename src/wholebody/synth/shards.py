@@ -1,8 +1,8 @@
-"""Tar shards in the WebDataset convention: 000123.jpg beside 000123.json, and the way back to arrays.
+"""Writing tar shards in the WebDataset convention: 000123.jpg next to 000123.json.
 
-A shard appears under its name only when it is complete, so a killed run resumes where it stopped and a training may
-read while more is being written. The same seed gives the same bytes whatever the number of workers. manifest.json says
-what the folder holds: seed, options, versions, and the SHA-256 of each shard.
+A shard gets its final name only when it is complete. So a killed run resumes where it stopped, and a training may read
+finished shards while others are being written. The same seed gives the same bytes, whatever the number of workers.
+manifest.json describes the folder: seed, options, versions, and the SHA-256 of each shard.
 
     write_shards("train", count=40_000, seed=1, people=GeneratorFactory("body.npz"), workers=2)
     shards = read_shards("train")
@@ -46,16 +46,16 @@ Maker = Callable[[int, int], LabelledJpeg]
 
 @dataclass(frozen=True)
 class GeneratorFactory:
-    """How a worker process gets its generator: calling it loads the files and returns a function (seed, index).
+    """Creates the generator in a worker process: a call loads the files and returns a function (seed, index).
 
     Attributes:
         body: path of the body file.
         assets: archive of clothes, see `looks.load_assets`. backgrounds: folder or tar, see
             `material.open_backgrounds`.
-        kind: pictures of one person (`people.PersonSource`), or of any number (`scenes.SceneGenerator`).
+        kind: pictures of one person (`people.PersonGenerator`), or of any number (`scenes.SceneGenerator`).
         size: pixels of the longer side.
-        held_out: show what is reserved for held-out sets, and each person once; otherwise everything else.
-        bvh: motion files that a share of the people takes its poses from; see `poses.read_bvh`.
+        held_out: show only what is reserved for held-out sets, and each person once; otherwise show everything else.
+        bvh: motion files from which a share of the people take their poses; see `bvh.read_bvh`.
     """
 
     body: str
@@ -90,7 +90,7 @@ class GeneratorFactory:
         return people if self.kind == "crops" else SceneGenerator(people)
 
     def about(self) -> dict[str, Any]:
-        """What decides the pictures, for the manifest: options, and the contents of files by SHA-256.
+        """Everything that the pictures depend on, for the manifest: options, and the SHA-256 of each file.
 
         Raises:
             WholebodyError: a file cannot be read.
@@ -103,7 +103,7 @@ class GeneratorFactory:
 
 
 def generator_version() -> str:
-    """The start of the SHA-256 of the generator's source: whatever changes a picture changes this."""
+    """The first digits of the SHA-256 of the generator's source code."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -120,17 +120,17 @@ def write_shards(
     progress: Callable[[int], None] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write pictures 0..count of the set `seed` as shards of `per_shard`, going on after a run that was stopped.
+    """Write pictures 0..count of the set `seed` as shards of `per_shard` pictures, resuming a stopped run.
 
-    A shard whose bytes are those of the manifest stays, any other is made again. A set may grow: name a larger count.
-    One run at a time writes to a folder.
+    Shards that match the manifest are kept; others are rebuilt. To extend a set, give a larger count. Only one run at
+    a time may write to a folder.
 
     Args:
-        out: folder; made when missing.
-        workers: processes that make pictures; 0 makes them here.
+        out: the folder; created if it does not exist.
+        workers: processes that render pictures; 0 renders them in this process.
         people: called once in each worker, returns a function (seed, index) -> Labelled; `GeneratorFactory` is one.
-        progress: called with the number of pictures there, at the start and after each picture.
-        options: whatever else decides the pictures, for the manifest.
+        progress: called with the number of finished pictures, at the start and after each picture.
+        options: everything else that the pictures depend on, for the manifest.
 
     Returns:
         The paths of all shards of the set.
@@ -172,7 +172,7 @@ def write_shards(
 
 
 def _claim(folder: Path, count: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """The folder's manifest, made when missing, grown to `count`; refuses to mix two sets in one folder."""
+    """The folder's manifest, created if missing, extended to `count`; refuses to mix two sets in one folder."""
     path = folder / "manifest.json"
     wanted = {
         "format": "webdataset jpg+json",
@@ -209,7 +209,7 @@ def _note(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def sha256(path: Path) -> str | None:
-    """Of a file's bytes; None when there is no such file."""
+    """The SHA-256 of a file's bytes; None if there is no such file."""
     if not path.exists():
         return None
     with path.open("rb") as file:
@@ -223,7 +223,7 @@ _refusal: WholebodyError | None = None
 
 
 def _start(people: Callable[[], Maker]) -> None:
-    """Begin a worker process: Ctrl-C is the main process's business, and a worker does not outlive it."""
+    """Set up a worker process: it leaves Ctrl-C to the main process, and ends when that ends."""
     global _maker, _refusal
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()

@@ -166,20 +166,20 @@ def face_vertices(body: Body) -> Ints32:
 
 
 def tinted_skin(rng: np.random.Generator, skin: Image, tone: npt.NDArray[np.float64]) -> Texture:
-    """A photographic skin moved to another tone, contrasts kept."""
+    """A photographic skin in another tone, with the same contrasts."""
     center = skin[::8, ::8, :3].reshape(-1, 3).mean(axis=0) + 1
     image = through(skin, np.arange(256)[:, None] * (tone / center) ** rng.uniform(0.6, 1.0))
     return Texture(image, gloss=float(rng.uniform(0.05, 0.3)), closed=True)
 
 
 def through(image: Image, table: npt.NDArray[np.float64]) -> Image:
-    """A BGRA image through a colour table (256, 3), alpha kept."""
+    """A BGRA image mapped through a colour table (256, 3), with its alpha channel."""
     full = np.column_stack([np.clip(table, 0, 255), np.arange(256)]).astype(np.uint8)
     return np.asarray(cv2.LUT(image, full[None]), np.uint8)
 
 
 def recolored(image: Image, color: npt.ArrayLike) -> Image:
-    """A BGRA image in one BGR colour, alpha kept. Whole pixels at a time: channel by channel takes ten times longer."""
+    """A BGRA image in one BGR colour, with its alpha channel. Whole pixels: channel by channel is ten times slower."""
     word = np.array([*np.clip(color, 0, 255).astype(np.uint8), 0], np.uint8).view(np.uint32)
     alpha = np.array([0, 0, 0, 255], np.uint8).view(np.uint32)
     return np.asarray((np.ascontiguousarray(image).view(np.uint32) & alpha | word).view(np.uint8))
