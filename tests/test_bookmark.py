@@ -82,8 +82,8 @@ def test_what_is_no_bookmark_is_refused(tmp_path):
         read_bookmark(tmp_path / "b.npz")
 
 
-@pytest.mark.parametrize("latency", ["low", "high"])
-@pytest.mark.parametrize("every", [1, 8, 40])
+@pytest.mark.parametrize("latency", ["high", pytest.param("low", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [8, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 40))])
 def test_a_follower_goes_on_from_every_place(tmp_path, latency, every):
     """People meet, somebody comes, somebody leaves; a flash, and a cut."""
     paths = [walker(20, 60), walker(250, -40), walker(150, 3, y=100, height=60, since=0.5, until=1.2)]
@@ -99,7 +99,7 @@ def test_a_follower_goes_on_from_every_place(tmp_path, latency, every):
             write_bookmark(tmp_path / f"{n}.bookmark", Bookmark(follower.memory, smoother.states))
             kept.append(n)
     assert len(kept) > 15
-    for n in kept[::3]:
+    for n in kept[::5]:
         bookmark = read_bookmark(tmp_path / f"{n}.bookmark")
         again = Smoother(STRONG, bookmark.states)
         found = follow(frames[n + 1 :], Follower(model(), every, latency=latency, memory=bookmark.memory))

@@ -47,7 +47,10 @@ def torch_session(network):
     return Stub((tensor("input", None, 3, h, w),), outputs, run)
 
 
-@pytest.fixture(scope="module", params=[("t", (192, 256)), ("l", (288, 384))], ids=["t", "l"])
+LARGE = pytest.param(("l", (288, 384)), marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=[("t", (192, 256)), LARGE], ids=["t", "l"])
 def official(request, oracle):
     """A network with the weights of the golden numbers, its picture, boxes, and the numbers."""
     import torch

@@ -268,6 +268,7 @@ def test_intervals_are_those_of_a_bootstrap():
             assert (figure.low, figure.high) == pytest.approx((low, high), abs=0.006), (part, name)
 
 
+@pytest.mark.slow
 def test_intervals_of_a_large_set_are_drawn_in_blocks():
     labels, predictions = random_set(np.random.default_rng(4), 200, 400)
     widths = {}

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from functools import partial
 
 import numpy as np
 import onnx
@@ -61,6 +62,9 @@ def by_hand(model, batch):
     return x.numpy(), y.numpy()
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """The smallest released size and its file, with a normalisation of its own; the first keypoint is never seen."""
@@ -73,6 +77,7 @@ def tiny(tmp_path_factory):
     return model, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_fused_pose(tiny, count):
     model, path = tiny
@@ -89,6 +94,7 @@ def test_fused_pose(tiny, count):
     assert (scores[:, 1:] > 0).all()
 
 
+@pytest.mark.slow
 def test_fused_pose_describes_itself(tiny):
     session = open_session(tiny[1], "cpu")
     assert [(t.name, t.shape, t.dtype) for t in session.inputs] == [("crops", (None, 256, 192, 3), "uint8")]
@@ -109,6 +115,7 @@ def test_fused_pose_describes_itself(tiny):
     }
 
 
+@pytest.mark.slow
 def test_file_is_valid_and_tells_nothing_of_the_machine(tiny):
     proto = onnx.load(tiny[1])
     onnx.checker.check_model(proto, full_check=True)
@@ -132,6 +139,7 @@ def test_plain_pose(tmp_path):
             np.testing.assert_allclose(got, want, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_the_released_layout_of_a_fused_file(tiny, tmp_path, capsys):
     model, fused = tiny
     assert plain_layout(fused, tmp_path / "plain.onnx") < 1e-3
@@ -151,6 +159,7 @@ def test_the_released_layout_of_a_fused_file(tiny, tmp_path, capsys):
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "plain.onnx").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["detector", "plain"])
 def test_only_a_fused_pose_network_is_taken_apart(which, detector, tiny, tmp_path):
     source = detector[1]
@@ -162,6 +171,7 @@ def test_only_a_fused_pose_network_is_taken_apart(which, detector, tiny, tmp_pat
     assert not (tmp_path / "out.onnx").exists()
 
 
+@pytest.mark.slow
 def test_a_file_with_wrong_notes_leaves_no_plain_file(tiny, tmp_path):
     proto = onnx.load(tiny[1])
     about = json.loads(proto.metadata_props[0].value) | {"mean": [1.0, 2.0, 3.0]}
@@ -211,6 +221,7 @@ def test_a_detector_for_pictures_of_any_aspect(tmp_path, fused):
         np.testing.assert_allclose(session(given)[0], raw(model, pictures), rtol=1e-3, atol=1e-3 * 500)
 
 
+@pytest.mark.slow
 def test_calibrated_scores(tmp_path):
     class Scores(nn.Module):
         """Blue is the objectness of each square of 32 pixels, green the class."""
@@ -243,8 +254,8 @@ def test_plain_detector_quietly_and_leaving_the_model_alone(tmp_path, capfd, rec
 @pytest.mark.parametrize(
     ("options", "names", "factor", "difference"),
     [
-        ({"storage": "float16"}, ("conv.weight.half", "linear.weight.half"), 0.51, 0.002),
-        ({"int8": ("conv",)}, ("conv.weight.int8", "linear.weight"), 0.3, 0.05),
+        slow({"storage": "float16"}, ("conv.weight.half", "linear.weight.half"), 0.51, 0.002),
+        slow({"int8": ("conv",)}, ("conv.weight.int8", "linear.weight"), 0.3, 0.05),
         ({"storage": "float16", "int8": ("linear",)}, ("conv.weight.half", "linear.weight.int8"), 0.5, 0.05),
     ],
 )
@@ -328,6 +339,7 @@ def small(tiny, tmp_path_factory):
     return path, quantise(path, int8_file(path), crops(8, 192, 256))
 
 
+@pytest.mark.slow
 def test_int8_says_nearly_the_same(small):
     path, _ = small
     batch = crops(6, 192, 256)
@@ -337,6 +349,7 @@ def test_int8_says_nearly_the_same(small):
         assert 0 < np.abs(a - b).mean() < 0.2 * a.std()
 
 
+@pytest.mark.slow
 def test_int8_computes_in_eight_bits_but_for_the_head(small):
     path, kept = small
     graph = onnx.load(int8_file(path), load_external_data=False).graph
@@ -350,6 +363,7 @@ def test_int8_computes_in_eight_bits_but_for_the_head(small):
     assert {name.split(".")[1] for name in kept} == {"mlp", "gau", "cls_x", "cls_y"}
 
 
+@pytest.mark.slow
 def test_int8_reads_what_is_there_already_from_the_float_file(small):
     path, _ = small
     graph = onnx.load(int8_file(path), load_external_data=False).graph
@@ -359,6 +373,7 @@ def test_int8_reads_what_is_there_already_from_the_float_file(small):
     assert about["float_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() and about["name"] == "a test"
 
 
+@pytest.mark.slow
 def test_int8_of_another_float_file_is_refused(small, tmp_path):
     path, _ = small
     for name in (path, int8_file(path)):
@@ -370,6 +385,7 @@ def test_int8_of_another_float_file_is_refused(small, tmp_path):
         open_session(tmp_path / path.name, "cpu", 1, "auto" if int8_is_fast() else "int8")
 
 
+@pytest.mark.slow
 def test_int8_elsewhere_stands_alone(small, tmp_path):
     path, _ = small
     quantise(path, tmp_path / "alone.int8.onnx", crops(2, 192, 256))
@@ -377,6 +393,7 @@ def test_int8_elsewhere_stands_alone(small, tmp_path):
     assert len(open_session(tmp_path / "alone.int8.onnx", "cpu", 1)(crops(1, 192, 256))) == 4
 
 
+@pytest.mark.slow
 def test_a_detectors_predictions_stay_in_float(tmp_path):
     class Two(nn.Module):
         def __init__(self):
@@ -394,6 +411,7 @@ def test_a_detectors_predictions_stay_in_float(tmp_path):
     assert kept == ["body.weight", "prediction.weight"]
 
 
+@pytest.mark.slow
 def test_int8_needs_pictures(small, tmp_path):
     with pytest.raises(WholebodyError, match="no picture"):
         quantise(small[0], tmp_path / "a.int8.onnx", [])

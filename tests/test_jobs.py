@@ -207,7 +207,7 @@ def stopping(monkeypatch, after):
     monkeypatch.setattr(one_clip.video, "read", read)
 
 
-@pytest.mark.parametrize("two_pass", [False, True])
+@pytest.mark.parametrize("two_pass", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("look", [LOOK, Look("none", (), 0.3, False)])
 def test_numbered_pictures_of_a_stopped_run_are_all_there(run, tmp_path, monkeypatch, look, two_pass):
     path = movie(tmp_path / "clip.mp4")
@@ -235,7 +235,7 @@ def refusing(real, path):
     return write
 
 
-@pytest.mark.parametrize("two_pass", [False, True])
+@pytest.mark.parametrize("two_pass", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_stopped_run_is_readable_and_goes_on(run, tmp_path, monkeypatch, two_pass):
     first, second = movie(tmp_path / "first.mp4", sound="aac"), movie(tmp_path / "second.mp4", sound="aac")
     run(first, two_pass=two_pass)
@@ -350,7 +350,13 @@ def test_going_on_with_other_settings_is_refused(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "other", [{"end": 1.2}, {"people": 1}, {"kinds": ("npz", "csv")}, {"look": Look("openpose", ("body",), 0.3, False)}]
+    "other",
+    [
+        pytest.param({"end": 1.2}, marks=pytest.mark.slow),
+        {"people": 1},
+        pytest.param({"kinds": ("npz", "csv")}, marks=pytest.mark.slow),
+        {"look": Look("openpose", ("body",), 0.3, False)},
+    ],
 )
 def test_what_was_done_with_other_options_is_done_again(run, tmp_path, other):
     path = movie(tmp_path / "clip.mp4", count=40)
@@ -508,6 +514,7 @@ def test_a_place_that_cannot_be_written_is_named_at_once(run, tmp_path):
         run(tmp_path / "clip.mp4", output=tmp_path / "file" / "out")
 
 
+@pytest.mark.slow
 def test_two_passes_leave_out_who_flashes_up_and_shake_less(run, tmp_path):
     frames = []
     for n in range(70):
@@ -618,6 +625,7 @@ def shrinking(path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("two_pass", [False, True])
 def test_a_run_that_goes_on_after_a_change_of_size_keeps_the_first_one(run, tmp_path, monkeypatch, two_pass):
     first, second = shrinking(tmp_path / "first.ts"), shrinking(tmp_path / "second.ts")
@@ -678,7 +686,13 @@ SIZES = ((64, 48), (32, 96))
 
 
 @pytest.mark.parametrize(
-    ("make", "says"), [(one_pixel, ""), (very_large, ""), (damaged, "damaged"), (changing, "64 x 48 to 32 x 96")]
+    ("make", "says"),
+    [
+        (one_pixel, ""),
+        pytest.param(very_large, "", marks=pytest.mark.slow),
+        (damaged, "damaged"),
+        (changing, "64 x 48 to 32 x 96"),
+    ],
 )
 def test_odd_and_damaged_videos_come_to_an_end(run, tmp_path, make, says):
     """The whole way through: every frame that can be had is in the results, and one line says what was wrong."""

@@ -147,7 +147,10 @@ def mpeg2(path, count, gop):
     return path
 
 
-@pytest.mark.parametrize("kind", ["one key frame", "few key frames", "disc", "raw"])
+LATE = ("one key frame", "few key frames", "disc")
+
+
+@pytest.mark.parametrize("kind", ["raw", *(pytest.param(kind, marks=pytest.mark.slow) for kind in LATE)])
 def test_a_late_start_in_a_file_without_an_index_loses_nothing(tmp_path, kind):
     match kind:
         case "one key frame":
@@ -194,6 +197,7 @@ def displayed(path, image, turn, matrix=None):
     return path
 
 
+@pytest.mark.slow
 def test_frames_that_were_read_are_gone(tmp_path):
     # Pictures of a long video must not wait for the garbage collector, who does not see how large they are.
     path = clip(tmp_path / "clip.mp4", 60, gop=1)
@@ -395,6 +399,7 @@ def test_a_change_of_size_is_fitted_into_the_first(tmp_path):
     assert all(b.time > a.time for a, b in pairwise(found))
 
 
+@pytest.mark.slow
 def test_8k_is_read_and_written(tmp_path):
     path = tmp_path / "large.mp4"
     video.write(path, [Frame(n, picture(n, (7680, 4320))) for n in range(2)], 1)

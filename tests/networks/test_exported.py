@@ -41,7 +41,9 @@ def same(one, other, tolerance=1e-4):
         assert np.abs(a - b).max() < tolerance * max(np.abs(b).max(), 1e-3)
 
 
-@pytest.mark.parametrize("name", [pytest.param("wholebody-133", marks=pytest.mark.slow), "fast", "dwpose-t"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("wholebody-133", "fast")), "dwpose-t"]
+)
 def test_a_bundled_network_by_its_file_says_what_the_file_says(name):
     path = find(name, kind="pose")
     network = load_pose(path)

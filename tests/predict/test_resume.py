@@ -44,9 +44,11 @@ def deleted(file):
     file.unlink()
 
 
-DAMAGES = (cut, changed, emptied, deleted)
+DAMAGES = (changed, *(pytest.param(damage, marks=pytest.mark.slow) for damage in (cut, emptied, deleted)))
 
 
+FILES = ("00000010.npz", "png/000013.png", "parts.jsonl")
+STOPS = ((4,), (25, 26, 27, 28), (44,))
 NO_LOOK = Look("none", (), 0.3, False)
 
 
@@ -61,16 +63,21 @@ def eventful(path, count=48):
     return path
 
 
-@pytest.mark.parametrize("stops", [(4,), (17, 20, 33), (25, 26, 27, 28), (44,)])
+@pytest.mark.parametrize("stops", [(17, 20, 33), *(pytest.param(at, marks=pytest.mark.slow) for at in STOPS)])
 @pytest.mark.parametrize(
     "options",
     [
         {},
-        {"every": 1, "smooth": "strong", "two_pass": True},
-        {"every": 20, "latency": "low"},
-        {"every": 5, "fps": 30.0, "start": 0.1, "end": 1.6, "smooth": "strong"},
-        {"people": 1, "options": {"turn": 180}},
         {"two_pass": True, "fps": 12.5},
+        *(
+            pytest.param(options, marks=pytest.mark.slow)
+            for options in (
+                {"every": 1, "smooth": "strong", "two_pass": True},
+                {"every": 20, "latency": "low"},
+                {"every": 5, "fps": 30.0, "start": 0.1, "end": 1.6, "smooth": "strong"},
+                {"people": 1, "options": {"turn": 180}},
+            )
+        ),
     ],
 )
 def test_a_run_that_is_stopped_ends_as_one_that_is_not(run, tmp_path, monkeypatch, stops, options):  # noqa: F811
@@ -97,6 +104,7 @@ def eventful_people(run, path, **options):  # noqa: F811
     return want
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("two_pass", [False, True])
 def test_a_run_that_is_killed_between_two_parts_draws_the_same_film(run, tmp_path, monkeypatch, two_pass):  # noqa: F811
     whole, path = eventful(tmp_path / "whole.mp4"), eventful(tmp_path / "clip.mp4")
@@ -140,6 +148,7 @@ def test_with_the_bundled_networks_too(tmp_path, monkeypatch, every, two_pass):
     assert_same_video(tmp_path / "clip_pose.npz", tmp_path / "whole_pose.npz")
 
 
+@pytest.mark.slow
 def test_parts_of_an_older_version_are_made_again(run, tmp_path, monkeypatch):  # noqa: F811
     path, whole = movie(tmp_path / "clip.mp4"), movie(tmp_path / "whole.mp4")
     run(whole)
@@ -153,6 +162,7 @@ def test_parts_of_an_older_version_are_made_again(run, tmp_path, monkeypatch):  
     assert_same_video(tmp_path / "clip_pose.npz", tmp_path / "whole_pose.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_only_the_last_bookmark_is_needed(run, tmp_path, monkeypatch, damage):  # noqa: F811
     path, whole = movie(tmp_path / "clip.mp4"), movie(tmp_path / "whole.mp4")
@@ -171,6 +181,7 @@ def test_only_the_last_bookmark_is_needed(run, tmp_path, monkeypatch, damage):  
     assert_same_video(tmp_path / "clip_pose.npz", tmp_path / "whole_pose.npz")
 
 
+@pytest.mark.slow
 def test_pictures_that_have_been_moved_are_all_made_again(run, tmp_path, monkeypatch):  # noqa: F811
     path, look = movie(tmp_path / "clip.mp4"), Look("skeleton", LOOK.parts, 0.3, False)
     with monkeypatch.context() as patch:  # everything is there but the film
@@ -185,7 +196,7 @@ def test_pictures_that_have_been_moved_are_all_made_again(run, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ["00000010.mp4", "00000010.npz", "png/000013.png", "parts.jsonl"])
+@pytest.mark.parametrize("name", ["00000010.mp4", *(pytest.param(name, marks=pytest.mark.slow) for name in FILES)])
 def test_damaged_parts_are_made_again(run, tmp_path, monkeypatch, damage, name):  # noqa: F811
     path, kinds = movie(tmp_path / "clip.mp4"), ("npz", "png")
     whole = movie(tmp_path / "whole.mp4")
@@ -200,6 +211,7 @@ def test_damaged_parts_are_made_again(run, tmp_path, monkeypatch, damage, name):
     assert names(tmp_path / "clip_pose_png") == [f"{n:06d}.png" for n in range(40)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_drawings_of_a_second_pass_are_drawn_again(run, tmp_path, monkeypatch, damage):  # noqa: F811
     path = movie(tmp_path / "clip.mp4")

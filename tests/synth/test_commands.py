@@ -54,6 +54,7 @@ def test_a_set_is_made_and_looked_at(run, body, tmp_path):
     assert status == 0 and "2 pictures" in printed
 
 
+@pytest.mark.slow
 def test_people_move_as_a_motion_file_says(run, body, tmp_path):
     rig = toy_body()
     rest = np.tile(np.eye(3), (2, len(rig.bones), 1, 1))
@@ -68,6 +69,7 @@ def test_people_move_as_a_motion_file_says(run, body, tmp_path):
     assert status == 1 and str(motion) in errors
 
 
+@pytest.mark.slow
 def test_scenes_are_a_size_of_their_own(run, body, tmp_path):
     out = tmp_path / "scenes"
     status, _, _ = run("synth", out, "--count", 3, "--size", "scenes", "--workers", 1, "--body", body)
@@ -112,6 +114,7 @@ def test_the_body_command_names_the_extra(run, tmp_path, monkeypatch):
     assert status == 1 and "wholebody[anny]" in errors
 
 
+@pytest.mark.slow
 def test_records_of_crops_say_how_they_are_framed(run, body, tmp_path):
     run("synth", tmp_path, "--count", 60, "--size", "64x64", "--workers", 1, "--body", body)
     framings = [record["sampled"]["framing"] for record in read_shards(tmp_path).records]

@@ -15,6 +15,7 @@ from wholebody.synth.shards import write_shards
 SCRIPT = Path(__file__).parents[2] / "runs/detector/synthetic.py"
 
 
+@pytest.mark.slow
 def test_scenes_become_examples(tmp_path):
     pytest.importorskip("torch")
     from wholebody.train.detector.scenes import read_examples

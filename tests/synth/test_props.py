@@ -46,6 +46,7 @@ def test_the_surface_of_a_box_is_that_of_a_box():
     assert areas.sum() == pytest.approx(22)
 
 
+@pytest.mark.slow
 def test_a_thing_hides_what_is_behind_it_and_is_no_one():
     wall = props.solid(shapes.box((0.4, 0.02, 0.4)), GRAY)
     camera = looking_at((0, 0, 0))

@@ -276,6 +276,7 @@ def test_a_killed_run_resumes_where_its_state_was_saved(tmp_path, labels, monkey
     assert [("l1" in row) for row in whole] == [False, False, False]
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss(labels):
     torch.manual_seed(0)
     pool = scenes.read_examples(labels, 96)

@@ -206,7 +206,8 @@ def damage(shards, folder, samples):
     return folder
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
 def test_somebody_else_stands_for_a_picture_that_cannot_be_read(config, shards, tmp_path, capfd, workers):
     sources = (DataSource("shards", str(damage(shards, tmp_path / "damaged", [2]))),)
     loop.fit(replace(config, sources=sources, workers=workers), tmp_path / "out")
@@ -219,7 +220,7 @@ def test_somebody_else_stands_for_a_picture_that_cannot_be_read(config, shards, 
     ("change", "told"),
     [
         ({"batch": 4}, "batch was 2, is 4"),
-        ({"steps": 5}, "steps was 2, is 5"),
+        pytest.param({"steps": 5}, "steps was 2, is 5", marks=pytest.mark.slow),
         ({"optim": Optim(warmup=3)}, "optim.warmup was 2, is 3"),
         ({"sources": ()}, "other sources"),
         ({"input_size": (96, 96)}, "input size that is not the recipe's"),
@@ -277,6 +278,7 @@ def test_a_backbone_that_stays_keeps_its_statistics(config, tmp_path):
     assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith("head."))
 
 
+@pytest.mark.slow
 def test_the_best_network_is_kept_beside_the_last(config, tmp_path, monkeypatch):
     scores = iter([0.2, 0.5, 0.3, 0.4])
     kept = []

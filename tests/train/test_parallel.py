@@ -110,6 +110,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(config, tmp_path):
         replace(config, accumulate=3)
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_add_up_to_it(config, tmp_path):
     """Accumulated gradients are those of the whole batch, where no batch norm looks at it."""
     distill = Distill(stage=2)

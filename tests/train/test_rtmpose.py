@@ -41,7 +41,8 @@ def pytest_generate_tests(metafunc):
     if "forward" in metafunc.fixturenames:
         files = sorted(metafunc.config.getoption("--oracle").glob("02_forward_*.npz"))
         assert files, "no golden forward passes"
-        metafunc.parametrize("forward", files, ids=lambda path: path.stem.removeprefix("02_forward_"))
+        each = [pytest.param(file, marks=[pytest.mark.slow] if "-l_" in file.stem else []) for file in files]
+        metafunc.parametrize("forward", each, ids=[file.stem.removeprefix("02_forward_") for file in files])
 
 
 def test_forward_golden(oracle, forward):

@@ -50,6 +50,7 @@ def files(network, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_checkpoint_and_its_export_say_the_same(network, files):
     images = crops()
     one, other = from_file(files / "t.safetensors", CODEC), from_file(files / "t.onnx", CODEC)

@@ -93,6 +93,7 @@ def test_the_logits_are_what_forward_squashes():
     torch.testing.assert_close(raw[..., 4:], logits[..., 4:].sigmoid())
 
 
+@pytest.mark.slow
 def test_a_released_file_loads_strictly(tmp_path):
     model = yolox("nano", classes=3)
     torch.save({"start_epoch": 300, "model": model.state_dict(), "optimizer": {}}, tmp_path / "yolox.pth")
