@@ -262,8 +262,8 @@ def assets() -> bytes:
             "clothes/shirt/shirt.obj": surface.encode(),
             "clothes/shirt/shirt.mhmat": b"diffuseTexture shirt.png\n",
             "clothes/textures/shirt.png": picture(".png", 4),
-            "skins/young.png": picture(".png"),
-            "textures/young.png": picture(".png"),
+            "base/skins/young.png": picture(".png"),
+            "base/textures/young.png": picture(".png", 4),
         }
     )
 

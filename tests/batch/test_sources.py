@@ -1,5 +1,6 @@
 """What addresses stand for, on a disk and in a bucket."""
 
+import gzip
 import io
 import tarfile
 
@@ -152,6 +153,23 @@ def test_a_tar_that_is_cut_off_gives_what_was_there(bucket, cut, whole):
     *there, last = items(find(f"{bucket}/a.tar")[0])
     assert isinstance(last.data, WholebodyError) and "cut off or damaged" in str(last.data) and last.id == "a.tar"
     assert [item.id for item in there] == [f"a.tar/{n}.jpg" for n in range(whole)]
+
+
+@pytest.mark.parametrize("compression", ["", "gz"])
+@pytest.mark.parametrize("name", ["note.txt", "1.jpg"])
+def test_a_tar_with_a_member_as_large_as_no_disk_comes_to_an_end(bucket, name, compression):
+    """Python would go on reading blocks behind the end of the file, for years."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for each, size in (("0.jpg", 5), (name, 2**60)):
+            member = tarfile.TarInfo(each)
+            member.size = size
+            tar.addfile(member, io.BytesIO(b"abcde") if size == 5 else None)
+    packed = gzip.compress(data.getvalue()) if compression else data.getvalue()
+    put(f"{bucket}/a.tar", packed)
+    first, *large, last = items(find(f"{bucket}/a.tar")[0])
+    assert first.data == b"abcde" and "cut off or damaged" in str(last.data)
+    assert len(large) == (name == "1.jpg") and all("may have up to" in str(item.data) for item in large)
 
 
 def test_pictures_of_a_parquet_file(bucket):

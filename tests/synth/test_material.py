@@ -1,4 +1,7 @@
+import io
+import struct
 import tarfile
+import zlib
 
 import cv2
 import numpy as np
@@ -6,6 +9,7 @@ import pytest
 from toy_body import toy_body
 
 from wholebody.errors import WholebodyError
+from wholebody.synth.assets import load_assets
 from wholebody.synth.layers import Assets, Piece
 from wholebody.synth.material import (
     KEYPOINT_MAP,
@@ -139,3 +143,37 @@ def test_the_keypoint_map_is_in_the_package():
 
     content = json.loads(KEYPOINT_MAP.read_text())
     assert len(content["keypoints"]) == 133 and len(content["visible_depth_tolerance_m"]) == 133
+
+
+def archive(path, files):
+    with tarfile.open(path, "w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("skin", [b"", b'{\n  "kept": "elsewhere"}', b"\x89PNG\r\n\x1a\n"])
+def test_a_texture_that_is_no_picture_is_left_out(tmp_path, skin):
+    good = cv2.imencode(".png", np.full((4, 4, 3), 9, np.uint8))[1].tobytes()
+    files = {"x/skins/a/a.png": b"", "x/textures/a.png": skin, "x/skins/b/b.png": b"", "x/textures/b.png": good}
+    try:
+        found = load_assets(archive(tmp_path / "a.tar", files))
+    except WholebodyError as error:  # it says that it is one, and then comes to an end
+        assert skin.startswith(b"\x89PNG") and "x/textures/a.png" in str(error)
+    else:
+        assert [name for name, _ in found.skins] == ["x/skins/b/b.png"]
+
+
+def test_a_texture_too_large_for_any_person_is_refused(tmp_path):
+    head = struct.pack(">IIBBBBB", 30000, 30000, 8, 6, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + bytes(64)
+    with pytest.raises(WholebodyError, match=r"x/textures/a\.png"):
+        load_assets(archive(tmp_path / "a.tar", {"x/textures/a.png": bomb}))
+
+
+def test_a_wallpaper_as_tall_as_a_tower_gives_its_top(tmp_path):
+    tower = cv2.imencode(".png", np.full((5000, 2, 3), 9, np.uint8))[1].tobytes()
+    (paper,) = load_assets(None, archive(tmp_path / "papers.tar", {"a.png": tower, "note.txt": b"mine"})).wallpapers
+    assert paper.shape == (8 * 480, 480, 3)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import fsspec
 import pyarrow as pa
@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from wholebody.errors import WholebodyError
 from wholebody.files import is_hidden
 from wholebody.images import _FOREIGN_SUFFIXES, READ_SUFFIXES
+from wholebody.reading import MOST, in_line
 from wholebody.video.frame import VIDEO_SUFFIXES
 
 SourceKind = Literal["picture", "video", "tar", "parquet"]
@@ -209,15 +210,40 @@ class _Member(tarfile.TarInfo):
             raise tarfile.ReadError("unexpected end of data") from error
 
 
+class _Ending:
+    """A file that raises an error when it is read on and on after its end.
+
+    To skip a member, Python reads as many blocks as its header claims, which can be 10^14 in a file of ten.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.empty = file, 0
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(size)
+        self.empty += not data
+        if self.empty > 16:  # a few are usual: decompressors look for more
+            raise tarfile.ReadError("unexpected end of data")
+        return data
+
+
 def _in_tar(source: Source) -> Iterator[Item]:
     # As a stream: compressed or not, a bucket is read sequentially.
-    with fsspec.open(source.address, "rb") as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as tar:
+    with (
+        fsspec.open(source.address, "rb") as file,
+        tarfile.open(fileobj=_Ending(file), mode="r|*", tarinfo=_Member) as tar,
+    ):
         for member in tar:
             hidden = PurePosixPath(member.name).name.startswith(".")
             if member.isfile() and not hidden and _kind(member.name) == "picture":
+                name = f"{source.id}/{member.name.removeprefix('./')}"
+                if member.size > MOST:
+                    large = f"{in_line(name)}: is said to have {member.size} bytes. A picture may have up to {MOST}."
+                    yield Item(name, data=WholebodyError(large))
+                    continue
                 data = tar.extractfile(member)
                 assert data is not None
-                yield Item(f"{source.id}/{member.name.removeprefix('./')}", data=data.read())
+                yield Item(name, data=data.read())
 
 
 def _in_parquet(source: Source, columns: Columns) -> Iterator[Item]:

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 
 from wholebody.arrays import Image
-from wholebody.reading import in_line, reading, tar_members
+from wholebody.errors import WholebodyError
+from wholebody.images import decode_image, encoded_size, is_picture
+from wholebody.reading import MOST, in_line, reading, tar_members
 from wholebody.synth.layers import Assets, Piece
 from wholebody.synth.textures import bgra
 
@@ -32,7 +34,7 @@ def load_assets(
     images = {
         PurePosixPath(name).name: image
         for name, data in files.items()
-        if "/textures/" in name and name.endswith(".png") and (image := _decode(data, cv2.IMREAD_UNCHANGED)) is not None
+        if "/textures/" in name and name.endswith(".png") and (image := _texture(data, name)) is not None
     }
     pieces: dict[str, list[Piece]] = {}
     for name in sorted(files):
@@ -43,14 +45,11 @@ def load_assets(
             if piece is not None:
                 pieces.setdefault(piece.kind, []).append(piece)
     skins = [
-        (n, _with_alpha(images[PurePosixPath(n).name])) for n in sorted(files) if "/skins/" in n and "suit" not in n
+        (name, _with_alpha(images[PurePosixPath(name).name]))
+        for name in sorted(files)
+        if "/skins/" in name and "suit" not in name and PurePosixPath(name).name in images
     ]
-    papers = []
-    for _, data in sorted(_untar(wallpapers).items()):
-        image = _decode(data, cv2.IMREAD_COLOR)
-        if image is not None:
-            height = round(480 * image.shape[0] / image.shape[1])
-            papers.append(cv2.resize(image, (480, height), interpolation=cv2.INTER_AREA).astype(np.uint8))
+    papers = [_paper(decode_image(data, name)) for name, data in sorted(_untar(wallpapers).items()) if is_picture(data)]
     return Assets(pieces, skins, papers)
 
 
@@ -65,9 +64,25 @@ def _untar(path: str | os.PathLike[str] | None) -> dict[str, bytes]:
         return found
 
 
-def _decode(data: bytes, flags: int) -> Image | None:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data[:4] != b"{\n  " else None
+def _texture(data: bytes, name: str) -> Image | None:
+    """The picture with its transparency; None if it is none, like the notes that stand for large files in a clone."""
+    if not is_picture(data):
+        return None
+    width, height = encoded_size(data, name)
+    if 4 * width * height > MOST:
+        raise WholebodyError(f"{name}: a texture of {width} x {height} pixels is too large. Scale it down.")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
     return None if image is None else image.astype(np.uint8)
+
+
+def _paper(image: Image) -> Image:
+    """480 pixels wide; of a very tall picture, the top."""
+    image = image[: 8 * image.shape[1]]
+    height = max(round(480 * image.shape[0] / image.shape[1]), 1)
+    return np.asarray(cv2.resize(image, (480, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _with_alpha(image: Image) -> Image:
