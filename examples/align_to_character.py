@@ -1,4 +1,4 @@
-"""A dancer's video as maps with the proportions of a character, for animating that character.
+"""A dancer's video as maps with a character's proportions, for animating that character.
 
 python examples/align_to_character.py dance.mp4 character.png maps/
 """

@@ -1,9 +1,9 @@
-"""Everybody in a folder or a bucket to one Parquet file, and a question to it: on which pictures are hands to be seen?
+"""A folder or a bucket to one Parquet file, and a query: which pictures show hands?
 
     pip install 'wholebody[batch]'
     python examples/collection.py PHOTOS poses.parquet
 
-Stop it whenever you like and start it again: what is done is not done twice.
+You can stop it at any time and start it again: finished work is not repeated.
 """
 
 import sys
@@ -29,6 +29,6 @@ def main(photos: str, output: str) -> None:
                     print(f"{result.id}: {hand}, {scores.mean():.2f} sure, {x1 - x0:.0f} x {y1 - y0:.0f} pixels")
 
 
-# Processes decode beside this one, and each of them reads this file first.
+# Worker processes decode the pictures, and each of them imports this file first.
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""A map for ControlNet at the size that a generator wants, and a wide-stick one for the xinsir SDXL networks.
+"""A map for ControlNet at a given size, and one with wide sticks for the xinsir SDXL networks.
 
 python examples/controlnet_map.py photo.jpg out/ 768x1344
 """

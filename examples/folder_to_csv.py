@@ -1,4 +1,4 @@
-"""A folder of pictures to one CSV table; people of several pictures share batches, and bad files are passed over.
+"""A folder of pictures to one CSV table. People of several pictures share batches, and unreadable files are skipped.
 
 python examples/folder_to_csv.py photos/ poses.csv
 """

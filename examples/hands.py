@@ -1,4 +1,4 @@
-"""Cut both hands out of a picture, as a recogniser of signs or gestures wants them.
+"""Cut both hands out of a picture, as input for a recogniser of signs or gestures.
 
 python examples/hands.py photo.jpg hands/
 """

@@ -1,4 +1,4 @@
-"""A person detector of your own: any object with `images`. Here it is what moves between two frames.
+"""Use your own person detector: any object with `images`. This one finds what moves between two frames.
 
 python examples/own_detector.py clip.mp4
 """

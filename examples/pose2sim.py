@@ -1,4 +1,4 @@
-"""A camera's video as Pose2Sim reads it: a file for each frame, a folder for each camera.
+"""A video from one camera as Pose2Sim reads it: a folder per camera, a file per frame.
 
 python examples/pose2sim.py cam01.mp4 project/
 """

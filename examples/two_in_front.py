@@ -1,4 +1,4 @@
-"""Only the two people in front: those whose boxes are largest, from left to right.
+"""Only the two people in front: those with the largest boxes, from left to right.
 
 python examples/two_in_front.py photo.jpg out.jpg
 """
@@ -15,9 +15,9 @@ poses = WholeBody()(image)
 
 largest = box_areas(poses.boxes).argsort()[::-1][:2]
 front = poses[largest]
-front = front[front.boxes[:, 0].argsort()]  # Poses are indexed like an array; every array goes along
+front = front[front.boxes[:, 0].argsort()]  # Poses can be indexed like an array
 
-sure = front[front.box_scores > 0.5]  # a mask does too
+sure = front[front.box_scores > 0.5]  # also with a mask
 middle = np.nanmean(front.keypoints, axis=1)
 write_image(sys.argv[2], draw.skeleton(image, front))
 print(

@@ -21,6 +21,6 @@ def drawn() -> Iterator[Frame]:
         yield replace(frame, image=draw.skeleton(frame.image, steady, boxes=True))
 
 
-# Frames are drawn while they are written: an hour needs no more memory than a second.
+# Frames are drawn while they are written, so an hour needs no more memory than a second.
 write_video(result, drawn(), info(clip).fps, audio=clip if info(clip).audio else None)
 print(result)

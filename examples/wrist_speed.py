@@ -1,4 +1,4 @@
-"""How fast each person's wrists move: a table of speeds in body heights a second, from a video.
+"""The speed of each person's wrists in a video, as a table in body heights per second.
 
 python examples/wrist_speed.py clip.mp4 speeds.csv
 """
@@ -28,7 +28,7 @@ with Path(table).open("w", newline="") as file:
         when = np.array([time for time, _ in seen])
         points = np.stack([poses.keypoints[0] for _, poses in seen])
         scores = np.stack([poses.scores[0] for _, poses in seen])
-        steady = smooth_track(when, points, scores)  # both ways in time: without lag
+        steady = smooth_track(when, points, scores)  # in both directions, without lag
         wrists = steady[:, [poses.schema.names.index(f"{side}_wrist") for side in ("left", "right")]]
         height = np.median([poses.boxes[0, 3] - poses.boxes[0, 1] for _, poses in seen])
         speed = np.linalg.norm(np.gradient(wrists, when, axis=0), axis=-1) / height

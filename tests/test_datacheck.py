@@ -90,8 +90,8 @@ HEAD = [0, 1, 2, 3, 4]
 # The kind that is found, whether it is broken, and the labels, wrong at the second person, annotation 20.
 WRONG = {
     "box smaller than a pixel": (True, lambda labels: with_row(labels, "boxes", [130, 30, 130, 400])),
-    "box out of the picture": (True, lambda labels: with_row(labels, "boxes", [-9, 30, 250, 400])),
-    "area not within the box": (True, lambda labels: with_row(labels, "areas", 0)),
+    "box outside the picture": (True, lambda labels: with_row(labels, "boxes", [-9, 30, 250, 400])),
+    "area does not fit the box": (True, lambda labels: with_row(labels, "areas", 0)),
     "third number above 2": (True, lambda labels: with_row(labels, "visible", 3)),
     "labelled at 0, 0": (True, lambda labels: with_points(labels, 15, 0)),
     "point outside the picture": (True, lambda labels: with_points(labels, 13, (180, 485))),

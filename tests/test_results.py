@@ -113,7 +113,7 @@ def test_boxes_without_points_are_one_line_before_anything_runs(tmp_path):
     (tmp_path / "labels.json").write_text(
         json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [row]})
     )
-    with pytest.raises(WholebodyError, match="nobody has a labelled point, boxes alone") as error:
+    with pytest.raises(WholebodyError, match="only boxes, no labelled keypoints") as error:
         read_set(tmp_path / "labels.json", tmp_path)
     assert "\n" not in str(error.value)
 

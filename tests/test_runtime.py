@@ -173,7 +173,7 @@ def pretend(monkeypatch, *providers):
 @pytest.mark.parametrize(
     ("device", "present", "reason"),
     [
-        ("directml", (), "installed ONNX Runtime has no DmlExecutionProvider, onnxruntime-directml has"),
+        ("directml", (), "installed ONNX Runtime has no DmlExecutionProvider .onnxruntime-directml has it"),
         ("cuda", ("CUDAExecutionProvider",), "cuda is not used: CUDAExecutionProvider did not load"),
         ("tensorrt", ("TensorrtExecutionProvider",), "tensorrt is not used: TensorrtExecutionProvider did not load"),
         ("coreml", ("CoreMLExecutionProvider",), "coreml is not used: CoreMLExecutionProvider did not load"),

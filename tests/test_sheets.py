@@ -105,7 +105,7 @@ def test_what_cannot_be_shown_is_a_clear_error(tmp_path):
     path = annotations(tmp_path)
     with pytest.raises(WholebodyError, match="--images"):
         view(path, tmp_path / "sheet.png")
-    with pytest.raises(WholebodyError, match="no feet are seen"):
+    with pytest.raises(WholebodyError, match="no feet are visible"):
         view(path, tmp_path / "sheet.png", tmp_path, part="feet")
     with pytest.raises(WholebodyError, match="no shards"):
         view(tmp_path, tmp_path / "sheet.png")

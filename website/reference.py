@@ -1,4 +1,4 @@
-"""Reference pages that are made from the code: the API, the command line, the layouts of files."""
+"""Reference pages generated from the code: the API, the command line, the layouts of files."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from wholebody.schema import SCHEMAS
 
 # Page -> its title, and what is on it: modules or single names.
 API = {
-    "wholebody": ("The front door", ["wholebody.wholebody.WholeBody", "wholebody.wholebody.Detector"]),
+    "wholebody": ("Main class", ["wholebody.wholebody.WholeBody", "wholebody.wholebody.Detector"]),
     "poses": ("Poses and schemas", ["wholebody.poses", "wholebody.schema"]),
     "images": ("Pictures", ["wholebody.images", "wholebody.geometry", "wholebody.errors"]),
     "draw": ("Drawing", ["wholebody.draw", "wholebody.draw.figures", "wholebody.draw.canvas", "wholebody.align"]),
@@ -32,7 +32,7 @@ API = {
         "Tracking",
         ["wholebody.tracking.pipeline", "wholebody.tracking.track", "wholebody.tracking.smooth"],
     ),
-    "pose": ("Networks that run", ["wholebody.pose.topdown", "wholebody.pose.detect", "wholebody.pose.load"]),
+    "pose": ("Running networks", ["wholebody.pose.topdown", "wholebody.pose.detect", "wholebody.pose.load"]),
     "codec": ("Codecs", ["wholebody.codec", "wholebody.weights.preprocess"]),
     "weights": ("Weights and runtimes", ["wholebody.weights", "wholebody.runtime", "wholebody.export.convert"]),
     "batch": (
@@ -53,16 +53,16 @@ API = {
         [f"wholebody.compat.{m}" for m in ("rtmlib", "controlnet_aux", "easy_dwpose", "mmpose", "rerun")],
     ),
 }
-# What commands need that does not come with the package alone: their options are those of a recipe.
-_OF_A_RECIPE = "\nOptions are the fields of the recipe: see [`wholebody.train.config`](api/train.md).\n"
+# `train` and `distill` print help only with the train extra; most of their options are the fields of a recipe.
+_OF_A_RECIPE = "\nThe options are the fields of the recipe: see [`wholebody.train.config`](api/train.md).\n"
 # Wide enough that no option is folded, and narrow enough for one column of boxes.
 _COLUMNS = "110"
 
 
 def api_pages() -> dict[str, str]:
-    """Path -> page, with a line of mkdocstrings for each module or name."""
+    """Path -> page, with a mkdocstrings directive for each module or name."""
     pages = {}
-    index = "# API\n\nEvery name, with shapes, units and colour order.\n\n| page | what is on it |\n|---|---|\n"
+    index = "# API\n\nAll public names, with shapes, units and colour order.\n\n| page | modules |\n|---|---|\n"
     for name, (title, objects) in API.items():
         body = "\n".join(f"::: {name}\n" for name in objects)
         pages[f"reference/api/{name}.md"] = f"# {title}\n\n{body}"
@@ -74,12 +74,12 @@ def api_pages() -> dict[str, str]:
 
 
 def command_line() -> dict[str, str]:
-    """The page of all commands, from what `--help` prints."""
-    text = "# Command line\n\nWhat `wholebody COMMAND --help` says.\n\n| command | what it does |\n|---|---|\n"
+    """The page of all commands, from their `--help`."""
+    text = "# Command line\n\nThe output of `wholebody COMMAND --help`.\n\n| command | what it does |\n|---|---|\n"
     for name, command in cli.COMMANDS.items():
         first = (command.__doc__ or "").splitlines()[0]
         text += f"| [`{name}`](#{name.replace(' ', '-')}) | {first} |\n"
-    text += "\nExit status: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.\n"
+    text += "\nExit status: 0 success, 1 something failed, 2 wrong usage, 130 interrupted.\n"
     for name in cli.COMMANDS:
         text += f"\n## {name}\n\n{help_as_markdown(printed_help(name))}"
         text += _OF_A_RECIPE if name in ("train", "distill") else ""
@@ -87,7 +87,7 @@ def command_line() -> dict[str, str]:
 
 
 def printed_help(name: str) -> str:
-    """What `wholebody NAME --help` prints."""
+    """The output of `wholebody NAME --help`."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = _COLUMNS
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
@@ -145,31 +145,31 @@ _SOURCE = Origin("clip.mp4", (640, 480), fps=25.0, numbers=(0, 1))
 
 
 def file_formats() -> dict[str, str]:
-    """The page of all formats: what each writes for two people, taken from files that were just written."""
+    """The page of all formats, with the layouts of files that are written for it."""
     from wholebody.formats import kinds
 
     text = (
-        "# File formats\n\nEach layout below was read from a file that this build wrote for two people of two "
-        "frames. `wholebody predict --formats NAME ...` and `wholebody.formats` write them, and `wholebody.formats` "
-        "reads all but PNG back. Keypoints are in pixels of the picture, x to the right and y down, and "
-        "every point is written, whatever its score, but for `comfy` and `trc`.\n\n"
-        "| format | of a picture | of a video | unasked |\n|---|---|---|---|\n"
+        "# File formats\n\nEach layout below comes from a file that was written for this page, with two people in two "
+        "frames. `wholebody predict --formats NAME ...` and `wholebody.formats` write these files. `wholebody.formats` "
+        "reads all of them, except PNG and DeepLabCut's H5. Keypoints are in pixels of the picture, with x to the "
+        "right and y down. Every point is written, whatever its score, except in `comfy` and `trc`.\n\n"
+        "| format | for a picture | for a video | default for |\n|---|---|---|---|\n"
     )
     for name, kind in KINDS.items():
         usual = [w for w, n in (("pictures", kinds.USUAL_PICTURE), ("videos", kinds.USUAL_VIDEO)) if name in n]
         picture = f"`photo_pose{kind.suffix}`" if kind.picture else ""
         if kind.together:
-            picture = f"`{name}{kind.suffix}`, of all pictures"
+            picture = f"`{name}{kind.suffix}`, for all pictures"
         place = place_of(Path("clip_pose"), name, [name], video=True).as_posix()
         video = f"`{place}{'/' if kind.folder else ''}`" if kind.video or kind.drawn else ""
         text += f"| [{name}](#{name}) | {picture} | {video} | {' and '.join(usual)} |\n"
     text += (
-        "\nWhere several formats with one suffix are asked for, each file has its format's name too "
+        "\nIf several of the requested formats have the same suffix, the names of the files include the format "
         "(`photo_pose_coco.json`, `photo_pose_openpose.json`).\n"
     )
     for name in KINDS:
         text += f"\n## {name}\n\n{LAYOUTS[name]}\n\n{written(name)}"
-    text += "\n# Keypoints\n\nRows of `Poses.keypoints`, by schema.\n"
+    text += "\n# Keypoints\n\nThe rows of `Poses.keypoints`, by schema.\n"
     for schema in SCHEMAS:
         text += f"\n### {schema.name}\n\n{len(schema)} points.\n\n| rows | part |\n|---|---|\n"
         for part, rows in schema.parts.items():
@@ -180,53 +180,51 @@ def file_formats() -> dict[str, str]:
     return {"reference/formats.md": text.replace("\n# Keypoints", "\n## Keypoints", 1)}
 
 
-# What the files do not say of themselves.
+# What the layouts alone do not show.
 LAYOUTS = {
-    "coco": "COCO-WholeBody results: one JSON list, an object for each person. The 133 points are in five "
-    "fields of `[x, y, score, x, y, score, ...]`. `score` is the detector's, `bbox` is `[x, y, width, "
-    "height]`. `image_id` is the file's name, in a video the number of the frame from 0. `track_id` is "
-    "there in videos. Read it with `formats.read_coco`.",
-    "openpose": "OpenPose 1.3: BODY_25, 70 face points (68, and the eyes' centres), 21 of each hand, each as `[x, "
-    "y, score, ...]`. Of a video it is a folder with a file for each frame, "
-    "`clip_000000000000_keypoints.json` and on. `person_id` is the track id, or -1. Read it with "
-    "`formats.read_openpose`.",
-    "comfy": "ComfyUI's POSE_KEYPOINT: a list of frames with the canvas' size in pixels. 18 body points, 70 of "
-    "the face, 21 of each hand, and 6 of the feet in `foot_keypoints_2d`. Nodes drop points whose "
-    "score is below 1, so a point that is drawn has score 1 and any other is 0, 0, 0; `--true-scores` "
-    "keeps all points and scores. Read it with `formats.read_comfy`.",
-    "npz": "NumPy arrays under their names, for `numpy.load` (nothing is pickled), to the last bit. Of a "
-    "picture row n is a person; of a video the rows are the people of all frames, one frame after another: "
-    "`counts` says how many each frame has, `ids` whose row it is, `times` are seconds. Read it "
-    "with `formats.read_npz` and `formats.read_npz_video`.",
-    "csv": "Of a picture a row for each keypoint of each person; of a video a row for each person of each "
-    "frame, with three columns for each keypoint. A picture or frame of nobody is a row with its name "
-    "or number alone. Read it with `formats.read_csv` and `formats.read_csv_video`.",
-    "parquet": "A row for each person of each frame; lists of numbers in columns. It needs pyarrow (`pip install "
-    "'wholebody[parquet]'`). [Collections](../batch.md) have a Parquet layout of their own.",
-    "trc": "OpenSim's markers, tabs between them, one file for each person: `clip_pose_1.trc`. Markers have "
-    "the names of Pose2Sim's and Sports2D's models. X is to the right and Y up from the lower left "
-    "corner of the picture; a pixel stands as a millimetre unless `--trc-unit` and "
-    "`--metres-per-pixel` say otherwise; Z is 0. A point without a score, or a frame without the "
-    "person, is blank. Read it with `formats.read_trc`.",
-    "sports2d": "The same in pixels as Sports2D writes and takes them: the file says metres, Y is down.",
-    "pose2sim": "**What Pose2Sim takes**: a folder for each camera and a file for each frame, as OpenPose's, but "
-    "with all points of a person in `pose_keypoints_2d`, in the order of Pose2Sim's skeletons "
-    "(`COCO_133`; `HALPE_26` and `COCO_17` for networks with these points). It goes to "
-    "`pose/clip_json` beside the video, where Pose2Sim looks.",
-    "pose-format": "The `.pose` file of sign language research (pose-format 0.2), binary and little endian. Header: "
-    "version, the picture's size, four components (BODY 23, FACE 68, LEFT_HAND 21, RIGHT_HAND 21 "
-    "points) with names, lines and colours. Body: the rate, the numbers of frames and people, all "
-    "coordinates, then all confidences, as 32-bit floats. Read it with `formats.read_sign`, or with "
-    "the package pose-format.",
-    "deeplabcut": "DeepLabCut's CSV: a row for each frame; x, y and likelihood of each body part, with names of "
-    "several levels above them (`individuals` only if there are several people). Read it with "
-    "`formats.read_deeplabcut`.",
-    "deeplabcut-h5": "The same table as pandas' H5 under the key `df_with_missing`; it needs `pip install "
-    "'wholebody[deeplabcut]'`. It is not read here, as reading one executes what it has pickled.",
-    "coco-results": "Everybody in all pictures of a run in one list, as `coco`, with numbers as `image_id`: those of "
-    "`--annotations`, or the last number in a file's name. **What pycocotools takes.**",
-    "png": "The drawn frames as pictures, `clip_pose_png/000000.png` and on, for programs that take a folder "
-    "of frames.",
+    "coco": "COCO-WholeBody results: one JSON list with an object for each person. The 133 points are in five fields "
+    "of `[x, y, score, x, y, score, ...]`. `score` is the detector's, and `bbox` is `[x, y, width, height]`. "
+    "`image_id` is the name of the file, or in a video the number of the frame, from 0. Videos also have `track_id`. "
+    "Read it with `formats.read_coco`.",
+    "openpose": "OpenPose 1.3: BODY_25, 70 face points (68 and the centres of the eyes), and 21 points of each hand, "
+    "each as `[x, y, score, ...]`. A video gives a folder with one file per frame, starting at "
+    "`clip_000000000000_keypoints.json`. `person_id` is the track id, or -1. Read it with `formats.read_openpose`.",
+    "comfy": "ComfyUI's POSE_KEYPOINT: a list of frames with the size of the canvas in pixels. There are 18 body "
+    "points, 70 face points, 21 points of each hand, and 6 foot points in `foot_keypoints_2d`. Other nodes drop points "
+    "whose score is below 1. So a point that is drawn has score 1, and all others are 0, 0, 0; `--true-scores` keeps "
+    "all points and scores. Read it with `formats.read_comfy`.",
+    "npz": "Named NumPy arrays for `numpy.load`, without pickled objects and without rounding. For a picture, row n is "
+    "a person. For a video, the rows are the people of all frames, one frame after another: `counts` is the number of "
+    "people in each frame, `ids` is the person of each row, and `times` is in seconds. Read it with `formats.read_npz` "
+    "and `formats.read_npz_video`.",
+    "csv": "For pictures, one row per person and keypoint. For videos, one row per person and frame, with three "
+    "columns for each keypoint. A picture or frame without people is a row with only its name or number. Read it with "
+    "`formats.read_csv` and `formats.read_csv_video`.",
+    "parquet": "One row per person and frame, with lists of numbers in columns. It needs pyarrow (`pip install "
+    "'wholebody[parquet]'`). [Collections](../batch.md) have a different Parquet layout. Read it with "
+    "`formats.read_parquet`.",
+    "trc": "OpenSim's marker file, separated by tabs, one file per person: `clip_pose_1.trc`. Markers have the names "
+    "of Pose2Sim's and Sports2D's models. X points right and Y up from the lower left corner of the picture; Z is 0. A "
+    "pixel counts as a millimetre unless `--trc-unit` and `--metres-per-pixel` say otherwise. Points without a score "
+    "and frames without the person are blank. Read it with `formats.read_trc`.",
+    "sports2d": "The same in pixels with Y down, as Sports2D writes and reads it; the header says metres.",
+    "pose2sim": "**The input of Pose2Sim**: a folder per camera with a file per frame, as OpenPose's. All points of a "
+    "person are in `pose_keypoints_2d`, in the order of Pose2Sim's skeletons (`COCO_133`; `HALPE_26` and `COCO_17` for "
+    "networks with those points). The folder is `pose/clip_json`, where Pose2Sim looks for it. Read it with "
+    "`formats.read_pose2sim`.",
+    "pose-format": "The `.pose` file of sign language research (pose-format 0.2), binary and little endian. The header "
+    "has the version, the size of the picture, and four components (BODY 23, FACE 68, LEFT_HAND 21, RIGHT_HAND 21 "
+    "points) with names, lines and colours. The body has the frame rate, the numbers of frames and people, all "
+    "coordinates and then all confidences, as 32-bit floats. Read it with `formats.read_sign`, or with the package "
+    "pose-format.",
+    "deeplabcut": "DeepLabCut's CSV: one row per frame, with x, y and likelihood of each body part. The header has "
+    "several levels (`individuals` only if there are several people). Read it with `formats.read_deeplabcut`.",
+    "deeplabcut-h5": "The same table as an H5 file of pandas, under the key `df_with_missing`. It needs `pip install "
+    "'wholebody[deeplabcut]'`. It is not read here, because reading one executes what is pickled in it.",
+    "coco-results": "The people of all pictures in one list, in the layout of `coco`. `image_id` is a number: the one "
+    "in `--annotations`, or else the last number in the name of the file. **The input of pycocotools.**",
+    "png": "The drawn frames as numbered pictures, starting at `clip_pose_png/000000.png`, for programs that read a "
+    "folder of frames.",
 }
 
 
@@ -240,7 +238,7 @@ def people() -> Poses:
 
 
 def written(name: str) -> str:
-    """The layout of what the format's writers write for a picture and a video, as Markdown."""
+    """The layouts of a format's files for a picture and for a video, as Markdown."""
     kind, poses = KINDS[name], people()
     frames = [(0.0, poses), (0.04, poses)]
     text = ""
@@ -264,7 +262,7 @@ def written(name: str) -> str:
 
 
 def shape_of(file: Path) -> str:
-    """What is in a file, with long lists counted instead of printed."""
+    """The contents of a file, with the lengths of long lists instead of their elements."""
     if file.suffix == ".json":
         return _outline(json.loads(file.read_text(encoding="utf-8")))
     if file.suffix == ".npz":

@@ -1,7 +1,7 @@
-"""The nodes. Every function here runs without ComfyUI; what it offers (progress, folders) is used where it is there.
+"""The nodes. All functions here also run without ComfyUI, whose progress bar and folders are used if it is installed.
 
-POSE_KEYPOINT is a list of frames {people, canvas_width, canvas_height}; `wholebody.formats` writes and reads it. People
-keep their ids in `person_id`, which other nodes pass over.
+POSE_KEYPOINT is a list of frames {people, canvas_width, canvas_height}; `wholebody.formats` writes and reads it. Ids of
+people are in `person_id`, which other nodes ignore.
 """
 
 import json
@@ -44,7 +44,7 @@ _ANY_ORDER = "as found"
 
 @lru_cache(maxsize=2)
 def _model(pose: str, detector: str, threshold: float) -> Any:
-    """Networks stay open between runs."""
+    """The networks, which stay loaded between runs."""
     from wholebody import WholeBody
 
     return WholeBody(pose, detector, threshold=threshold or None)
@@ -123,9 +123,9 @@ def _numbers(text: str, count: int | None = None) -> tuple[float, ...]:
     try:
         numbers = tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError as error:
-        raise WholebodyError(f"{text!r}: give numbers with commas between.") from error
+        raise WholebodyError(f"{text!r}: give numbers separated by commas.") from error
     if count is not None and len(numbers) != count:
-        raise WholebodyError(f"{text!r}: give {count} numbers with commas between.")
+        raise WholebodyError(f"{text!r}: give {count} numbers separated by commas.")
     return numbers
 
 
@@ -165,7 +165,7 @@ def save(keypoints: Keypoints, prefix: str) -> Shown:
     folder = _folder("output")
     place = (folder / prefix).resolve()
     if not place.is_relative_to(folder.resolve()):
-        raise WholebodyError(f"{prefix!r} leads out of the output folder. Name a file inside it.")
+        raise WholebodyError(f"{prefix!r} is outside the output folder. Name a file inside it.")
     place.parent.mkdir(parents=True, exist_ok=True)
     taken = {path.name for path in place.parent.glob("*.json")}
     name = next(name for n in range(1, 10**6) if (name := f"{place.name}_{n:05d}.json") not in taken)
@@ -185,7 +185,7 @@ def _find(file: str) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise WholebodyError(f"{file}: no such file in the input or output folder. Give its name, or its whole path.")
+    raise WholebodyError(f"{file}: no such file in the input or output folder. Give its name, or its full path.")
 
 
 def _age(file: str) -> float:
@@ -230,7 +230,7 @@ def wan_animate(
     frames, sizes = from_pose_keypoint(keypoints)
     size = _size(image)
     if len(frames) != len(image):
-        raise WholebodyError(f"{len(image)} pictures and keypoints of {len(frames)}: connect those of the same clip.")
+        raise WholebodyError(f"{len(image)} pictures and keypoints of {len(frames)}: connect both from the same clip.")
     models, model_sizes = from_pose_keypoint(reference) if reference else ([], [])
     target, target_size = frames, size
     if models and mode != "none":
@@ -325,14 +325,15 @@ def _parts(feet: bool = False) -> Iterator[Port]:
 
 _PEOPLE = (
     Port("people", "INT", 0, low=0, high=100, step=1, about="at most this many; 0 for all"),
-    Port("order", "COMBO", _ANY_ORDER, (_ANY_ORDER, *ORDERS), about="who comes first, and is kept"),
+    Port("order", "COMBO", _ANY_ORDER, (_ANY_ORDER, *ORDERS), about="which people come first, and are kept"),
     Port("region", "STRING", "", about="x, y, width, height in pixels, or in fractions of the picture; empty for all"),
     Port("ids", "STRING", "", about="ids of people in a clip, comma-separated; empty for all"),
 )
 _THRESHOLD = Port("threshold", "FLOAT", 0.3, low=0.0, high=1.0, step=0.01, about="lowest score of a drawn point")
 _KEYPOINTS = Port("keypoints", "POSE_KEYPOINT")
 _WIDTH, _HEIGHT = (
-    Port(name, "INT", 0, low=0, high=16384, step=8, about="0 for that of the canvas") for name in ("width", "height")
+    Port(name, "INT", 0, low=0, high=16384, step=8, about="of the map; 0 for that of the canvas")
+    for name in ("width", "height")
 )
 
 NODES = (
@@ -362,7 +363,13 @@ NODES = (
             Port("rotate", "COMBO", "0", [*map(str, TURNS), "auto"], about="for handstands and ceiling cameras"),
             Port("short_side", "INT", 0, low=0, high=16384, step=8, about="of the map; 0 for that of the picture"),
             Port(
-                "multiple", "INT", 1, low=1, high=256, step=1, about="width and height of the map are multiples of this"
+                "multiple",
+                "INT",
+                1,
+                low=1,
+                high=256,
+                step=1,
+                about="round width and height of the map to multiples of this",
             ),
             Port("scores", "COMBO", _SCORES[0], _SCORES, about="most nodes draw only points with a score of 1"),
         ),
@@ -378,7 +385,7 @@ NODES = (
             Port("style", "COMBO", "openpose", ("openpose", "aapose"), about="aapose is Wan-Animate's"),
             _WIDTH,
             _HEIGHT,
-            Port("how", "COMBO", "pad", _HOWS, about="if the aspect ratio is not the canvas's"),
+            Port("how", "COMBO", "pad", _HOWS, about="what to do if the aspect ratio differs from the canvas's"),
             *_parts(),
             _THRESHOLD,
         ),

@@ -101,7 +101,7 @@ def _overview(name: str, commands: Sequence[str]) -> int:
     for command in commands:
         print(f"  {command:12} {(COMMANDS[command].__doc__ or '').splitlines()[0]}")
     print("\nRun wholebody COMMAND --help for its options. To start: wholebody predict PHOTO")
-    print("With --trust, any command downloads networks too that cannot be verified (wholebody models lists them).")
+    print("With --trust, commands also download networks that cannot be verified; wholebody models marks them.")
     return 0 if name else 2
 
 

@@ -240,7 +240,7 @@ def test_without_its_settings_a_run_begins_again_and_says_so(run, tmp_path, monk
     folder = stopped(run, path, monkeypatch)
     (folder / "settings.json").write_text('{"fps": nu')
     status, _, errors = run(path, resume=True)
-    assert status == 0 and "begun again" in errors
+    assert status == 0 and "started again" in errors
     assert len(formats.read_npz_video(tmp_path / "clip_pose.npz")) == 40
 
 

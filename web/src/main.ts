@@ -149,7 +149,7 @@ async function openPhoto(file: Blob, title: string): Promise<void> {
   render();
   await ready();
   if (mine !== turn) return;
-  busy("Looking for people");
+  busy("Finding people");
   const started = performance.now();
   await networks.look(pixelsOf(picture));
   const seen = await networks.eyes(FLOOR).detect();
@@ -218,7 +218,7 @@ async function estimateClip(mine: number): Promise<void> {
     element("clock").textContent = `${seconds(video.currentTime)} / ${seconds(video.duration)}`;
     render();
     const speed = (n + 1) / ((performance.now() - started) / 1000);
-    busy(`Frame ${n + 1} of ${count}, ${speed.toFixed(1)} a second`, (n + 1) / count);
+    busy(`Frame ${n + 1} of ${count}, ${speed.toFixed(1)} per second`, (n + 1) / count);
   }
   [stop.hidden, play.disabled] = [true, false];
   busy(null);
@@ -226,7 +226,7 @@ async function estimateClip(mine: number): Promise<void> {
   await seek(video, 0);
   showFrame();
   const ids = new Set(frames.flatMap((frame) => frame.people.map(({ id }) => id)));
-  say(`${frames.length} frames · ${ids.size} ${ids.size === 1 ? "person" : "people"} · ${(frames.length / ((performance.now() - started) / 1000)).toFixed(1)} frames a second`);
+  say(`${frames.length} frames · ${ids.size} ${ids.size === 1 ? "person" : "people"} · ${(frames.length / ((performance.now() - started) / 1000)).toFixed(1)} frames per second`);
   document.documentElement.dataset.done = name;
 }
 
@@ -297,7 +297,7 @@ async function startCamera(): Promise<void> {
     render();
     const [spent, after] = [performance.now() - before, performance.now()];
     [pace, before] = [pace ? 0.9 * pace + 0.1 * spent : spent, after];
-    say(`${(1000 / pace).toFixed(1)} pictures a second · ${people.length === 1 ? "1 person" : `${people.length} people`}`);
+    say(`${(1000 / pace).toFixed(1)} pictures per second · ${people.length === 1 ? "1 person" : `${people.length} people`}`);
     document.documentElement.dataset.done = `camera ${frames.length}`;
     // A page that is not looked at need not look either.
     if (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
@@ -398,17 +398,17 @@ const actions: Record<string, () => void> = {
 
 const KEYS: [key: string, what: string, act: () => void][] = [
   ["o", "Open a photo or video", actions.open],
-  ["c", "Camera on and off", actions.camera],
+  ["c", "Camera on or off", actions.camera],
   ["1", "Skeleton", () => choose("skeleton")],
   ["2", "Points", () => choose("points")],
   ["3", "Map for ControlNet", () => choose("map")],
-  ["b", "Picture or black ground", () => element("ground").click()],
+  ["b", "Picture or black background", () => element("ground").click()],
   ["p", "Save the picture", () => void savePicture()],
   ["m", "Save the map", () => void saveMap()],
   ["k", "Save the keypoints", saveData],
-  [" ", "Play and pause", () => void togglePlay()],
-  ["ArrowLeft", "A frame back", () => void moveTo(video.currentTime - 1 / settings().rate)],
-  ["ArrowRight", "A frame on", () => void moveTo(video.currentTime + 1 / settings().rate)],
+  [" ", "Play or pause", () => void togglePlay()],
+  ["ArrowLeft", "Previous frame", () => void moveTo(video.currentTime - 1 / settings().rate)],
+  ["ArrowRight", "Next frame", () => void moveTo(video.currentTime + 1 / settings().rate)],
   ["?", "This list", () => element<HTMLDialogElement>("help").showModal()],
 ];
 

@@ -33,7 +33,7 @@ export class Networks {
       else resolve(data.result);
     };
     this.worker.onerror = (event) => {
-      for (const { reject } of this.waiting.values()) reject(new Error(event.message || "the networks cannot be started"));
+      for (const { reject } of this.waiting.values()) reject(new Error(event.message || "the networks cannot be loaded"));
       this.waiting.clear();
     };
   }

@@ -22,7 +22,7 @@ export async function readPicture(file: Blob): Promise<Canvas> {
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
   } catch {
-    throw new Error("This is not a picture that the browser can read. Use JPEG, PNG or WebP.");
+    throw new Error("The browser cannot read this picture. Use JPEG, PNG or WebP.");
   }
   const shrink = Math.min(Math.sqrt(MAX_PIXELS / (bitmap.width * bitmap.height)), 1);
   const canvas = blank(Math.floor(bitmap.width * shrink), Math.floor(bitmap.height * shrink));
@@ -63,13 +63,13 @@ export async function seek(video: HTMLVideoElement, time: number): Promise<void>
 }
 
 export async function openCamera(video: HTMLVideoElement): Promise<void> {
-  if (!navigator.mediaDevices) throw new Error("A camera needs a page from https:// or from this machine (localhost).");
+  if (!navigator.mediaDevices) throw new Error("The camera works only on pages from https:// or from this machine (localhost).");
   let stream: MediaStream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, height: { ideal: 720 } }, audio: false });
   } catch (error) {
     const denied = error instanceof DOMException && error.name === "NotAllowedError";
-    throw new Error(denied ? "The camera was not allowed. Allow it beside the address of the page." : "No camera can be opened. Is it in use elsewhere?");
+    throw new Error(denied ? "Access to the camera was denied. Allow it in the address bar." : "The camera cannot be opened. Is it in use elsewhere?");
   }
   video.removeAttribute("src");
   video.srcObject = stream;

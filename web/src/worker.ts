@@ -22,9 +22,9 @@ async function load(url: string, keep: boolean, tell: (loaded: number, total: nu
     if (response.ok) await store?.put(url, response.clone()).catch(() => undefined);
   } catch (error) {
     response = await store?.match(url);
-    if (!response) throw new Error(`${url} cannot be loaded (${error}). Is the server still there?`);
+    if (!response) throw new Error(`${url} cannot be loaded (${error}). Is the server still running?`);
   }
-  if (!response.ok) throw new Error(`${url}: the server says ${response.status}. The networks belong into the folder models beside the page.`);
+  if (!response.ok) throw new Error(`${url}: the server answered ${response.status}. Put the networks into the folder models next to the page.`);
   const total = Number(response.headers.get("Content-Length")) || 0;
   const chunks: Uint8Array[] = [];
   let loaded = 0;

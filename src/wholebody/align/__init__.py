@@ -11,11 +11,14 @@
 | wan    | Wan2.2-Animate   | every limb by the first frame, feet onto the ground of the reference  |
 | none   |                  | nothing                                                               |
 
-The formulas stand in a file each. Different from the published code, in all of them: lengths are measured in pixels of
-either picture; a limb that points at the camera in the first frame is taken to be as long as it gets later in the clip;
-toes, heels, hands and face move with the limb they hang on; a factor is kept within a half and twice that of the whole
-figure; a factor that cannot be measured is that of the other side or of the figure; and a missing point stays missing
-and moves nothing.
+Each method has its own file. All of them differ from the published code in these points:
+
+- Lengths are measured in pixels of either picture.
+- A limb that points at the camera in the first frame gets its length from the rest of the clip.
+- Toes, heels, hands and face move with the limb that they are attached to.
+- A factor is clipped to between half and twice that of the whole figure. One that cannot be measured is taken from the
+  other side, or from the figure.
+- A missing point stays missing and moves nothing.
 """
 
 from wholebody.align.clip import Alignment, align, fit

@@ -20,7 +20,7 @@ def wan(clip: JointFrames, reference: JointFrames, sizes: tuple[Size, Size] | No
     ankle to toes; otherwise the neck goes to the neck. Hands are scaled like the shoulders, the face like eyes and
     ears.
 
-    Wan resizes the reference by s to whole pixels, so it measures it up to a pixel smaller.
+    Wan resizes the reference by s to whole pixels, so it measures lengths that are up to a pixel too small.
 
     Args:
         clip: (T,) frames, the first of which shows the neck. reference: 1 frame.

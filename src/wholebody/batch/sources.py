@@ -336,6 +336,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file. Check the name."
     if isinstance(error, PermissionError):
-        return "may not be read. Check permissions and credentials."
+        return "access denied. Check permissions and credentials."
     text = " ".join(str(error).split())
     return f"failed ({f'{type(error).__name__}: {text}' if text else type(error).__name__})."

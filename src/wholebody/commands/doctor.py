@@ -68,8 +68,8 @@ def report() -> int:
         console.print(f"fastest here: {best.precision} on {best.runtime}")
     device = "cpu" if _version("openvino") == "not installed" else "cpu or openvino"
     console.print(
-        f"\n--precision auto takes {WholeBody(precision='auto').pose.session.precision}; choose by --device "
-        f"{device} and --precision"
+        f"\n--precision auto uses {WholeBody(precision='auto').pose.session.precision}; choose another with "
+        f"--device {device} and --precision"
     )
     return 1 if clashes else 0
 

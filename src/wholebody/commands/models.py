@@ -12,7 +12,7 @@ def models() -> int:
     """List all networks: the bundled ones, and the released ones that are downloaded on first use.
 
     WHOLEBODY_OFFLINE=1 forbids downloads; WHOLEBODY_CACHE sets the folder for them. A network with --trust in its row
-    cannot be verified, as nobody has published its whole SHA-256: commands download it if that option is given.
+    cannot be verified, because its full SHA-256 has not been published. Commands download it only with that option.
     """
     from rich.table import Table
 

@@ -48,7 +48,8 @@ TRAIN_HELP = """Train a pose network by a recipe (needs the train extra).
 
     "wholebody train teacher --out work/teacher" trains the bundled pose network, or resumes.
 
-    "wholebody train teacher --out work/mine --data pool:photos=0.7 shards:work/synth=0.3 --optim.lr 1e-3": other data.
+    "wholebody train teacher --out work/mine --data pool:photos=0.7 shards:work/synth=0.3 --optim.lr 1e-3" trains on
+    other data at another learning rate.
 
     "torchrun --nproc-per-node 8 -m wholebody.cli train teacher --out work/teacher" trains in eight processes.
 
@@ -198,10 +199,10 @@ def _common_help(command: str, name: str, recipe: Any, text: str) -> None:
     said = {
         "out": "Folder for weights, state and figures (required).",
         "data": "Data instead of the recipe's: KIND:PATH[:IMAGES][=SHARE], several for a mixture.",
-        "validate_on": "People to evaluate on, written in the same way, or none; else a held-out part of --data.",
+        "validate_on": "People to validate on, written in the same way, or none; by default a held-out part of --data.",
         "changes": _CHANGES,
         "check": "Only list what is missing: data, networks, packages.",
-        "stages": "Which stages to run.",
+        "stages": "Stages to run.",
     }
     table = Table("option", "recipe", "", box=None, pad_edge=False)
     for option in (*_RUN, *_COMMON[command]):
@@ -250,7 +251,7 @@ def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text
             "validate_on",
             Annotated[
                 tuple[str, ...],
-                tyro.conf.arg(help="People to evaluate on, written in the same way; or none."),
+                tyro.conf.arg(help="People to validate on, written in the same way, or none."),
             ],
             (),
         ),
@@ -268,7 +269,7 @@ def _configured(command: str, name: str, words: Sequence[str], recipe: Any, text
     if "--check" in words and "--out" not in words:
         words = [*words, "--out", "."]
     if isinstance(recipe, TwoStages):
-        fields.append(("stages", Annotated[tuple[Literal[1, 2], ...], tyro.conf.arg(help="Which to run.")], (1, 2)))
+        fields.append(("stages", Annotated[tuple[Literal[1, 2], ...], tyro.conf.arg(help="Stages to run.")], (1, 2)))
     # The recipe's class is known only at run time, which a type checker cannot follow.
     kind: Any = type(recipe)
     marker: Any = Annotated[kind, tyro.conf.arg(name="")]

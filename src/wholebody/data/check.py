@@ -163,7 +163,7 @@ def _files(
 def _pictures(labels: Labels) -> Iterable[Finding]:
     first: dict[str, int] = {}
     twice = [
-        (number, f"file_name {picture.file_name} is that of image {first[picture.file_name]} too")
+        (number, f"file_name {picture.file_name} is also that of image {first[picture.file_name]}")
         for number, picture in labels.images.items()
         if first.setdefault(picture.file_name, number) != number
     ]
@@ -183,13 +183,13 @@ def _boxes(labels: Labels, sizes: Mapping[int, tuple[int, int]]) -> Iterable[Fin
     size = _sizes(labels, sizes)
     over = np.maximum(-labels.boxes[:, :2], labels.boxes[:, 2:] - size).max(axis=1)
     over[_any(size == 0)] = 0
-    text = "bbox reaches {:.0f} pixels out of the picture"
+    text = "bbox extends {:.0f} pixels beyond the picture"
     known = ~_any(size == 0)
-    yield _of_people("box out of the picture", labels, over > SLACK, lambda m: text.format(over[m]), known)
+    yield _of_people("box outside the picture", labels, over > SLACK, lambda m: text.format(over[m]), known)
     most = 1.05 * (w + 1) * (h + 1)
     wrong = ((labels.areas <= 0) | (labels.areas > most)) & ~tiny
     text = "area is {:g}, the box has {:g}"
-    yield _of_people("area not within the box", labels, wrong, lambda m: text.format(labels.areas[m], w[m] * h[m]))
+    yield _of_people("area does not fit the box", labels, wrong, lambda m: text.format(labels.areas[m], w[m] * h[m]))
 
 
 def _points(labels: Labels, sizes: Mapping[int, tuple[int, int]], flags: bool) -> Iterable[Finding]:
@@ -261,7 +261,7 @@ def _sides(labels: Labels, flags: bool) -> Iterable[Finding]:
     seen = labels.visible == 2 if flags else shown  # an occluded face may be guessed from behind
     for part, comparable, wrong in mirrored_heads(labels.keypoints, seen, _least_distance(labels)):
         text = f"{part} mirrored"
-        detail = f"{text}: left and right are exchanged, or the head is turned away"
+        detail = f"{text}: left and right are swapped, or the head is turned away"
         yield _of_people(text, labels, wrong, detail, comparable)
 
 
@@ -318,7 +318,7 @@ def _twice(labels: Labels, flags: bool) -> Iterable[Finding]:
         same = (mean < SAME_POINTS * size) & (common.any(axis=1) | ~(shown[a].any(axis=1) | shown[b].any(axis=1)))
         later, earlier = np.maximum(a, b)[same], np.minimum(a, b)[same]
         wrong[later], other[later] = True, labels.ids[earlier]
-    text = "bbox and points are those of annotation {} too"
+    text = "bbox and points are also those of annotation {}"
     yield _of_people("person labelled twice", labels, wrong, lambda m: text.format(other[m]), ~labels.iscrowd)
 
 

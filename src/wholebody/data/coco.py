@@ -236,7 +236,7 @@ def _integer(row: Mapping[str, Any], name: str) -> int:
         value = int(value)
     if type(value) is not int or not -(2**63) <= value < 2**63:
         if isinstance(value, str) and name in ("id", "image_id"):
-            raise _Wrong(name, "is a name, not a whole number: number the pictures and people, as pycocotools demands")
+            raise _Wrong(name, "is a name, not a whole number: number the pictures and people, as pycocotools requires")
         raise _Wrong(name, "is missing" if value is _MISSING else "is not a whole number")
     return value
 

@@ -113,7 +113,7 @@ def _arrows(path: Path, text: str) -> dict[str, str]:
         line = line.split("#")[0].strip()
         theirs, arrow, ours = (part.strip() for part in line.partition("->"))
         if line and (not arrow or not theirs or theirs in table):
-            what = "is there twice" if theirs in table else f"{line!r} is not `their name -> our name`"
+            what = f"{theirs} occurs twice" if theirs in table else f"{line!r} is not `their name -> our name`"
             raise WholebodyError(f"{path}: line {number}: {what}. Correct the table.")
         if line:
             table[theirs] = ours

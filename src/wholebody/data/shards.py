@@ -38,7 +38,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
     with reading(path, "the manifest of a set", "Remove it to make the set again, or choose another folder"):
         found = parse_json(path.read_bytes())
         if not isinstance(found.get("shards"), dict) or type(found.get("count")) is not int:
-            raise ValueError("it has no count or no shards")
+            raise ValueError("it lists no count or no shards")
         return dict(found)
 
 
@@ -102,7 +102,7 @@ class Shards:
 def _checked(record: Any, name: str) -> dict[str, Any]:
     """Check that a label has points and a box, or people that do."""
     if not isinstance(record, dict):
-        raise ValueError(f"{name} is no label")
+        raise ValueError(f"{name} is not a label")
     for person in record.get("people", (record,)):
         points, box = (np.array(person[field], np.float32) for field in ("keypoints", "box"))
         if points.shape != (len(COCO_WHOLEBODY), 3) or box.shape != (4,) or not np.isfinite(points).all():
@@ -114,7 +114,7 @@ def read_shards(folder: str | os.PathLike[str]) -> Shards:
     """Index the finished shards of a folder.
 
     Raises:
-        WholebodyError: no shards, or a file that is no shard.
+        WholebodyError: no shards, or a file that is not a shard.
     """
     paths = tuple(sorted(path for path in Path(folder).glob("*.tar") if not path.name.startswith(".")))
     if not paths:

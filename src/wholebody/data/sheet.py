@@ -94,7 +94,7 @@ def view(
         if len(tiles) == count:
             break
     if not tiles:
-        raise WholebodyError(f"{source}: nothing to show{'' if part == 'whole' else f', no {part} are seen'}.")
+        raise WholebodyError(f"{source}: nothing to show{'' if part == 'whole' else f', no {part} are visible'}.")
     write_image(output, sheet(tiles))
     return len(tiles)
 

@@ -35,7 +35,7 @@ class Stream:
                 raise ValueError(f"a name is missing at character {self.before + self.at}")
             self._take(":")
             if name in self.seen and name in lists:
-                raise Layout(f"{name} is there twice")
+                raise Layout(f"{name} occurs twice")
             self.seen.add(name)
             if name not in lists:
                 self._value()

@@ -1,6 +1,6 @@
 """Drawing: functions (image, Poses) -> image. Every image is (H, W, 3) uint8 BGR, and none is changed in place.
 
-figures has the skeleton and OpenPose's map; canvas the size that a map is asked for.
+`figures` has the skeleton and OpenPose's map; `canvas` has drawings of a requested size.
 """
 
 from wholebody.draw.canvas import Canvas, Sizing, parsed_size

@@ -4,12 +4,12 @@
     draw.openpose(canvas.black(), canvas.poses(poses))
     draw.skeleton(canvas.image(photo), canvas.poses(poses))
 
-| how      | if the size has another aspect ratio than the picture            | the map has |
-|----------|------------------------------------------------------------------|-------------|
-| pad      | the whole picture in the middle, black at two sides               | that size   |
-| crop     | the picture fills it, and what sticks out at two sides is cut off | that size   |
-| fit      | the whole picture, as large as goes into it                       | one side    |
-| stretch  | width and height for themselves                                   | that size   |
+| how      | if the requested size has another aspect ratio than the picture | size of the map               |
+|----------|-----------------------------------------------------------------|-------------------------------|
+| pad      | the whole picture in the middle, with two black bars            | as requested                  |
+| crop     | the picture fills the map, and two sides are cropped            | as requested                  |
+| fit      | the whole picture, as large as possible                         | one side as requested         |
+| stretch  | width and height are scaled separately                          | as requested                  |
 """
 
 from dataclasses import dataclass

@@ -75,8 +75,8 @@ def _part(labels: Labels, predictions: Mapping[int, Poses], rows: slice) -> dict
 def random_set(
     rng: np.random.Generator, images: int, people: int, spare: float = 1.0, ties: bool = False
 ) -> tuple[Labels, dict[int, Poses]]:
-    """Random labels and predictions of `people` in `images` pictures: parts without labels, crowds, points of no score,
-    people who are missed, `spare` detections too many for each, and with `ties` equal scores and equal people."""
+    """Random labels and predictions of `people` in `images` pictures, with unlabelled parts, crowds, points without a
+    score, missed people, and `spare` extra detections per person; with `ties`, also equal scores and equal people."""
     k = len(COCO_WHOLEBODY)
     size = rng.lognormal(4.2, 0.8, people)
     boxes = rng.uniform(0, 300, (people, 4))

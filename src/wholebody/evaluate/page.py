@@ -86,7 +86,7 @@ def _words(part: str) -> str:
 
 
 def _timing(entrant: Entrant, first: float | None) -> tuple[str, str, str]:
-    """Milliseconds by the clock, of the processor, and how many times `first`."""
+    """Wall-clock milliseconds, CPU milliseconds, and the latter relative to `first`."""
     loading = " with loading" * entrant.loading
     wall, cpu = entrant.milliseconds, entrant.processor_milliseconds
     return (
@@ -103,8 +103,8 @@ def _signed(figure: Figure | None) -> str:
 
 
 def _here(row: Published, entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> str:
-    """What was measured of a published system, by its name as a word of an entrant's. Bundled networks are our own,
-    though the student bears the name of what it does."""
+    """The measured figures of a published system: an entrant with its name as a word. Bundled networks are not meant,
+    although one is called dwpose-t."""
     word = re.compile(rf"(?<![a-z0-9]){re.escape(row.name.lower())}(?![a-z0-9])")
     said = []
     for entrant in entrants:
@@ -138,7 +138,7 @@ _LEGEND = 22  # pixels a line
 
 
 def plot(entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> str:
-    """An SVG: OKS of the body against the processor's time; left of it OKS of all parts, where there are others."""
+    """An SVG: the body's OKS over CPU time; to its left, the OKS of each part, if there are several."""
     shown = _shown(reports)
     colors = {entrant.name: COLORS[n % len(COLORS)] for n, entrant in enumerate(entrants)}
     figures = {
@@ -172,7 +172,7 @@ def plot(entrants: Sequence[Entrant], reports: Mapping[str, Report]) -> str:
     right = PlotAxes(reach, (shares[0], shares[-1]), log=True, size=size, margins=(middle + 56, top, 16, 46))
     ticks = [step * 10**power for power in range(5) for step in (1, 2, 3, 5)]
     ticks = [tick for tick in ticks if reach[0] < tick < reach[1]]
-    shapes.append(right.lines(shares, ticks, _percent, "processor milliseconds for a person"))
+    shapes.append(right.lines(shares, ticks, _percent, "CPU milliseconds per person"))
     shapes.append(text(middle + 56, top - 12, "mean OKS of the body, per cent"))
     # The first on top and smaller, so that one that does the very same is seen around it.
     for name, cpu in reversed(timed.items()):

@@ -1,4 +1,4 @@
-"""rtmlib as another package to compare with: its networks, opened on our files; and as an entrant of a comparison."""
+"""rtmlib, for comparisons: its classes on our files, and as an entrant."""
 
 import contextlib
 import io
@@ -30,13 +30,13 @@ def library() -> Any:
     except ImportError as error:
         raise WholebodyError(
             f"rtmlib, the package to compare with, cannot be imported ({error}). "
-            "Run: pip install --no-deps rtmlib tqdm (its own dependencies bring a second OpenCV)."
+            "Run: pip install --no-deps rtmlib tqdm (its own dependencies install a second OpenCV)."
         ) from error
     return rtmlib
 
 
 def pose_network(path: Path) -> Any:
-    """Its RTMPose on a file in the released layout, with the means and deviations that the file names."""
+    """Its RTMPose on a file in the released layout, with the mean and standard deviation from the file's metadata."""
     session = open_session(path, "cpu")
     about = notes(session)
     mean, std = (about.get(name, getattr(IMAGENET_RGB, name)) for name in ("mean", "std"))
@@ -44,7 +44,7 @@ def pose_network(path: Path) -> Any:
 
 
 def detector(path: Path) -> Any:
-    """Its YOLOX on a file in the released layout, with our threshold for boxes."""
+    """Its YOLOX on a file in the released layout, with our box threshold."""
     w, h = input_size(open_session(path, "cpu"))
     return _quietly(library().YOLOX, path, model_input_size=(h, w), score_thr=0.3, nms_thr=0.45)
 
@@ -55,7 +55,7 @@ def _quietly(tool: Any, path: Path, **options: Any) -> Any:
 
 
 def default_session(path: Path, threads: int) -> Any:
-    """ONNX Runtime's session as rtmlib opens it, but with a number of threads, for which rtmlib has no option."""
+    """ONNX Runtime's session as rtmlib opens it, but with a given number of threads: rtmlib has no option for that."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -65,10 +65,10 @@ def default_session(path: Path, threads: int) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Rtmlib:
-    """rtmlib's own RTMPose class on a file in the released layout, which it feeds one person at a time.
+    """rtmlib's own RTMPose class on a file in the released layout; it processes one person at a time.
 
-    It hands the network the colours of OpenCV's pictures as they are, blue first, while RTMPose and its kin were
-    trained on red first. `rgb` exchanges them in the picture, to tell that from other differences.
+    rtmlib passes OpenCV's BGR pictures on unchanged, although RTMPose and its relatives were trained on RGB. `rgb`
+    swaps red and blue beforehand, to separate this effect from other differences.
     """
 
     network: Any

@@ -264,7 +264,7 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
     if not len(labels):
         raise WholebodyError(f"{annotations}: no person is labelled. Choose a set with keypoints of people.")
     if not labelled_boxes(labels):
-        raise WholebodyError(f"{annotations}: nobody has a labelled point, boxes alone. Choose a set with keypoints.")
+        raise WholebodyError(f"{annotations}: only boxes, no labelled keypoints. Choose a set with keypoints.")
     w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T
     counts = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
     if not counts.any():

@@ -48,8 +48,8 @@ def unreadable(session: Session, why: str | Codec | None) -> WholebodyError:
     fault = why if isinstance(why, str) else "not a pose network" if why is None else f"not a network for {why}"
     shown = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in session.outputs).replace("None", "any")
     return WholebodyError(
-        f"{fault}: simcc_x and simcc_y (N, K, bins), heatmaps (N, K, h, w) or coordinates (N, K, 2 to 4) are read, the "
-        f"file gives {shown}."
+        f"{fault}: it needs the outputs simcc_x and simcc_y (N, K, bins), heatmaps (N, K, h, w) or coordinates (N, K, "
+        f"2 to 4), but the file has {shown}. Choose another file."
     )
 
 

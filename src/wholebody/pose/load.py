@@ -52,11 +52,10 @@ def open_estimator(
     """A pose network by name or path.
 
     Args:
-        name: as `onnx_file` takes it. device, threads, precision: as `runtime.open_session` takes them. flip, batch:
-            see `TopDown`.
+        name: as for `onnx_file`. device, threads, precision: as for `runtime.open_session`. flip, batch: see `TopDown`.
 
     Raises:
-        WholebodyError: it cannot be had, or is something else; the line names the file.
+        WholebodyError: it cannot be found or loaded, or is something else; the message names the file.
     """
     path = onnx_file(name, "pose")
     return _open(path, device, threads, precision, lambda session: TopDown(session, flip, batch))
@@ -73,11 +72,11 @@ def open_detector(
     """A detector by name or path.
 
     Args:
-        name, device, threads: see `open_estimator`. precision: of "int8" a detector without a file for it takes
+        name, device, threads: see `open_estimator`. precision: with "int8", a detector without an int8 file uses
             "auto". threshold: lowest score of a box; None takes what the file recommends, or 0.3.
 
     Raises:
-        WholebodyError: it cannot be had, or is something else; the line names the file.
+        WholebodyError: it cannot be found or loaded, or is something else; the message names the file.
     """
     path = onnx_file(name, "detector")
     if precision == "int8" and not int8_file(path).is_file():

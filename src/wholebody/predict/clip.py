@@ -142,9 +142,9 @@ class Clip:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         if not same:
-            self.notes.append(f"{self.file}: was done with other options, or was another file; done again.")
+            self.notes.append(f"{self.file}: was done with other options, or from another file; processed again.")
         elif not whole:
-            self.notes.append(f"{self.file}: its results have changed since; done again.")
+            self.notes.append(f"{self.file}: its earlier results have been changed; processed again.")
         return done if same and whole else None
 
     def _keep(self, done: Done) -> None:

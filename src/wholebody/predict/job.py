@@ -45,7 +45,7 @@ class Look:
         try:
             return draw.openpose(canvas.black(), placed, **shown, stick_scale=scale, threshold=self.threshold)
         except ValueError as error:  # a network for the body alone
-            raise WholebodyError(f"{error}. Choose another picture, such as the skeleton.") from error
+            raise WholebodyError(f"{error}. Choose another drawing: --draw skeleton.") from error
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,12 @@ class Parts:
             try:
                 same = json.loads(note.read_text()) == settings
             except (OSError, ValueError):
-                told = f"{self.folder}: does not say any more what it was begun with; begun again."
+                told = f"{self.folder}: the settings of the interrupted run are lost; started again."
             else:
                 if not same:
-                    why = "begun with other settings, or of another file"
+                    why = "the interrupted run had other settings, or another file"
                     raise WholebodyError(
-                        f"{self.folder}: {why}. Give the same ones, or leave --resume out to start again."
+                        f"{self.folder}: {why}. Give the same ones, or leave out --resume to start again."
                     )
                 return self._keep_whole()
         make_folder(self.folder.parent)
@@ -181,7 +181,7 @@ class Parts:
         lost = sorted(int(file[:8]) for file in set(lines) - names if file[:8].isdecimal())
         if lost and not any(file.endswith(BOOKMARK) for file in lines):
             return f"{self.folder}: from an older version, which kept too little to continue exactly; started again."
-        return f"{self.folder}: damaged from frame {lost[0]} on; made again from there." if lost else None
+        return f"{self.folder}: damaged from frame {lost[0]} on; processed again from there." if lost else None
 
     def _whole(self, lines: Mapping[str, _Line], moved: bool) -> list[_Line]:
         """The lines of complete files, from the first part to the last one that a run can continue after.

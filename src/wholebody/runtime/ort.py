@@ -139,7 +139,7 @@ def absent(device: str) -> str | None:
     provider, package = PROVIDERS[device]
     if provider in ort.get_available_providers():
         return None
-    return f"the installed ONNX Runtime has no {provider}, {package} has"
+    return f"the installed ONNX Runtime has no {provider} ({package} has it)"
 
 
 def _fill(batch: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

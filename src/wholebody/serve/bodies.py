@@ -83,7 +83,7 @@ async def whole(request: Request, most: int, share: Share) -> bytes:
 async def _chunks(request: Request, most: int, share: Share) -> AsyncGenerator[bytes]:
     declared = request.headers.get("content-length", "")
     total = 0
-    too_large = Refused(413, f"the body is larger than {most / 1e6:.1f} MB. Send a smaller picture.")
+    too_large = Refused(413, f"the body is larger than {most / 2**20:.1f} MiB. Send a smaller picture.")
     if declared.isdecimal() and int(declared) > most:
         raise too_large
     async for chunk in request.stream():
@@ -112,7 +112,7 @@ async def _form(request: Request, limits: Limits, share: Share) -> Upload:
             raise Refused(400, "send the picture as a file in the field image, known boxes as JSON in the field boxes.")
         data = await image.read()
         if len(data) > limits.bytes:
-            raise Refused(413, f"the picture is larger than {limits.bytes / 1e6:.1f} MB. Send a smaller one.")
+            raise Refused(413, f"the picture is larger than {limits.bytes / 2**20:.1f} MiB. Send a smaller one.")
         name = PurePosixPath((image.filename or "").replace("\\", "/")).stem[:200]
         known = None if boxes is None else _boxes(parsed(boxes), limits)
         return Upload(data, name.encode(errors="replace").decode() or "image", known)
@@ -148,7 +148,7 @@ def from_base64(text: str, limits: Limits) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise Refused(400, "the image is not base64. URLs are not fetched: send the picture itself.") from error
     if len(data) > limits.bytes:
-        raise Refused(413, f"the picture is larger than {limits.bytes / 1e6:.1f} MB. Send a smaller one.")
+        raise Refused(413, f"the picture is larger than {limits.bytes / 2**20:.1f} MiB. Send a smaller one.")
     return data
 
 

@@ -228,7 +228,7 @@ def _from_binary(raw: bytes, size: Any, limits: Limits) -> list[bytes]:
         if at + length > len(raw) or len(pictures) == MOST:
             raise Refused(400, f"image must be 1 to {MOST} pictures, each after its length (4 bytes, little-endian).")
         if length > limits.bytes:
-            raise Refused(413, f"a picture is larger than {limits.bytes / 1e6:.1f} MB. Send a smaller one.")
+            raise Refused(413, f"a picture is larger than {limits.bytes / 2**20:.1f} MiB. Send a smaller one.")
         pictures.append(raw[at : at + length])
         at += length
     return pictures

@@ -63,7 +63,7 @@ def validation(config: TrainConfig) -> Measure | None:
     others = tuple(source for source in config.validation if source.kind != "coco")
     people = validation_people(config, others)
     if not people and any(not source.held_out for source in others):
-        raise WholebodyError(f"{others[0].path}: nobody there to validate on. Name another set, or none.")
+        raise WholebodyError(f"{others[0].path}: it has nobody to validate on. Name another set, or none.")
     if not people and not ranked:
         return None
 

@@ -62,10 +62,10 @@ class _Broken(Exception):
 
 
 def download(weights: Weights, target: Path) -> Path:
-    """Fetch, verify and land the file of a manifest entry.
+    """Fetch, verify and install the file of a manifest entry.
 
     Raises:
-        WholebodyError: no mirror works, the file cannot be verified and nobody said to trust it, or offline.
+        WholebodyError: no mirror works, the file cannot be verified and --trust was not given, or offline.
     """
     urls = weights.urls
     if base := os.environ.get("WHOLEBODY_MIRROR"):
@@ -77,8 +77,8 @@ def download(weights: Weights, target: Path) -> Path:
         )
     if not weights.verifiable and os.environ.get("WHOLEBODY_TRUST", "0") in ("", "0"):
         raise WholebodyError(
-            f"nobody has published the whole SHA-256 of {weights.name!r}, so that a download cannot be verified. Give "
-            f"--trust or WHOLEBODY_TRUST=1 to take what comes, or put {weights.urls[0]} at {target} yourself."
+            f"the full SHA-256 of {weights.name!r} has not been published, so a download cannot be verified. Give "
+            f"--trust or WHOLEBODY_TRUST=1 to accept it unverified, or put {weights.urls[0]} at {target} yourself."
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def _from_mirror(url: str, weights: Weights, target: Path, show: Callable[[int, 
 
     Raises:
         _MirrorFailed: with the reason; a partial download is kept for the next attempt unless it was wrong.
-        OSError: this machine's disk fails.
+        OSError: this machine's disk failed.
     """
     zipped = urllib.parse.urlsplit(url).path.endswith(".zip")
     # One mirror may continue another's download only if a hash can confirm that both have the same file.
@@ -132,11 +132,11 @@ def _from_mirror(url: str, weights: Weights, target: Path, show: Callable[[int, 
     expected = None if zipped else weights.bytes  # of an archive, that of what is in it
     resumed = part.exists()
     _fetch(url, part, expected, show)
-    wrong = _land(part, zipped, weights, target)
+    wrong = _install(part, zipped, weights, target)
     if wrong and resumed:
         # The rest may have been appended to the beginning of another file: start again, once.
         _fetch(url, part, expected, show)
-        wrong = _land(part, zipped, weights, target)
+        wrong = _install(part, zipped, weights, target)
     if wrong:
         raise _MirrorFailed(wrong)
 
@@ -223,7 +223,7 @@ def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _land(part: Path, zipped: bool, weights: Weights, target: Path) -> str | None:
+def _install(part: Path, zipped: bool, weights: Weights, target: Path) -> str | None:
     """Move a complete download into place, or discard it and report what is wrong."""
     try:
         if zipped:

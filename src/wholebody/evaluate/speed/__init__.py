@@ -1,1 +1,1 @@
-"""How fast: one picture beside rtmlib, and one network in every precision and runtime."""
+"""Speed benchmarks: one picture compared with rtmlib, and one network in every precision and runtime."""

@@ -4,8 +4,8 @@
  * FILES and VERSION are filled in when the page is built. Files with a hash in their name never change; all others are
  * asked for anew, and taken from the store where that fails.
  */
-const FILES = ["./","assets/index-BJxyODLX.js","assets/index-BWYCmUh6.css","assets/ort-3398c10d.wasm.gz","assets/ort-wasm-simd-threaded-qyIweqWS.js","assets/worker-DZ0HOVMC.js","icon.svg","manifest.webmanifest","sample.jpg"];
-const STORE = `wholebody-page-${"dcf31823b967"}`;
+const FILES = ["./","assets/index-BWYCmUh6.css","assets/index-CqbFCaKx.js","assets/ort-3398c10d.wasm.gz","assets/ort-wasm-simd-threaded-qyIweqWS.js","assets/worker-B3SR7U2i.js","icon.svg","manifest.webmanifest","sample.jpg"];
+const STORE = `wholebody-page-${"2d10b6d50b27"}`;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
