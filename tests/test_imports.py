@@ -1,6 +1,6 @@
 """The structure of the package: imports point down, and importing costs little.
 
-A new module or room gets its floor here, so that adding one is a decision. `python tests/test_imports.py` prints the figures.
+A new module or room gets its floor here: a decision. `python tests/test_imports.py` prints the figures.
 """
 
 import ast
