@@ -1,12 +1,12 @@
-"""One dance for three characters: what every mode of alignment makes of it, to be looked at.
+"""One dance for three characters: the result of every alignment mode, for inspection.
 
     python runs/align/characters.py DANCE BODY OUT [--frames 5] [--picture docs/img/align.png]
 
-DANCE is a clip or a folder of numbered frames, BODY the body file of `wholebody synth body`. Three people of other
-proportions are rendered: a child, somebody tall and thin, somebody short and heavy. For each mode OUT/<mode>.png has
-the dance in the first row, and below it the same frames aligned, drawn over each character. OUT/figures.md has the
-ratios of limb to trunk, of the character and of the aligned dance. --picture is the sheet of maps of one mode on black:
-skeletons alone, which show nobody.
+DANCE is a clip or a folder of numbered frames, BODY the body file from `wholebody synth body`. Three people of other
+proportions are rendered: a child, a tall thin person and a short heavy one. For each mode, OUT/<mode>.png has the dance
+in the first row, and below it the same frames aligned and drawn over each character. OUT/figures.md has the ratios of
+limb to trunk, of each character and of the aligned dance. --picture is a sheet of one mode's maps on black: only
+skeletons, which identify nobody.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The pictures of docs/howto that are made of the sample media: maps for artists, markers, a signer's points.
+"""The pictures of docs/howto that are made from the sample media: maps for artists, markers, a signer's points.
 
     python runs/align/pages.py docs/img
 

@@ -1,14 +1,14 @@
-"""What docs/batch.md says of collections: kills, workers and cost.
+"""The figures of docs/batch.md: kills, workers and cost.
 
     pip install '.[ray]' 'moto[server]' s3fs
-    python runs/batch/measure.py killed      # ten times SIGKILL, then the rows of a run that was never stopped?
-    python runs/batch/measure.py workers     # Ray on one and two workers: the same rows? How many in a second?
-    python runs/batch/measure.py cost        # processor time of each step for a picture
+    python runs/batch/measure.py killed      # SIGKILL ten times; are the rows those of an uninterrupted run?
+    python runs/batch/measure.py workers     # Ray with one and two workers: the same rows, and how many per second?
+    python runs/batch/measure.py cost        # CPU time of each step for a picture
 
-Pictures are small pieces of examples/parkour.jpg, the same on each run, one in a hundred of them cut off. They lie in a
-bucket of a server (moto) that speaks S3 on the loopback, and results go to it. `killed` and `workers` end with 1 unless
-every id is there once and the rows are the same: to the last bit after
-kills, to a hundredth of a pixel between engines.
+The pictures are small parts of examples/parkour.jpg, the same in each run; one in a hundred is truncated. They are in a
+bucket of an S3-compatible server (moto) on the loopback interface, and the results go there too. The exit status of
+`killed` and `workers` is 1 unless every id occurs once and the rows are equal: bit-identical after kills, and within a
+hundredth of a pixel between engines.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Slope and shift that make the score of a detector the chance that its box is a person (Platt 1999).
+"""Fit the slope and shift that turn a detector's score into the probability that a box is a person (Platt 1999).
 
     python runs/detector/calibrate.py LABELS.json MODEL.onnx
 
-LABELS.json as for `measure.py`, of photos where everyone has a box; MODEL.onnx without a calibration.
+LABELS.json as for `measure.py`, of photos in which everyone has a box; MODEL.onnx without a calibration.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Parts of photos where nobody is and a detector sees somebody: what it has to unlearn.
+"""Negative examples: parts of photos in which there is nobody, but a detector finds somebody.
 
     python runs/detector/empty.py LABELS.json MODEL.onnx OUT_FOLDER
 
-LABELS.json lists photos where everyone has a box, as `measure.py` reads it; rows without boxes are photos without
-people. OUT_FOLDER gets `empty.json`: the photos of LABELS, those without people where MODEL finds one three times more,
-and parts free of boxes where it finds one, at most two of a photo.
+LABELS.json lists photos in which everyone has a box, as for `measure.py`; rows without boxes are photos without people.
+`empty.json` in OUT_FOLDER lists the photos of LABELS, three more times those without people in which MODEL finds
+somebody, and parts without boxes in which it does, at most two per photo.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A one-class network as an ONNX file whose input has the aspect of each picture.
+"""A one-class network as an ONNX file whose input has the aspect ratio of each picture.
 
 python runs/detector/export.py WEIGHTS.safetensors OUT.onnx [--crowd | --plain]
 """

@@ -1,10 +1,10 @@
-"""The list of photos from which the detector learns, out of the fused boxes of runs/people.
+"""The detector's list of training photos, from the fused boxes of runs/people.
 
     python runs/detector/fused.py PEOPLE runs/people/boxes.json.gz OUT_FOLDER
 
-PEOPLE is the folder with `index.json.gz` and the photos. Boxes drawn by people count, and those that detectors agree
-on; what stays doubtful is ignored in the loss. Photos that were stretched to squares get their aspect back. COCO's
-photos, where everyone has a box, stand three times in the list. OUT_FOLDER gets `people.json` and the resized photos.
+PEOPLE is the folder with `index.json.gz` and the photos. Human-drawn boxes count, and so do those on which detectors
+agree; doubtful ones are ignored in the loss. Photos that were stretched to squares get their aspect ratio back. COCO's
+photos, in which everyone has a box, are listed three times. OUT_FOLDER gets `people.json` and the resized photos.
 """
 
 import argparse

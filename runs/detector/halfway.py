@@ -1,5 +1,5 @@
-"""The mean of two networks of one kind: a release, and what learned on from it (Wortsman et al. 2022, "Robust
-fine-tuning of zero-shot models").
+"""The mean of the weights of a release and of its fine-tuning (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
+models").
 
 python runs/detector/halfway.py RELEASED.safetensors TRAINED.safetensors OUT.safetensors
 """

@@ -1,9 +1,10 @@
-"""Recall and precision of detectors on photos where everyone has a box, by size, and false positives where nobody is.
+"""Recall and precision of detectors by size, on photos in which everyone has a box, and false positives on photos
+without people.
 
     python runs/detector/measure.py LABELS.json MODEL.onnx [MODEL.onnx ...] [--take 500]
 
-LABELS.json is a list of rows {"file", "boxes", "ignore"}, xyxy pixels, as the detector's training reads it; rows
-without boxes are the photos without people. Sizes are COCO's: large above 96 x 96 pixels, medium above 32 x 32, small.
+LABELS.json is a list of rows {"file", "boxes", "ignore"}, xyxy pixels, as for the detector's training; rows without
+boxes are the photos without people. Sizes are COCO's: large above 96 x 96 pixels, medium above 32 x 32, small below.
 AP50 is the average precision at IoU 0.5 over everyone.
 """
 

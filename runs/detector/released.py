@@ -1,9 +1,10 @@
-"""The released YOLOX-nano as a network of one class, person: where training may start.
+"""The released YOLOX-nano as a network with one class, person, as initial weights for training.
 
     python runs/detector/released.py yolox_nano.onnx OUT.safetensors
 
-Megvii's release (Apache-2.0) as ONNX has batch norms inside its convolutions and no names for their weights; they come
-in the order in which the official code runs them. Nothing is written unless our network gives what the file gives.
+In Megvii's ONNX release (Apache-2.0), batch norms are folded into the convolutions, whose weights have no names; they
+come in the order in which the official code runs them. Nothing is written unless our network gives the same outputs as
+the file.
 """
 
 import argparse

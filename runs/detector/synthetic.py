@@ -1,9 +1,9 @@
-"""Synthetic people as examples for the detector: shards of `wholebody synth` -> pictures and a list of boxes.
+"""Synthetic people as training examples for the detector: shards of `wholebody synth` -> pictures and a list of boxes.
 
     python runs/detector/synthetic.py SHARDS OUT [--count 500]
 
-Takes scenes (`--size scenes`), with people and without, and of crops those that show one person, with more of it than a
-hand. Writes OUT/*.jpg and OUT/labels.json, which `wholebody train detector` reads.
+It uses scenes (`--size scenes`), with and without people, and crops that show one person and more of them than a hand.
+It writes OUT/*.jpg and OUT/labels.json, which `wholebody train detector` reads.
 """
 
 import argparse

@@ -1,11 +1,10 @@
-"""Label-free adaptation, measured: a student adapted to the first part of a clip, tried on the last part.
+"""Measure label-free adaptation: a student is adapted to the first part of a clip and tested on the last part.
 
     python runs/distill/adaptation.py CLIP --teacher T.safetensors --student S.safetensors --out work/adapted
 
-The clip is cut in two with a gap between, so that no frame of the second part is like one of the first. On the people
-of the second part (the bundled detector's boxes) the keypoints of the student, before and after, are compared with the
-teacher's: mean OKS by part, with the intervals of the differences (people resampled). Agreement is not truth; but it is
-what the adaptation promises.
+There is a gap between the two parts, so that no test frame resembles a training frame. On the people of the second part
+(the bundled detector's boxes), the student's keypoints before and after are compared with the teacher's: mean OKS by
+part, with intervals of the differences (people resampled). Agreement is not truth, but it is what adaptation promises.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python runs/distill/grid.py work/grid POOL SYNTHETIC [--seeds 1 2 3] [--only NAME ...] [--share 0/2]
 
-`work/grid` holds what prepare.sh made: the student's start and the views with what two teachers say of them. A run that
-is there is not run again, so that the grid may be stopped at any time; `--share 0/2` does every second run, for one
-process on each core. Each run leaves NAME-SEED/ with figures.json: the OKS of every held-out person, on photos with
-COCO's labels, on photos labelled by teachers, and on synthetic people. table.py makes the tables of them.
+`work/grid` has the output of prepare.sh: the student's initial weights, and the views with the outputs of two teachers.
+Finished runs are not repeated, so the grid can be stopped at any time. `--share 0/2` does every second run, for one
+process per core. Each run leaves NAME-SEED/ with figures.json: the OKS of every held-out person, on photos with COCO's
+labels, on photos with teachers' labels, and on synthetic people. table.py makes the tables from these files.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Views for a network of half the size, from those of a larger one.
+"""Views for a network with half the input size, from those of a larger one.
 
 python runs/distill/halve.py VIEWS OUT
 """

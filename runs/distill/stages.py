@@ -1,9 +1,9 @@
-"""Checkpoints one after the other on the same people: what the last stage, or the teacher, changed.
+"""Compare successive checkpoints on the same people: the effect of the last stage, or of the teacher.
 
     python runs/distill/stages.py POOL SYNTHETIC BEFORE.safetensors AFTER.safetensors [...] [--synthetic-people 500]
 
-Prints a table in Markdown: mean OKS in per cent on people never trained on, and below it the difference to the row
-above, taken person by person, with the interval of 95 of 100 resamplings of pictures; bold where it leaves out 0.
+Prints a table in Markdown: mean OKS in per cent on people never trained on, and below it the difference from the row
+above, taken person by person, with its 95 % bootstrap interval over pictures; bold where the interval excludes 0.
 """
 
 import argparse

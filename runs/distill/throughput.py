@@ -1,9 +1,9 @@
-"""Images a second of one core: RTMPose-t at 256x192 in bf16, plain training beside distillation with a cached teacher.
+"""Images per second on one core: RTMPose-t at 256x192 in bf16, on labels alone and with a cached teacher.
 
     python runs/distill/throughput.py work/throughput SHARDS --thunder movenet_thunder_fp16.tflite
 
-Both train on the same views (so that loading costs both the same), in turns within one run; whole steps, loading,
-averaging and logging included. The first steps of each turn are left out. "live" asks the teacher at every step.
+Both train on the same views, so that loading costs the same, and take turns within one run. Steps include loading,
+averaging and logging. The first steps of each turn are left out. "live" runs the teacher at every step.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Write views: crops of a recipe's data, and what a teacher says of them.
+"""Write views: crops of a recipe's data, with a teacher's output.
 
     python runs/distill/views.py RECIPE OUT --teacher FILE [--count 10000] [--size W H] [--trains] [--data ...]
 
-RECIPE is a single run or a distillation, whose first stage is meant. `--trains` asks the teacher in training mode,
-batch by batch, as the released distiller does by mistake.
+RECIPE is a single run, or a distillation, of which the first stage is used. With `--trains` the teacher is in training
+mode, batch by batch, as in the released distiller by mistake.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Time and memory of an evaluation, beside pycocotools on the same people.
+"""Time and memory of an evaluation, compared with pycocotools on the same people.
 
     python runs/evaluation/benchmark.py                               # ours alone, 10,000 people
     python runs/evaluation/benchmark.py --people 1000 --beside pycocotools
     python runs/evaluation/benchmark.py --people 1000 --beside hotcoco          # needs pip install hotcoco
 
-Random people, two to a picture, two predictions for each. Against the other library both run without NMS, which it
-does not have, and without intervals; both begin with arrays, and their figures must agree. Seconds are of the
-processor (one thread), so that a busy machine changes little.
+Random people, two per picture, with two predictions each. In a comparison both run without intervals, and without NMS,
+which the other library does not have. Both start from arrays, and their figures must agree. Seconds are CPU time (one
+thread), so that other load changes little.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """docs/compare.md from the measurements of compare.sh: `python runs/evaluation/page.py work/compare docs`.
 
-Whatever depends on the networks is read from the measurements, so the page can be regenerated for other networks.
+Everything that depends on the networks is read from the measurements, so the page can be regenerated for other
+networks.
 """
 
 import json

@@ -2,9 +2,10 @@
 
     python runs/evaluation/sets.py ../shared/real work/synth/held_out work/sets
 
-OUT/coco.json: people of COCO photos kept out of training, COCO's own labels, five points or more; pictures in the pool.
-OUT/teachers.json: everyone of the held-out photos and clips, labels of MediaPipe and MoveNet of at least 0.5
-confidence: agreement, not truth. OUT/synthetic.json and OUT/synthetic/: the first 200 rendered people, exact labels.
+OUT/coco.json: people in COCO photos kept out of training, with COCO's labels and at least five points; the pictures are
+in the pool. OUT/teachers.json: everyone in the held-out photos and clips, with labels of MediaPipe and MoveNet of at
+least 0.5 confidence: agreement, not truth. OUT/synthetic.json and OUT/synthetic/: the first 200 rendered people, with
+exact labels.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Made-up people for a check of the machine: noise with random points, as tar shards.
+"""Random data for checking a machine: noise with random points, as tar shards.
 
 python runs/gpu/shards.py FOLDER COUNT
 """

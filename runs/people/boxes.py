@@ -1,16 +1,16 @@
-"""Boxes of everyone on the photos of the pool of people: several detectors' and people's, fused.
+"""Boxes of everyone in the photos of the pool of people: those of several detectors and of humans, fused.
 
     python runs/people/boxes.py PEOPLE OUT.json.gz --detectors yolox_nano.onnx nanodet.onnx
 
-PEOPLE holds index.json.gz (a row a photo: file, source, size, boxes, boxes_from) and the photos. OUT has a row a
-photo: file, source, size, aspect, boxes xyxy in pixels of the file, scores, human (1: people drew it), ignore (neither
-somebody nor surely nobody). Beside it lies a journal of what each detector said, from which a stopped run resumes.
+PEOPLE has index.json.gz (a row per photo: file, source, size, boxes, boxes_from) and the photos. OUT has a row per
+photo: file, source, size, aspect, boxes xyxy in pixels of the file, scores, human (1: drawn by a human), ignore
+(possibly a person). Next to it is a journal with the output of each detector, from which a stopped run resumes.
 
-Two sources were stretched to squares when they were exported. The first detector looks at such photos at 4:3 and at
-3:4, and the aspect at which it is surer, summed over the photo, is taken.
+Two sources were stretched to squares when they were exported. The first detector processes such photos at 4:3 and at
+3:4, and the aspect ratio with the higher sum of scores is used.
 
-A score is the chance that the box is a person: a logistic curve over what the detectors said, fitted to the source
-whose boxes were drawn by people throughout (COCO's).
+A score is the probability that a box is a person: a logistic curve over the detectors' scores, fitted to the source in
+which humans drew all boxes (COCO).
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python runs/people/convert.py package/models/nanodet.json nanodet.onnx
     python runs/people/convert.py package/models/movenet-multipose.json multipose.onnx --side 416
 
-Needs tensorflow-cpu and tf2onnx (numpy below 2) in an environment of their own. The models were saved by an older
-TensorFlow: attributes that newer operations ask for are added, and a free input size is fixed.
+Needs tensorflow-cpu and tf2onnx (numpy below 2) in a separate environment. The models were saved by an older
+TensorFlow, so attributes that newer operations require are added, and a free input size is fixed.
 """
 
 import argparse

@@ -1,12 +1,13 @@
-"""A further stretch of the default network's head on views whose maps are computed already (views.py).
+"""Fine-tune the default network's head on views whose feature maps have been computed (views.py).
 
     python runs/people/head.py maps VIEWS...
     python runs/people/head.py train OUT --sets VIEWS=SHARE ... [--steps 1000]
 
-`maps` adds, once, what the frozen parts say: the fine maps along x and y and MoveNet's answer. `train` then learns the
-rest of the head, from the bundled weights: the convolution on the coarse map, the attention, the classifiers, and how
-much the fine maps and MoveNet are believed. Steps take a tenth of what they take with the encoder. OUT gets
-model.safetensors (averaged weights), state.pt, from which a stopped run resumes, and figures.csv.
+`maps` adds, once, the output of the frozen parts: the distributions of the fine maps along x and y, and MoveNet's
+prediction. `train` then trains the rest of the head from the bundled weights: the convolution on the coarse map, the
+attention, the classifiers, and the weights of the fine maps and of MoveNet. A step takes a tenth of the time of one
+with the encoder. OUT gets model.safetensors (averaged weights), state.pt, from which a stopped run resumes, and
+figures.csv.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""How good labels by agreement are: body points of held-out people beside COCO's labels, boxes given.
+"""The quality of labels by agreement: body points of held-out people compared with COCO's labels, with given boxes.
 
     python runs/people/quality.py POOL --estimators wholebody-133 movenet_thunder_fp16.tflite [--turns]
 
-POOL is the folder of photos that runs/pose/evaluate.py measures on. "Found" is an OKS of 0.5 or more.
+POOL is the folder of photos that runs/pose/evaluate.py measures on. A point is found at an OKS of 0.5 or more.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""Views for a further stretch of the default network's head: crops, labels, and what the frozen encoder makes of them.
+"""Views for fine-tuning the default network's head: crops, labels, and the feature maps of the frozen encoder.
 
     python runs/people/views.py people PEOPLE BOXES.json.gz OUT --thunder THUNDER --hand HAND --face FACE [--share 0/2]
     python runs/people/views.py pool POOL OUT
     python runs/people/views.py shards SHARDS OUT --count 800
     python runs/people/views.py cut VIEWS OUT --count 1500
 
-The encoder stays as released, so that its maps need to be computed once. Two views of each person on the photos: as a
-detector would give it, and varied (turned, also by quarter turns, close up, far away, cut off by a border). Labels
+The encoder is unchanged, so its maps are computed only once. There are two views of each person in the photos: as a
+detector would crop it, and varied (rotated, also by quarter turns, close up, far away, cut off by a border). Labels
 come from the bundled network, MoveNet Thunder on the mirrored crop, and MediaPipe's close-ups of hands and faces. LSP's
-joints by people are kept, and people upside down, as their joints tell, are looked at the right way up. People of the
-pool and of shards have labels: one view for each draw. `cut` makes views of views: those with a hand, so that the
+human labels are kept, and people whose labelled joints are upside down are processed the right way up. People of the
+pool and of shards have labels: one view for each sample. `cut` makes views of views that show a hand, so that the
 picture ends between the person and the hand.
 
 OUT gets a folder for every hundred people with one .npy for each of images, keypoints, visible (0 unlabelled, -1 known

@@ -1,10 +1,10 @@
-"""Mean OKS of bodies on COCO's photos with COCO's labels, boxes given, and the differences with their intervals.
+"""Mean OKS of bodies in COCO's photos with COCO's labels and given boxes, and differences with intervals.
 
     python runs/pose/bodies.py PHOTOS person_keypoints_val2017.json ... [--models wholebody-133 fast MODEL.onnx]
 
-PHOTOS is searched with all its folders; labels of other photos are left out. People with five labelled points or more
-count, crowds do not. Large ones cover more than 96x96 pixels. A difference is to the first model, person by person,
-with the interval of 95 of 100 resamplings.
+PHOTOS is searched recursively; labels of other photos are left out. People with at least five labelled points count,
+crowds do not. Large people cover more than 96x96 pixels. Differences are from the first model, person by person, with
+95 % bootstrap intervals.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""Curves that make chances of a pose network's scores, and how reliable the chances are.
+"""Fit the curves that turn a pose network's scores into probabilities, and measure how reliable these are.
 
     python runs/pose/calibrate.py MODEL.onnx ../shared/real work/synth/held_out OUT.json [--picture RELIABILITY.svg]
 
-MODEL is an export without a calibration. A point counts as found when its OKS is 0.5 or more. For each part a logistic
-curve is fitted to all held-out people of `evaluate.py`; the three kinds of people weigh the same, and so count points
-that are hidden, or outside of the picture and never found, which only synthetic people have labels for. The table is of
-a curve fitted to one half of the people and tried on the other: of points whose chance was said to be between two
-tenths, which share was found. The last table is of `TopDown.deviations`: points in five equal groups by the deviation
-that is said, and how far off they were (half of them less), in pixels of the input.
-OUT.json goes into the file with `export.py --calibration OUT.json`.
+MODEL is an export without a calibration. A point counts as found at an OKS of 0.5 or more. For each part, a logistic
+curve is fitted to all held-out people of `evaluate.py`. The three kinds of people have equal weight. Points that are
+hidden, or outside the picture and so never found, count too; only synthetic people have labels for them. For the first
+table, the curve is fitted to one half of the people and tested on the other: for each tenth of the predicted
+probability, it has the fraction of points found. The last table is of `TopDown.deviations`: points in five equal groups
+by the estimated deviation, with their median error in pixels of the input.
+`export.py --calibration OUT.json` stores the curves in the file.
 """
 
 import argparse

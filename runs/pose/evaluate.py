@@ -1,10 +1,10 @@
-"""The figures of the pose model's card: mean OKS per part on people who were never trained on.
+"""The figures of the pose model's card: mean OKS by part on people never trained on.
 
     python runs/pose/evaluate.py ../shared/real work/synth/held_out [--thunder THUNDER.tflite] [MODEL.onnx ...]
 
-Boxes are given, no flip test. "COCO" are the held-out photos with COCO's own body labels (five points or more).
-"teachers" compares with the pseudo-labels of the held-out photos, so it is agreement with MediaPipe, not truth.
-"synthetic" are rendered people with exact labels, other bodies and backgrounds than in training.
+With given boxes and no flip test. "COCO" are the held-out photos with COCO's body labels (at least five points).
+"teachers" compares with the pseudo-labels of the held-out photos: agreement with MediaPipe, not truth. "synthetic" are
+rendered people with exact labels, and with other bodies and backgrounds than in training.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python runs/pose/export.py work/teacher/model.safetensors src/wholebody/models/pose.onnx [--calibration CURVES.json]
 
-Weights are stored in 16 bits, those of the largest layers in eight with one scale per output channel. On Thunder's
-encoder, the convolution over its 1280 channels is written as two (`low_rank`).
+Weights are stored in 16 bits, those of the largest layers in eight, with one scale per output channel. On Thunder's
+encoder, the convolution over its 1280 channels is split into two (`low_rank`).
 """
 
 import argparse

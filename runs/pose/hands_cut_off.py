@@ -1,10 +1,10 @@
-"""How often a hand that is not in the picture is drawn all the same, and how often one that is there is missed.
+"""How often a hand outside the picture is drawn, and how often a hand inside it is missed.
 
     python runs/pose/hands_cut_off.py ../shared/real [MODEL.onnx ...]
 
-For each hand of a held-out person whose points the teachers agree on, the photo is cut so that no point of the hand is
-left, but at least three of the person's four shoulders and hips are. The box ends where the photo does. A hand counts
-as drawn if five of its points that lie within the picture score at least the threshold of drawing.
+For each hand of a held-out person on whose points the teachers agree, the photo is cropped so that none of the hand's
+points is left, but at least three of the person's shoulders and hips are. The box ends at the border of the photo. A
+hand counts as drawn if five of its points within the picture reach the drawing threshold.
 """
 
 import argparse

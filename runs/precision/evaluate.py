@@ -1,12 +1,12 @@
-"""What each precision costs and gains on the bundled networks: OKS, detection and time, in one run.
+"""The cost and gain of each precision on the bundled networks: OKS, detection and time, in one run.
 
     python runs/precision/evaluate.py POOL SYNTHETIC [--out docs/precision.md]
 
-Pose: mean OKS from given boxes on the people of `runs/pose/evaluate.py`, none of whom was trained or calibrated on.
-Detector: average precision at IoU 0.5 of everyone on the held-out COCO photos, and recall and precision at the file's
-threshold. "loss" is the difference from ONNX Runtime in float32, in points of a hundred; a file of more than half a
-point is not to be shipped. Times are processor milliseconds for one crop or picture on one thread, all taking turns:
-the ratios are what to read on a machine with other work.
+Pose: mean OKS with given boxes on the people of `runs/pose/evaluate.py`, used for neither training nor calibration.
+Detector: average precision at IoU 0.5 on the held-out COCO photos, and recall and precision at the file's threshold.
+"loss" is the difference from ONNX Runtime in float32, in OKS or AP points; a file that loses more than half a point is
+not shipped. Times are CPU milliseconds per crop or picture on one thread, taking turns; on a machine with other work,
+only their ratios mean something.
 """
 
 import argparse

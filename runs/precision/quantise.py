@@ -1,10 +1,10 @@
-"""The int8 variants of the bundled pose networks, beside them: pose.onnx gets pose.int8.onnx.
+"""The int8 variants of the bundled pose networks, next to them: pose.int8.onnx for pose.onnx.
 
     python runs/precision/quantise.py POOL [--models wholebody-133 other.onnx] [--pictures 512]
 
-To be run again whenever a bundled network is replaced; `evaluate.py` then says what they cost and gain. The bundled
-detector has none, as it would lose too much (docs/video.md), and `--precision auto` takes what is there. Needs onnx and
-the training extra, whose `pool` knows which photos are for training.
+Run this again whenever a bundled network is replaced; `evaluate.py` then measures the loss and the speed. The bundled
+detector has no int8 variant, because it would lose too much (docs/video.md). Needs onnx and the train extra, whose
+`pool` selects the photos for training.
 """
 
 import argparse

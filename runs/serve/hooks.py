@@ -1,10 +1,10 @@
-"""What schemathesis sends as pictures: real ones, damaged ones, and anything else.
+"""Hooks for schemathesis: the pictures that it sends are real, damaged, or noise.
 
     wholebody serve --port 8000 &
-    SCHEMATHESIS_HOOKS=runs/serve/hooks.py schemathesis run http://127.0.0.1:8000/openapi.json --max-examples 700 \
+    SCHEMATHESIS_HOOKS=runs/serve/hooks.py schemathesis run http://127.0.0.1:8000/openapi.json --max-examples 700 \\
         --exclude-checks positive_data_acceptance
 
-The check that is left out would want 200 for every body that is some bytes, and only pictures are answered so.
+The excluded check would expect 200 for any bytes, but only pictures are accepted.
 """
 
 import base64

@@ -1,9 +1,9 @@
-"""What hostile clients do to the service: its answers, its memory, and whether everybody else is still served.
+"""The service under attack: its responses, its memory, and whether other clients are still served.
 
     python runs/serve/hostile.py examples/parkour.jpg
 
-One honest client asks all the time, and comes again when it is told to, while attack after attack runs. The service has
-no detector, as what is looked at is what stands before the networks.
+An honest client sends requests all the time, and retries when told to, while one attack after another runs. The service
+has no detector, because the test is about everything in front of the networks.
 """
 
 import argparse

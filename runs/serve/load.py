@@ -2,8 +2,8 @@
 
     python runs/serve/load.py examples/parkour.jpg --requests 48 --rounds 2
 
-Two services run at the same time, of the same networks; rounds of both take turns, so that whatever else the machine
-does hits both. Clients ask again as soon as they are answered. The CPU time is that of the service's process.
+Two services with the same networks run at the same time and take turns, so that other load affects both equally. A
+client sends the next request as soon as it gets a response. CPU time is that of the service's process.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python runs/synth/ablation.py work/synth-ablation POOL TRAIN HELD_OUT --init work/grid/start.safetensors
 
-POOL is the pool of photos, TRAIN a folder of synthetic shards, HELD_OUT the synthetic benchmark. All rows start from
-the same backbone, which has learned to see without any label (recipe `warm-t`, runs/distill/prepare.sh), and follow
-the label loss alone for as many steps, on 6,000 crops of their own at 128x96. Mean OKS in per cent with intervals over
-people. What is there is not done again.
+POOL is the pool of photos, TRAIN a folder of synthetic shards, HELD_OUT the synthetic benchmark. All runs start from
+the same backbone, which was warmed up without labels (recipe `warm-t`, runs/distill/prepare.sh). They train on labels
+alone for the same number of steps, each on its own 6,000 crops at 128x96. Mean OKS in per cent with intervals over
+people. Finished runs are not repeated.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""How fast crops are made: for one core, over the cores, and whether memory stays.
+"""The speed of rendering crops: on one core, on several, and whether memory stays constant.
 
     python runs/synth/benchmark.py BODY [--assets ASSETS] [--backgrounds PAPERS] [--count 600] [--cores 1 2]
 
-A crop is 256 pixels high or wide, with 2 x 2 supersampling, shadows, the spoiled picture and its JPEG: everything that
-a shard holds. Its width varies with the person; the mean area is printed in units of 256 x 192. "of CPU" divides by
-processor seconds, which says what an idle core does when others work on the machine too; "of wall" by a clock's.
+The longer side of a crop is 256 pixels. Times include everything that a shard holds: 2 x 2 supersampling, shadows,
+image degradation and the JPEG. The width varies with the person; the mean area is printed in units of 256 x 192. "of
+CPU" divides by CPU seconds, which is the speed of an idle core even on a busy machine; "of wall" divides by wall-clock
+time.
 """
 
 import argparse

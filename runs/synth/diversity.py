@@ -1,10 +1,10 @@
-"""How varied a synthetic set is, beside photos: histograms as SVG and a table for docs/synth.md.
+"""The diversity of a synthetic set compared with photos: histograms as SVG, and a table for docs/synth.md.
 
     python runs/synth/diversity.py SHARDS OUT.svg [--photos LABELS.json] [--count 20000]
 
-All figures are taken from the 133 points in the picture, in the same way from both: a point counts from its flag (1,
-2) or, in photos labelled by a teacher, from a confidence of 0.3. Angles are those of the picture's plane. The yaw of a
-head follows from how far the nose lies beside the middle of the eyes; it cannot be told when an eye is not seen.
+All figures are computed from the 133 points in the picture, in the same way for both. A point counts by its flag (1,
+2), or, in photos with teachers' labels, from a confidence of 0.3. Angles are in the image plane. The yaw of a head
+follows from the distance of the nose from the middle of the eyes, if both eyes are visible.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""The held-out synthetic benchmark: are these the shards that the published figures were measured on?
+"""Check that a set is the held-out synthetic benchmark on which the published figures were measured.
 
     python runs/synth/held_out.py SET            # the same as --check
-    python runs/synth/held_out.py SET --write    # fix SET as the benchmark, in held_out.json
+    python runs/synth/held_out.py SET --write    # record SET as the benchmark, in held_out.json
 
---check reads every byte: it compares the SHA-256 of each shard, and what the manifest says of the seed, the options and
-the contents of the input files, with held_out.json. The exit status is 1 if anything differs, and each line says what.
+--check reads every byte. It compares the SHA-256 of each shard, and the manifest's seed, options and hashes of the
+input files, with held_out.json. The exit status is 1 if anything differs, with a line for each difference.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Is a set whole? Counts pictures, compares every shard's SHA-256 with the manifest, and looks for duplicates.
+"""Check that a set is complete: count pictures, compare every shard's SHA-256 with the manifest, and find duplicates.
 
     python runs/synth/whole.py SET COUNT
 
-A double is a picture whose JPEG bytes, or whose number, came before. The exit status is 1 if anything is wrong.
+A duplicate is a picture whose JPEG bytes, or whose number, occurred before. The exit status is 1 if anything is wrong.
 """
 
 import hashlib

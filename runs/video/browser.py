@@ -1,9 +1,10 @@
-"""Does a browser play what is written? Chromium, without a window, plays a video and says what it saw.
+"""Does a browser play the written videos? Headless Chromium plays one, and the frame that it shows is checked.
 
     python runs/video/browser.py clip_pose.mp4 [PICTURE.png]        # needs chromium
 
-Prints its size, length, how far it played, the mean colour of the frame shown then, and what our own decoder has at
-that time. PICTURE is what the page looked like. Ends with 1 if it did not play or a colour differs by 6 levels or more.
+Prints the size, the length, how far it played, the mean colour of the frame shown then, and that of our own decoder at
+the same time. PICTURE is a screenshot of the page. The exit status is 1 if it did not play, or if a colour differs by 6
+levels or more.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""An hour of video through `wholebody predict`: does memory stay flat?
+"""An hour of video through `wholebody predict`: does memory stay constant?
 
     python runs/video/hour.py [--fps 25] [--networks bundled|tiny] [--precision auto]
 
-People walk to and fro on a low-resolution video that is generated first. It is then worked off as the command does,
-drawn, encoded and written as arrays, while another thread looks at the resident memory ten times a second. With
-"tiny" the networks are functions that see blue rectangles: everything runs but the networks, so that an hour of video
-takes minutes. With "bundled" they are the real ones, on the sample photo's passer-by.
+A low-resolution video of people who walk to and fro is generated first. It is then processed, drawn, encoded and
+written as arrays, as the command does, while another thread reads the resident memory ten times per second. With "tiny"
+the networks are functions that find blue rectangles, so that an hour of video takes minutes. With "bundled" they are
+the real ones, on the sample photo's passer-by.
 
-Prints the median memory in each tenth of the run, and ends with 1 if the ninth is more than a tenth above the second,
-or if the end, where results are joined and written, takes more than 100 MB on top.
+Prints the median memory in each tenth of the run. The exit status is 1 if the ninth tenth is more than a tenth above
+the second, or if the end, when results are joined and written, takes more than 100 MB in addition.
 """
 
 import argparse

@@ -1,20 +1,20 @@
-"""Who is who: IDF1 and id switches of our tracker, rtmlib's, and a ByteTrack-style one, on walks whose ids are known.
+"""IDF1 and id switches of our tracker, rtmlib's, and a ByteTrack-style one, on walks with known ids.
 
     python runs/video/identities.py [--clips CLIP=PEOPLE ...] [--seeds 20]      # needs rtmlib and scipy; two minutes
 
-People walk, cross, stop and turn as stick figures with 133 keypoints. Who is covered by a person nearer is not seen,
-nor is one in thirty of all others; what is seen has noise of one pixel in a hundred of the person's height. Trackers
-all get the same keypoints and boxes in each frame. Every detection's person is known, so that nothing has to be
-matched by place: an id is right if it is the one that the assignment which maximises the hits gives to the person
-(Ristani et al. 2016). A switch is a change of a person's id from one frame that shows them to the next.
+Stick figures with 133 keypoints walk, cross, stop and turn. People covered by a nearer person are not detected, nor is
+one in thirty of all others. Detections have noise of one pixel in a hundred of the person's height. All trackers get
+the same keypoints and boxes in each frame. The person of every detection is known, so nothing has to be matched by
+position: an id is right if the assignment with the most hits gives it to that person (Ristani et al. 2016). A switch is
+a change of a person's id from one frame that shows them to the next.
 
 rtmlib 0.0.16 indexes the people of a frame by their ids; once an id is larger than their number, it forgets everybody
-after each frame. "mended" is the same code with its memory put right after each frame.
+after each frame. "mended" is the same code with this fault fixed.
 
-Real clips have no ids to compare with; PEOPLE is how many different people a human counts in one. Every frame is
-searched and estimated with the bundled networks, all trackers get the same people, and told is how many ids each has
-given out: more than PEOPLE are people who were lost and found again, or things that are nobody. In brackets, ids that
-were there for half a second or longer.
+Real clips have no known ids; PEOPLE is the number of different people in one, counted by a human. The bundled networks
+process every frame, and all trackers get the same people. The table has the number of ids that each has assigned: more
+than PEOPLE are people who were lost and found again, or false positives. In brackets, ids that lasted at least half a
+second.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""Trembling and lag with and without smoothing, against a known truth.
+"""Jitter and lag with and without smoothing, compared with a known truth.
 
     python runs/video/jitter.py [SYNTHETIC]
 
-Walks: stick figures of 133 points who walk to and fro and swing arms and legs, 30 frames a second, 200 pixels tall,
-with noise of 1.5 pixels. Rendered: people of the synthetic shards whose picture moves along a smooth path, turns and
-grows a little, found by the bundled pose network in each frame; the truth moves with the picture.
+Walks: stick figures of 133 points, 200 pixels tall, that walk to and fro and swing arms and legs, at 30 frames per
+second, with noise of 1.5 pixels. Rendered: people of the synthetic shards whose picture moves along a smooth path,
+rotates and grows a little, found by the bundled pose network in each frame; the truth moves with the picture.
 
-acceleration   mean length of the second difference of the error, pixels a frame^2: what the eye sees as trembling
-error          mean distance from the truth, pixels; of the rendered people from the mean of each point's own error, as
-               the network's bias is not smoothing's matter
-lag            by how many milliseconds a shifted truth fits best; only of the walks, whose movement is fast enough
+acceleration   mean length of the second difference of the error, pixels per frame^2: what the eye sees as jitter
+error          mean distance from the truth, pixels; for rendered people, from the mean of each point's own error,
+               because smoothing cannot remove the network's bias
+lag            the shift of the truth, in milliseconds, that fits best; only for the walks, which move fast enough
 """
 
 import argparse

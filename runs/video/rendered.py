@@ -1,13 +1,13 @@
-"""Who is who among rendered people: they walk, cross, stop and turn in front of a camera, and every id is known.
+"""IDF1 and id switches on rendered people who walk, cross, stop and turn in front of a camera, with known ids.
 
     python runs/video/rendered.py BODY [--assets ASSETS] [--backgrounds PAPERS] [--seeds 2] [--clips OUT]
 
-Walks of 8 seconds at 25 frames a second, 640 x 360 pixels, of two to nine people: each has a body, clothes and a gait
-of their own, the nearer cover the others, all enter and leave. In every frame the bundled networks find whom they can;
-the trackers all get the same people. "k = 8" is the pipeline as `wholebody predict` runs it, which searches every
-eighth frame. Nobody is asked about whom less than three tenths are to be seen. A person of the truth and one that was
-found are the same in a frame if the boxes around their keypoints have an IoU of 0.5; IDF1 counts who is missed and who
-is invented, too (Ristani et al. 2016). --clips writes the walks as videos, to be looked at.
+Walks of 8 seconds at 25 frames per second, 640 x 360 pixels, with two to nine people. Each has their own body, clothes
+and gait; nearer people cover others; all enter and leave. The bundled networks find the people in every frame, and all
+trackers get the same people. "k = 8" is the pipeline of `wholebody predict`, with the detector on every eighth frame.
+People of whom less than three tenths are visible do not count. A person found is a true person in a frame if the boxes
+around their keypoints have an IoU of 0.5; IDF1 also counts missed people and false positives (Ristani et al. 2016).
+--clips writes the walks as videos, for inspection.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""What the page has to agree with: tables of the schemas for its sources, golden numbers and maps for its tests.
+"""Golden data for the page: tables of the schemas for its sources, and numbers and maps for its tests.
 
     python runs/web/goldens.py
 
 writes web/src/schema.json and tests/golden/web/. Run it again when a schema, a bundled network or the drawing changes;
-tests/serve/test_page_goldens.py says when that is.
+tests/serve/test_built.py fails if it is needed.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""Bytes and times of the page: what is loaded, what the first result costs, and a run beside native code.
+"""Bytes and times of the page: its downloads, the cost of the first result, and a comparison with native code.
 
     python runs/web/measure.py          # needs Node, playwright and Chromium; prints Markdown
 
-Processor time, not the clock's: on a shared machine only that means something. The clock's times with one and two
-threads are measured where the machine is idle.
+It measures CPU time, which still means something on a shared machine. Wall-clock times with one and two threads are
+measured if the machine is idle.
 """
 
 import contextlib
