@@ -1,15 +1,15 @@
 # Everything from a fresh clone, with nothing but Python >= 3.11 and make:
 #
-#   make demo    set up, then find the people of a sample photo
-#   make test    set up what the tests need, then run them, but for the slow ones
-#   make test-slow   the slow ones: kills, several processes, the longest golden numbers (CI runs both)
-#   make test-peers  those against other packages, which it installs: rtmlib, controlnet_aux, Pose2Sim, pose-format ...
+#   make demo    set up, then find the people in a sample photo
+#   make test    set up the test environment and run the tests, except the slow ones
+#   make test-slow   the slow tests: kills, several processes, the longest golden numbers (CI runs both)
+#   make test-peers  tests against other packages, which it installs: rtmlib, controlnet_aux, Pose2Sim, pose-format ...
 #   make coverage    all tests, and the lines that none of them runs
 #   make lint    ruff and mypy
 #   make docs    the documentation site, in build/site, with every link checked
 #   make gallery the pictures of the site's gallery
 #   make package the wheel and the sdist, in dist, checked
-#   make page    with npm: test the sources of the page in the browser and build it anew
+#   make page    with npm: test the sources of the browser page and build it
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -1,9 +1,9 @@
 """Build the documentation site: `make docs`. Pages are staged in build/docs, the site is written to build/site.
 
-The pages of `docs/` link to files of the repository, as they are read there too. For the site those files come along:
-other Markdown pages get a place of their own, and source files that a page links to become a page of code. So links
-work in a checkout and on the site, and the site needs nothing outside of itself. Only what is made from the code
-(docs/reference/...) is on the site alone.
+The pages of `docs/` link to files of the repository, because they are read in checkouts too. The site includes those
+files: other Markdown pages get their own place, and linked source files become pages of code. So links work both in a
+checkout and on the site, and the site is self-contained. Only the pages generated from the code (docs/reference/...)
+exist on the site alone.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from website.tables import measurements
 ROOT = Path(__file__).parents[1]
 STAGE, SITE = ROOT / "build" / "docs", ROOT / "build" / "site"
 
-# Pages outside of docs/, and their place on the site.
+# Pages outside docs/, and their place on the site.
 PLACES = {
     "README.md": "index.md",  # not staged: docs/index.md is the first page
     "CHANGELOG.md": "changelog.md",
@@ -44,7 +44,7 @@ _LINK = re.compile(r"(```.*?```|`[^`\n]*`)|(\]\()([^)\s]+)", re.S)
 
 
 def place_of(path: str) -> str:
-    """Where a file of the repository is on the site; both from their roots."""
+    """The path on the site of a file in the repository; both are relative to their roots."""
     if path in PLACES:
         return PLACES[path]
     if path.startswith("docs/"):
@@ -58,12 +58,12 @@ def place_of(path: str) -> str:
 
 
 class Stage:
-    """Copies pages, and what they link to, until nothing is left."""
+    """Copies pages and everything that they link to, until nothing is left."""
 
     def __init__(self, made: Mapping[str, str]) -> None:
         self.waiting: list[str] = []
         self.done: set[str] = set()
-        # Pages that are in no checkout: as long as they are called what a link says, it is a good link.
+        # Pages that no checkout has: a link to one of them is good.
         self.made = made
         for place, text in made.items():
             self.write(place, text)
@@ -79,7 +79,7 @@ class Stage:
             self.waiting.append(path)
 
     def page(self, text: str, path: str) -> str:
-        """The text of a repository's page with links as they are on the site; what they lead to is needed too."""
+        """The text of a page with its links changed to those of the site; the linked files are marked as needed."""
         here = posixpath.dirname(place_of(path))
 
         def moved(match: re.Match[str]) -> str:
@@ -100,7 +100,7 @@ class Stage:
         return _LINK.sub(moved, text)
 
     def all(self) -> None:
-        """Copy what is waiting, and what that needs."""
+        """Copy the waiting files, and those that they need."""
         while self.waiting:
             path = self.waiting.pop()
             if path == "README.md":
@@ -119,7 +119,7 @@ class Stage:
 
 
 def stage() -> None:
-    """Lay out all pages in build/docs."""
+    """Write all pages to build/docs."""
     shutil.rmtree(STAGE, ignore_errors=True)
     books = {
         place_of(f"examples/{notebook.name}"): as_markdown(notebook, STAGE / "learn")
@@ -136,7 +136,7 @@ def stage() -> None:
 
 
 def own_shim() -> None:
-    """Search in a folder that no server serves needs a script, which the theme would load from another host."""
+    """Searching without a web server needs a script, which the theme would load from another host."""
     for page in SITE.rglob("*.html"):
         up = "../" * (len(page.relative_to(SITE).parts) - 1)
         text = page.read_text(encoding="utf-8")
@@ -144,7 +144,7 @@ def own_shim() -> None:
 
 
 def main() -> None:
-    """Stage, build, and check every link of what was built."""
+    """Stage the pages, build the site, and check every link in it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--serve", action="store_true", help="show the site, built anew when build/docs changes")
     serve = parser.parse_args().serve

@@ -1,8 +1,8 @@
 """The pictures of docs/gallery.md: `make gallery`. All are of freely licensed media, credited in examples/README.md.
 
-The sheet of what goes wrong is made of the same photo, changed in ways that are known to be hard, so that the right
-answer is known too: the points of the unchanged photo, taken along. A point is right if it is within a twentieth of
-the person's height of there; only points with a score above 0.3 in the photo count.
+The sheet of failures shows one photo, changed in ways that are known to be hard. So the right result is known: the
+points of the original photo, transformed in the same way. A point is right if it is within a twentieth of the person's
+height of that position; only points with a score above 0.3 in the original count.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def save(name: str, image: Image) -> None:
 
 
 def row(*images: Image, height: int = HEIGHT) -> Image:
-    """Pictures side by side at one height, with a white line between."""
+    """Pictures of one height side by side, separated by white lines."""
     scaled = [
         cv2.resize(i, (round(i.shape[1] * height / i.shape[0]), height), interpolation=cv2.INTER_AREA) for i in images
     ]
@@ -46,7 +46,7 @@ def row(*images: Image, height: int = HEIGHT) -> Image:
 
 
 def captioned(image: Image, text: str, width: int, height: int) -> Image:
-    """A tile: the picture fitted into it, a line of text below."""
+    """A tile with the picture fitted into it, and a line of text below."""
     ratio = min(width / image.shape[1], (height - 30) / image.shape[0])
     small = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
     tile = np.full((height, width, 3), 255, np.uint8)
@@ -131,21 +131,21 @@ def changes(box: np.ndarray, size: tuple[int, int]) -> dict[str, Change]:
     motion[15] = 1 / 31
     head = box[1] + 0.3 * (box[3] - box[1])
     return {
-        "as it is": _levels(lambda image: image),
+        "original": _levels(lambda image: image),
         "upside down": _affine(np.array([[-1.0, 0, width - 1], [0, -1, height - 1]])),
         "on her side": _affine(np.array([[0.0, -1, height - 1], [1, 0, 0]]), (height, width)),
         "an eighth of the size": _small,
         "dark": _levels(lambda image: image * 0.06),
-        "moved while exposed": _levels(lambda image: cv2.filter2D(image, -1, motion)),
+        "motion blur": _levels(lambda image: cv2.filter2D(image, -1, motion)),
         "noise": _levels(lambda image: np.clip(image + noise, 0, 255)),
         "lower half hidden": _covered(box),
-        "upper third only": _affine(np.array([[1.0, 0, 0], [0, 1, 0]]), (width, int(head))),
-        "a line drawing": _levels(_edges),
+        "only the upper third": _affine(np.array([[1.0, 0, 0], [0, 1, 0]]), (width, int(head))),
+        "line drawing": _levels(_edges),
     }
 
 
 def right(truth: Poses, found: Poses, matrix: np.ndarray, size: tuple[int, int]) -> str:
-    """How many of the points that are still in the picture were found again, by the person nearest to them."""
+    """The number of points still in the picture that were found again, of the best-matching person."""
     sure = truth.scores[0] > 0.3
     expected = truth.keypoints[0] @ matrix[:, :2].T + matrix[:, 2]
     sure &= ((expected >= 0) & (expected < size)).all(axis=1)
@@ -158,7 +158,7 @@ def right(truth: Poses, found: Poses, matrix: np.ndarray, size: tuple[int, int])
 
 
 def hard(model: WholeBody) -> None:
-    """The sheet of what goes wrong."""
+    """The sheet of failures."""
     image = photo("parkour")
     truth = model(image)[:1]
     tiles = []

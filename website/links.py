@@ -1,4 +1,4 @@
-"""Links of a built site: each file and anchor that a page refers to has to be there, and nothing comes from afar."""
+"""Links of a built site: each file and anchor that a page refers to must exist, and nothing comes from other hosts."""
 
 from html.parser import HTMLParser
 from pathlib import Path
@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class _Page(HTMLParser):
-    """What a page refers to, what it loads, and its anchors."""
+    """A page's links, the files that it loads, and its anchors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,9 +26,9 @@ class _Page(HTMLParser):
 
 
 def broken_links(site: Path) -> list[str]:
-    """A line for each reference of the pages under `site` to a file or an anchor that is not there.
+    """A line for each reference of the pages under `site` to a file or an anchor that does not exist.
 
-    What a page would load from another host counts as broken too: the site works without a network.
+    A file that a page would load from another host counts as broken too: the site works offline.
     """
     pages = {}
     for file in sorted(site.rglob("*.html")):

@@ -1,15 +1,15 @@
-"""Notebooks: run anew (`python -m website.notebook`, needs nbclient and ipykernel), and shown as pages of the site."""
+"""Notebooks: run again (`python -m website.notebook`, needs nbclient and ipykernel), and as pages of the site."""
 
 import base64
 import json
 from pathlib import Path
 
-# Of what a cell shows the first of these that it has.
+# The first of these that a cell's output has is shown.
 _PICTURES = {"image/jpeg": "jpg", "image/png": "png"}
 
 
 def as_markdown(notebook: Path, folder: Path) -> str:
-    """The page: text, code, and what the code printed or showed. Pictures are written to `folder`, beside it."""
+    """The page: text, code, and the output of the code. Pictures are written to `folder`, next to it."""
     page = []
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     for number, cell in enumerate(cells):
@@ -25,7 +25,7 @@ def as_markdown(notebook: Path, folder: Path) -> str:
                 name = f"{notebook.stem}_{number}_{part}.{_PICTURES[kind]}"
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(base64.b64decode("".join(data[kind])))
-                page.append(f"![What the cell shows]({name})")
+                page.append(f"![Output of the cell]({name})")
             else:
                 text = "".join(output.get("text") or data.get("text/plain", ""))
                 page.append(f"```text\n{text.rstrip()}\n```")
@@ -33,7 +33,7 @@ def as_markdown(notebook: Path, folder: Path) -> str:
 
 
 def run(notebook: Path) -> None:
-    """Run all cells where the notebook is, and keep what they show: of pictures the JPEG alone, as it is small."""
+    """Run all cells in the notebook's folder and keep their output; of pictures only the JPEG, because it is small."""
     import nbformat
     from nbclient import NotebookClient
 
