@@ -414,7 +414,7 @@ def test_a_network_of_a_schema_of_ones_own():
         ([[0, 0, 9, 9], [0, 0, np.nan, 9]], r"box 1 \(0, 0, nan, 9\) has a coordinate that is not a finite"),
         ([[0, 0, np.inf, 9]], "box 0 .* finite"),
         ([[-1e30, 0, 1e30, 9]], "box 0 .* finite"),
-        ([[9, 0, 0, 9]], "box 0 .* reversed"),
+        ([[9, 0, 0, 9]], "box 0 .* reversed, or is x, y, width, height"),
         ([[0, 9, 9, 0]], "box 0 .* reversed"),
         ([[5, 0, 5, 9]], "box 0 .* no area"),
         ([[0, 5, 9, 5]], "box 0 .* no area"),

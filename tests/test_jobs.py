@@ -109,6 +109,19 @@ def test_every_format_tells_the_same(run, tmp_path):
     assert names(out / "clip_pose_png") == [f"{n:06d}.png" for n in range(12)]
 
 
+def test_the_rate_of_a_trc_is_the_streams_where_the_file_rounds_its_times(run, tmp_path):
+    """MKV has times in milliseconds: two seconds of 23.976 frames a second look like 23.98."""
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(24000, 1001))
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for n in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(boxes(n)), format="bgr24")))
+        container.mux(stream.encode(None))
+    assert run(path, kinds=("trc",), look=Look("none", (), 0.3, False))[0] == 0
+    assert (tmp_path / "clip_pose_1.trc").read_text().splitlines()[2].split("\t")[0] == "23.976"
+
+
 def test_a_control_video_of_a_piece_at_a_steady_rate(run, tmp_path):
     path = movie(tmp_path / "clip.mp4")
     look = Look("openpose", ("body",), 0.3, False)

@@ -217,6 +217,22 @@ def test_people_of_no_size_are_refused_in_one_line(tmp_path, field, value, messa
     )  # nobody is measured there: what its box says is no matter
 
 
+def test_damaged_pictures_fail_when_it_is_strict(tmp_path, capsys):
+    write_labels(tmp_path / "labels.json", photos(tmp_path))
+    save_pose(tmp_path / "bright.onnx")
+    data = cv2.imencode(".jpg", people(BOXES[4]))[1].tobytes()
+    (tmp_path / "4.png").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    arguments = ["evaluate", str(tmp_path / "bright.onnx"), "--annotations", str(tmp_path / "labels.json")]
+    arguments += ["--images", str(tmp_path), "--device", "cpu", "--output"]
+    for words, status in (["kept"], 0), (["refused", "--strict"], 1), (["kept", "--strict"], 1):
+        with pytest.raises(SystemExit) as end:
+            cli.main([*arguments, str(tmp_path / words[0]), *words[1:]])
+        assert end.value.code == status
+    out, err = capsys.readouterr()
+    assert "4.png: the picture is damaged" in out and "4.png" in (tmp_path / "refused" / "results.json").read_text()
+    assert "predictions.jsonl" in err  # of a run that took it
+
+
 def test_a_missing_folder_of_pictures_is_one_line(tmp_path):
     write_labels(tmp_path / "labels.json", photos(tmp_path))
     with pytest.raises(WholebodyError, match="nowhere: no such folder"):

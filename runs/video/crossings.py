@@ -1,7 +1,10 @@
 """Two people who cross: how often ids change, at the default settings and with a search on every frame.
 
     python runs/video/crossings.py make WORK [BODY] [--photos POOL] [--assets ASSETS] [--rendered 40] [--cut 20]
-    python runs/video/crossings.py count WORK [--pose fast]      # PYTHONPATH of an older version counts what that does
+    python runs/video/crossings.py count WORK [--pose fast] [--detector FILE]
+
+With the src folder of an older version as PYTHONPATH, and the same networks given as files, `count` counts what that
+version does.
 
 `make` writes films of 36 frames, 640 x 360 pixels, 25 a second. In each, two people walk past each other at 6 pixels a
 frame, the nearer in front of the other: people of the generator with bodies, clothes and gaits of their own; and people
@@ -137,7 +140,7 @@ def outcome(named, boxes) -> str:
 
 
 def count(options) -> None:
-    model = WholeBody(options.pose, device="cpu", threads=1)
+    model = WholeBody(options.pose, options.detector, device="cpu", threads=1)
     table = Table("films", "every", "kept", "swapped", "lost", "searches a frame", box=box.MARKDOWN)
     for kind in ("rendered", "cut"):
         films = sorted(options.work.glob(f"{kind}*.mp4"))
@@ -162,6 +165,7 @@ def main() -> None:
     parser.add_argument("--assets")
     parser.add_argument("--photos")
     parser.add_argument("--pose", default="fast")
+    parser.add_argument("--detector", default="person")
     parser.add_argument("--rendered", type=int, default=40)
     parser.add_argument("--cut", type=int, default=20)
     parser.add_argument("--every", type=int, nargs="*", default=[8, 1])

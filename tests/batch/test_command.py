@@ -3,6 +3,7 @@
 import cv2
 import pytest
 
+import readers
 from walkers import model, picture
 from wholebody.batch import Settings, read
 from wholebody.cli import main
@@ -43,6 +44,18 @@ def test_errors_are_counted(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "6 done, 3 people" in out and out.endswith("2 failed:\n")
     assert err.startswith("2 x not a picture that can be read here") and err.endswith("First: a.jpg\n")
+
+
+@pytest.mark.parametrize("readers_", ["0", "1"])
+def test_damaged_pictures_are_errors_when_it_is_strict(tmp_path, capsys, readers_):
+    data = readers.picture(".jpg", size=(320, 240))
+    (tmp_path / "in" / "bad.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    assert status("in", "--output", "kept", "--readers", readers_) == 0
+    assert status("in", "--output", "refused", "--readers", readers_, "--strict") == 1
+    assert capsys.readouterr().err.startswith("1 x the picture is damaged")
+    assert [result.id for result in read("refused") if result.error] == ["bad.jpg"]
+    assert status("in", "--output", "kept", "--readers", readers_, "--strict") == 1  # results of both kinds do not mix
+    assert "strict" in capsys.readouterr().err
 
 
 def test_lines_where_there_is_no_terminal(capsys, monkeypatch):

@@ -21,11 +21,11 @@ def group(first, count=3):
     return [Item(f"{n}", data=png(n)) for n in range(first, first + count)]
 
 
-def killer(items):
+def killer(items, strict):
     """`decode`, but a picture called "killer" takes the process along."""
     if any(item.id == "killer" for item in items):
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode(items)
+    return decode(items, strict)
 
 
 def shades(groups):

@@ -39,8 +39,8 @@ class Picture:
 Decoded = tuple[list[Picture], list[Item]]
 
 
-def decode(items: Sequence[Item]) -> Decoded:
-    """Fetch and decode pictures, up to `GROUP_PIXELS`; the rest is returned undecoded."""
+def decode(items: Sequence[Item], strict: bool = False) -> Decoded:
+    """Fetch and decode pictures, up to `GROUP_PIXELS`; the rest is returned undecoded. `strict` as for `read_image`."""
     pictures: list[Picture] = []
     rest: list[Item] = []
     pixels = 0
@@ -52,7 +52,7 @@ def decode(items: Sequence[Item]) -> Decoded:
             if rest or (pixels and pixels + width * height > GROUP_PIXELS):
                 rest.append(Item(item.id, item.address, data))
                 continue
-            pictures.append(Picture(item.id, decode_image(data, item.id)))
+            pictures.append(Picture(item.id, decode_image(data, item.id, strict=strict)))
             pixels += width * height
         except Exception as error:
             pictures.append(Picture(item.id, error=in_a_line(error, item.id, item.address)))
@@ -69,13 +69,13 @@ def in_a_line(error: Exception, *names: str) -> str:
     return text
 
 
-def decoded(groups: Iterable[Sequence[Item]], processes: int) -> Generator[list[Picture]]:
+def decoded(groups: Iterable[Sequence[Item]], processes: int, strict: bool = False) -> Generator[list[Picture]]:
     """Groups of decoded pictures, in order; without worker processes they are decoded in this one."""
     if processes == 0:
         for group in groups:
             rest: Sequence[Item] = group
             while rest:
-                pictures, rest = decode(rest)
+                pictures, rest = decode(rest, strict)
                 yield pictures
         return
     pool = _pool(processes)
@@ -84,7 +84,7 @@ def decoded(groups: Iterable[Sequence[Item]], processes: int) -> Generator[list[
     try:
         while True:
             for group in islice(upcoming, processes + 1 - len(waiting)):
-                waiting.append((group, pool.submit(decode, group)))
+                waiting.append((group, pool.submit(decode, group, strict)))
             if not waiting:
                 return
             group, future = waiting.popleft()
@@ -94,13 +94,13 @@ def decoded(groups: Iterable[Sequence[Item]], processes: int) -> Generator[list[
                 pool, pictures, rest = _pool(processes), [], []
                 for item in group:
                     try:
-                        pictures += pool.submit(decode, [item]).result()[0]
+                        pictures += pool.submit(decode, [item], strict).result()[0]
                     except BrokenProcessPool:
                         pictures.append(Picture(item.id, error="the decoder crashed. Save it again as JPEG or PNG."))
                         pool = _pool(processes)
-                waiting = deque((again, pool.submit(decode, again)) for again, _ in waiting)
+                waiting = deque((again, pool.submit(decode, again, strict)) for again, _ in waiting)
             if rest:
-                waiting.appendleft((rest, pool.submit(decode, rest)))
+                waiting.appendleft((rest, pool.submit(decode, rest, strict)))
             yield pictures
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -32,6 +32,7 @@ class Settings:
     Attributes:
         people: most people in a picture, the largest first; None for all.
         fps: frames per second to process of a video; None for all.
+        strict: a partly damaged JPEG is an error, see `read_image`.
 
     Raises:
         WholebodyError: a number is invalid.
@@ -46,6 +47,7 @@ class Settings:
     device: str = "auto"
     precision: Precision = "auto"
     threads: int | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.people is not None and self.people < 1:
@@ -68,7 +70,8 @@ class Settings:
     @property
     def about(self) -> dict[str, Any]:
         """The settings that results depend on, without those of where they are computed."""
-        return {name: value for name, value in asdict(self).items() if name not in ("device", "threads")}
+        found = {name: value for name, value in asdict(self).items() if name not in ("device", "threads", "strict")}
+        return {**found, "strict": True} if self.strict else found  # results of older versions do not say it
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,7 +160,10 @@ def run(
         last = started
         processes = _readers() if readers is None else readers
         try:
-            with closing(ahead(_chained(first, groups), 2)) as upcoming, closing(decoded(upcoming, processes)) as ready:
+            with (
+                closing(ahead(_chained(first, groups), 2)) as upcoming,
+                closing(decoded(upcoming, processes, settings.strict)) as ready,
+            ):
                 for pictures in ready:
                     fresh = estimator(pictures)
                     results += fresh

@@ -105,7 +105,7 @@ def run(
     try:
         blocks = ray.data.from_arrow(list(_blocks(left, max(min(len(left) // (8 * most), _BLOCK), GROUP))))
         pictures = blocks.map_batches(
-            partial(_decoded, columns=columns, known=known),
+            partial(_decoded, columns=columns, known=known, strict=settings.strict),
             batch_size=GROUP,
             batch_format="pyarrow",
             num_cpus=1 if graphics else _BESIDE,
@@ -167,7 +167,7 @@ def _flat(sources: Sequence[Source]) -> pa.Table:
     return pa.Table.from_pylist(rows, _FLAT)
 
 
-def _decoded(batch: pa.Table, columns: Columns, known: Any) -> Iterator[pa.Table]:
+def _decoded(batch: pa.Table, columns: Columns, known: Any, strict: bool = False) -> Iterator[pa.Table]:
     """A Ray Data step: files in, decoded pictures out; videos are passed through."""
     for row in batch.select(["id", "address", "kind"]).to_pylist():
         source = Source(**row)
@@ -178,9 +178,9 @@ def _decoded(batch: pa.Table, columns: Columns, known: Any) -> Iterator[pa.Table
 
             fresh = _new(items(source, columns), set(ray.get(known)))
             while group := list(islice(fresh, GROUP)):
-                yield from _pictures(group)
+                yield from _pictures(group, strict)
     plain = batch.filter(pc.equal(batch["kind"], "picture")).to_pylist()
-    yield from _pictures([Item(row["id"], row["address"]) for row in plain])
+    yield from _pictures([Item(row["id"], row["address"]) for row in plain], strict)
 
 
 def _new(found: Iterator[Item], done: set[str]) -> Iterator[Item]:
@@ -190,9 +190,9 @@ def _new(found: Iterator[Item], done: set[str]) -> Iterator[Item]:
             yield item
 
 
-def _pictures(group: Sequence[Item]) -> Iterator[pa.Table]:
+def _pictures(group: Sequence[Item], strict: bool) -> Iterator[pa.Table]:
     while group:
-        pictures, group = decode(group)
+        pictures, group = decode(group, strict)
         rows = []
         for picture in pictures:
             row: dict[str, Any] = {"id": picture.id, "kind": "picture", "error": picture.error}

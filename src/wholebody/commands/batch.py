@@ -36,6 +36,7 @@ def batch(
     readers: int | None = None,
     shard: str = "0/1",
     retry_errors: bool = False,
+    strict: bool = False,
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
     workers: int | None = None,
@@ -72,6 +73,7 @@ def batch(
         readers: Processes that fetch and decode.
         shard: N/M: process share N of M, counted from 0 (3/16 is the fourth of sixteen), to split work without Ray.
         retry_errors: Retry what failed before.
+        strict: Refuse a partly damaged JPEG, instead of warning.
         engine: local computes in this process; ray on a cluster.
         address: Address of the Ray cluster; auto is the one that this machine belongs to. By default Ray starts here.
         workers: Ray actors, each with its own networks; by default one per CPU core or GPU.
@@ -83,7 +85,7 @@ def batch(
     need("fsspec", "batch")
     from wholebody.batch import Columns, Settings, run
 
-    settings = Settings(pose, detector, threshold, flip, people, fps, device, precision, threads)
+    settings = Settings(pose, detector, threshold, flip, people, fps, device, precision, threads, strict)
     columns = Columns(image_column, id_column)
     if part < 1 or (readers is not None and readers < 0) or (workers is not None and workers < 1):
         raise WholebodyError("--part and --workers must be 1 or more, --readers 0 or more.")

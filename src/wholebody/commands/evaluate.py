@@ -20,6 +20,7 @@ def evaluate(
     flip: bool = False,
     batch: int = 32,
     mapping: Path | None = None,
+    strict: bool = False,
     device: Device = "auto",
     precision: Precision = "fp32",
     threads: int | None = None,
@@ -44,6 +45,7 @@ def evaluate(
         flip: Flip test: average with the mirror image.
         batch: Largest batch, in people.
         mapping: For keypoints in a different order: a file of lines "their name -> our name", or the same as JSON.
+        strict: Leave out partly damaged JPEGs, with an error, instead of warning.
         device: What to compute on.
         precision: On the CPU: fp32, bf16 (OpenVINO), int8, or auto for the fastest available.
         threads: CPU threads; all cores by default.
@@ -51,7 +53,7 @@ def evaluate(
     from wholebody.evaluate.run import EvaluateOptions, evaluate_model
 
     options = EvaluateOptions(
-        model, annotations, images, output, boxes, detector, flip, batch, mapping, device, precision, threads
+        model, annotations, images, output, boxes, detector, flip, batch, mapping, device, precision, threads, strict
     )
     return evaluate_model(options, progress)
 

@@ -128,6 +128,8 @@ def predict(
     journal: Path,
     about: Mapping[str, object],
     advance: Callable[[], None] = lambda: None,
+    *,
+    strict: bool = False,
 ) -> Measured:
     """Estimate everyone in the pictures of a data set, resuming where `journal` ends.
 
@@ -139,6 +141,7 @@ def predict(
         journal: the file of finished pictures.
         about: what the predictions depend on. A journal with something else is refused.
         advance: called after each picture.
+        strict: a partly damaged JPEG fails, see `read_image`.
 
     Raises:
         WholebodyError: the journal belongs to another run or cannot be written.
@@ -154,7 +157,7 @@ def predict(
         else:
             todo.append(number)
     for start in range(0, len(todo), GROUP):
-        found = _group(estimator, labels, images, boxes, todo[start : start + GROUP], done)
+        found = _group(estimator, labels, images, boxes, todo[start : start + GROUP], done, strict)
         try:
             with journal.open("a", encoding="utf-8") as file:
                 file.writelines(journal_line(number, poses) for number, poses in found)
@@ -175,12 +178,14 @@ def _group(
     boxes: Boxes | PersonFinder,
     numbers: Sequence[int],
     done: Measured,
+    strict: bool,
 ) -> list[tuple[int, Poses]]:
     """The people in some pictures; an unusable one is reported and skipped."""
     read: list[tuple[int, Image]] = []
     for number in numbers:
         try:
-            read.append((number, read_image(picture_path(folder, labels.images[number].file_name))))
+            path = picture_path(folder, labels.images[number].file_name)
+            read.append((number, read_image(path, strict=strict)))
         except WholebodyError as error:
             done.failed.append(str(error))
     started = time.perf_counter()
@@ -242,6 +247,7 @@ class EvaluateOptions:
     device: str = "auto"
     precision: Precision = "fp32"
     threads: int | None = None
+    strict: bool = False
 
 
 def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> Labels:
@@ -305,6 +311,8 @@ def evaluate_model(options: EvaluateOptions, progress: ProgressBar) -> int:
         "flip": options.flip,
         "precision": estimator.session.precision,
     }
+    if options.strict:  # journals of older versions do not say it
+        about["strict"] = True
     boxes: Boxes | PersonFinder
     match options.boxes:
         case "gt":
@@ -318,7 +326,7 @@ def evaluate_model(options: EvaluateOptions, progress: ProgressBar) -> int:
             about["boxes"] = f"{Path(file).name} ({fingerprint(file)})"
     journal = options.output / "predictions.jsonl"
     with progress("pictures", len(labels.images)) as advance:
-        measured = predict(estimator, labels, options.images, boxes, journal, about, advance)
+        measured = predict(estimator, labels, options.images, boxes, journal, about, advance, strict=options.strict)
     predictions = {number: as_wholebody(poses) for number, poses in measured.predictions.items()}
     report, people = evaluate(labels, predictions), match(labels, predictions)
     parts = tuple(part for part in parts_of(estimator.schema) if part in report.parts)
