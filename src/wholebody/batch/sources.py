@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 import fsspec
 import pyarrow as pa
@@ -231,7 +231,7 @@ def _in_tar(source: Source) -> Iterator[Item]:
     # As a stream: compressed or not, a bucket is read sequentially.
     with (
         fsspec.open(source.address, "rb") as file,
-        tarfile.open(fileobj=_Ending(file), mode="r|*", tarinfo=_Member) as tar,
+        tarfile.open(fileobj=cast(IO[bytes], _Ending(file)), mode="r|*", tarinfo=_Member) as tar,
     ):
         for member in tar:
             hidden = PurePosixPath(member.name).name.startswith(".")
