@@ -154,7 +154,7 @@ def test_a_moving_webp_is_refused_in_one_line_and_one_that_stands_still_is_a_pic
     pictures[0].save(tmp_path / "b.webp")
     assert video.is_video(tmp_path / "a.webp") and not video.is_video(tmp_path / "b.webp")
     for act in (video.info, lambda path: next(video.read(path))):
-        with pytest.raises(WholebodyError, match="moving WebP"):
+        with pytest.raises(WholebodyError, match="animated WebP"):
             act(tmp_path / "a.webp")
 
 

@@ -165,7 +165,7 @@ def test_a_mirror_that_trickles_is_given_up_and_the_next_one_goes_on(cache, monk
         with monkeypatch.context() as patch:
             patch.setattr(download, "_PATIENCE", -1.0)
             patch.setattr(download, "_SLOWEST", 10**12)
-            with pytest.raises(WholebodyError, match=r"bytes a second.*bytes a second"):
+            with pytest.raises(WholebodyError, match=r"bytes per second.*bytes per second"):
                 locate(each)
         assert locate(each).read_bytes() == CONTENT
     assert slow.requests[-1][1].startswith("bytes=")  # what came is kept

@@ -141,7 +141,7 @@ def _cell(text: str) -> str:
 
 # --- Formats ----------------------------------------------------------------------------------------------------------
 
-_SOURCE = Origin("clip.mp4", (640, 480), fps=25.0, numbers=(0, 1))
+_PICTURE, _VIDEO = Origin("photo.jpg", (640, 480)), Origin("clip", (640, 480), fps=25.0, numbers=(0, 1))
 
 
 def file_formats() -> dict[str, str]:
@@ -250,7 +250,8 @@ def written(name: str) -> str:
             target = place_of(Path(room) / ("clip_pose" if video else "photo_pose"), name, [name], video=video)
             target.parent.mkdir(exist_ok=True)
             try:
-                result = writer(target, frames if video else poses, _SOURCE)  # type: ignore[arg-type]
+                source = _VIDEO if video else _PICTURE
+                result = writer(target, frames if video else poses, source)  # type: ignore[arg-type]
             except WholebodyError:  # H5 alone needs packages that the site does not install
                 if name != "deeplabcut-h5":
                     raise

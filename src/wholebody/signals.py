@@ -12,7 +12,7 @@ _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP act like Ctrl-C, but only once, so that files can be closed in peace.
+    """Make SIGTERM and SIGHUP act like Ctrl-C, but only once, so that files can be closed properly.
 
     Only the main thread can change this; signals that are ignored (nohup) or handled elsewhere are left alone.
     """

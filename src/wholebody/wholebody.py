@@ -122,7 +122,7 @@ class WholeBody:
         for name in ("pose", "detector"):
             if isinstance(self._options[name], (TopDown, YOLOX)):
                 raise pickle.PicklingError(
-                    f"an open {name} network does not pickle. Make WholeBody of its file's path."
+                    f"an open {name} network cannot be pickled. Create WholeBody from its file's path."
                 )
         return partial(type(self), **self._options), ()
 

@@ -179,5 +179,5 @@ def test_views_that_were_cut_are_refused(folder, tmp_path, name, length):
     shutil.copytree(folder, broken)
     data = (broken / name).read_bytes()
     (broken / name).write_bytes(data[:length])
-    with pytest.raises(WholebodyError, match="not as it was written"):
+    with pytest.raises(WholebodyError, match="has changed since it was written"):
         Views(broken, CODEC)

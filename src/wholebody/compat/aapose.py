@@ -20,8 +20,8 @@ _HEAD = [0, 14, 15, 16, 17]
 def aapose(canvas: Image, poses: Poses, *, hands: bool = True, head: bool = True, threshold: float = 0.5) -> Image:
     """Draw people like Wan-Animate's preprocessing.
 
-    The width of a stick and the radius of a dot are the shorter side over 200, less 1, at least 1; those of a hand half
-    of it. A joint made of two points, as the neck, has the mean of their scores.
+    The width of a stick and the radius of a dot are the shorter side divided by 200, minus 1, but at least 1; for hands
+    they are half of that. A joint that is the mean of two points, such as the neck, has the mean of their scores.
 
     Args:
         canvas: (H, W, 3) uint8 BGR, black for the model.

@@ -1,4 +1,4 @@
-"""Tar shards in the WebDataset convention, read back as arrays: 000123.jpg beside 000123.json."""
+"""Tar shards in the WebDataset convention, read back as arrays: 000123.jpg next to 000123.json."""
 
 import os
 import tarfile

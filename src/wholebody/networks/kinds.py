@@ -53,10 +53,9 @@ def new_network(name: str, input_size: tuple[int, int], keypoints: int = 133) ->
 
 
 def name_of(weights: Mapping[str, Tensor], input_size: tuple[int, int], keypoints: int) -> str:
-    """The network that shares the most names and shapes with a state dict, or of ties lacks the fewest; strict loading
-    then checks the weights.
+    """The network that shares the most names and shapes with a state dict, and among equals lacks the fewest.
 
-    Weights of a backbone alone ("backbone.") are compared with backbones.
+    Strict loading then checks the weights. Weights of a backbone alone ("backbone.") are compared with backbones.
     """
     found = {(name, value.shape) for name, value in weights.items()}
     alone = all(name.startswith("backbone.") for name in weights)

@@ -54,7 +54,7 @@ async def read_upload(request: Request, limits: Limits, share: Share) -> Upload:
         return await asyncio.to_thread(_json, body, limits)
     if kind in ("", "application/octet-stream") or kind.startswith("image/"):
         return Upload(await arriving(whole(request, limits.bytes, share), limits))
-    raise Refused(415, f"a body of the kind {kind[:100]} is not read. {_KINDS}")
+    raise Refused(415, f"the content type {kind[:100]} is not supported. {_KINDS}")
 
 
 async def arriving(body: Awaitable[T], limits: Limits) -> T:

@@ -158,7 +158,7 @@ def said(teacher: Teacher | None, batch: Batch) -> Taught:
     elif teacher is not None:
         taught = teacher(batch.images)
     else:
-        raise ValueError("neither a teacher nor a batch that brings what one said")
+        raise ValueError("there is no teacher, and the batch has no stored teacher output")
     feature, weight = (None if each is None else each.float() for each in (taught.feature, taught.weight))
     return Taught(taught.x.float(), taught.y.float(), feature, weight)
 

@@ -113,9 +113,10 @@ def read(
         WholebodyError: the file does not exist, is empty, has only sound, or no frame can be decoded.
     """
     if fps is not None and not 0 < fps <= 1000:
-        raise WholebodyError(f"{fps:g} frames a second is not a frame rate. Give 1 to 1000.")
+        raise WholebodyError(f"{fps:g} frames per second is not a frame rate. Give 1 to 1000.")
     if not 0 <= start <= LONGEST or not (end is None or end > start):
-        raise WholebodyError(f"from {start:g} to {end if end is None else f'{end:g}'} seconds is not part of a video.")
+        to = "the end" if end is None else f"{end:g}"
+        raise WholebodyError(f"{start:g} to {to} seconds is not a part of a video. Give an end after the start.")
     if Path(source).is_dir():
         frames = _read_pictures(source, fps or SEQUENCE_FPS, start, end, after, notice)
     else:
@@ -141,7 +142,7 @@ def _read_file(
             timed = _decoded(container, stream, source, notice, start + first / fps)
             timed = _ticks(timed, start, fps, 1 / _fps(stream), first)
         if stream.metadata.get("alpha_mode") == "1" and stream.codec_context.name in ("vp8", "vp9"):
-            notice(f"{source}: its transparency is in a second picture, which is not read.")
+            notice(f"{source}: its transparency is in a second stream, which is not read.")
         last, shown = after or 0.0, display(aspect_of(stream), background)
         # Times that are counted from another frame may differ in the last bits.
         from_here = start - 5e-4 if after is None else after + 1e-5
@@ -156,7 +157,7 @@ def _read_file(
         if last < start - 5e-4:
             raise WholebodyError(f"{source}: ends before {start:g} s. Choose an earlier start.")
         if length is not None and last + lasts < length - max(0.25, 2 * lasts):
-            notice(f"{source}: breaks off at {last + lasts:.1f} s of {length:.1f} s; what was there is kept.")
+            notice(f"{source}: breaks off at {last + lasts:.1f} s of {length:.1f} s; everything before that is kept.")
 
 
 def _pictures(container: Any, source: PathLike) -> Any:
@@ -164,7 +165,7 @@ def _pictures(container: Any, source: PathLike) -> Any:
     covers = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & covers]
     if Path(source).suffix.lower() == ".webp":
-        raise WholebodyError(f"{source}: moving WebP pictures cannot be read. Convert it to a moving PNG or an MP4.")
+        raise WholebodyError(f"{source}: animated WebP files cannot be read. Convert it to an animated PNG or an MP4.")
     if not streams:
         raise WholebodyError(f"{source}: has no pictures, only sound. Use another file.")
     stream = streams[0]
@@ -222,7 +223,7 @@ def _timed(
             break
         except av.error.FFmpegError as error:
             at = "its start" if last is None else f"{last:.1f} s"
-            notice(f"{source}: cannot be read beyond {at} ({reason(error)}); what was before is kept.")
+            notice(f"{source}: cannot be read beyond {at} ({reason(error)}); everything before that is kept.")
             packet, ended = None, True  # the decoder still holds some frames
         try:
             frames = stream.decode(packet)

@@ -179,6 +179,6 @@ def _sound(
                 if time >= 0:
                     yield time, packet
         except av.error.FFmpegError as error:
-            notice(f"{name}: its sound is damaged ({reason(error)}); what was before is kept.")
+            notice(f"{name}: its sound is damaged ({reason(error)}); everything before that is kept.")
 
     return within()

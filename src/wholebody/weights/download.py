@@ -182,7 +182,7 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
             if not span or int(span[1]) != have:
                 part.unlink()
-                raise _MirrorFailed("answers with another part of the file than asked for")
+                raise _MirrorFailed("sends another part of the file than requested")
             total = None if span[2] == "*" else int(span[2])
         else:  # the server ignores the range and sends the whole file
             have = 0
@@ -200,7 +200,7 @@ def _fetch_once(url: str, part: Path, expected: int | None, show: Callable[[int,
                 have += len(chunk)
                 seconds = time.monotonic() - started
                 if seconds > _PATIENCE and have - before < _SLOWEST * seconds:
-                    raise _MirrorFailed(f"sends less than {_SLOWEST} bytes a second")
+                    raise _MirrorFailed(f"sends less than {_SLOWEST} bytes per second")
                 if have > most:
                     break
                 show(have, total)

@@ -45,7 +45,7 @@ class Weights:
 
     @property
     def verifiable(self) -> bool:
-        """Whether a download can be told from any other file: eight digits of a hash, others could match."""
+        """Whether the full SHA-256 is known: other files can have the same eight digits."""
         return self.sha256 is not None and len(self.sha256) == 64
 
 
@@ -174,9 +174,11 @@ def _cigpose(name: str, size: tuple[int, int], about: str, file: str) -> Weights
 # their own programs; most are found alike in several.
 _ALL = (
     _bundled("wholebody-133", "pose", "pose.onnx", (192, 256), "133 points, MoveNet Thunder under a two-scale head"),
-    _bundled("person", "detector", "detector.onnx", (512, 384), "people in photos, YOLOX-nano trained further"),
-    _bundled("person-crowd", "detector", "detector-crowd.onnx", (736, 544), "the same on larger inputs: small people"),
-    _bundled("fast", "pose", "fast.onnx", (96, 128), "wholebody-133's network on crops of half the side"),
+    _bundled("person", "detector", "detector.onnx", (512, 384), "people in photos; YOLOX-nano, fine-tuned"),
+    _bundled(
+        "person-crowd", "detector", "detector-crowd.onnx", (736, 544), "the same with larger inputs: small people"
+    ),
+    _bundled("fast", "pose", "fast.onnx", (96, 128), "wholebody-133's network on crops of half the size"),
     _bundled(
         "dwpose-t",
         "pose",

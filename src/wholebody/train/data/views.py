@@ -220,7 +220,9 @@ def _read(folder: Path) -> dict[str, npt.NDArray[Any]]:
         for name, written in files.items():
             # Do not read gigabytes again at every start.
             if identity(folder / name) != written:
-                raise WholebodyError(f"{folder / name}: not as it was written. Remove {folder}, and write it again.")
+                raise WholebodyError(
+                    f"{folder / name}: has changed since it was written. Remove {folder} and write it again."
+                )
         arrays = {
             name: map_array(folder / f"{name}.npy")
             for name in (*_LABELS, *_TAUGHT)

@@ -145,7 +145,7 @@ def _run(job: TrainingJob, folder: Path, process: Process, changes: Changes) -> 
                 for name, (old, new) in differing.items()
             )
             raise WholebodyError(
-                f"{folder}: the run began otherwise: {told}. Go on as it began, go on with --changes record, "
+                f"{folder}: the run was started with other settings: {told}. Restore them, use --changes record, "
                 "or choose another --out."
             )
         if process.first:
