@@ -162,7 +162,7 @@ BAD = {
     "a bomb": (png_of(30000, 30000), 413, "30000 x 30000"),
     "a long bomb": (png_of(200000, 1), 413, "200000 x 1"),
     "no pixels": (png_of(0, 5), 400, "no pixels"),
-    "more bytes than allowed": (bytes(200_001), 413, "0.2 MB"),
+    "more bytes than allowed": (bytes(200_001), 413, "0.2 MiB"),
     "scan upon scan": (JPEG[:-2] + b"\xff\xda\x00" * 200 + b"\xff\xd9", 400, "scans"),
 }
 
