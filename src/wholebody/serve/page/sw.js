@@ -4,8 +4,8 @@
  * FILES and VERSION are filled in when the page is built. Files with a hash in their name never change; all others are
  * asked for anew, and taken from the store where that fails.
  */
-const FILES = ["./","assets/index-BWYCmUh6.css","assets/index-CqbFCaKx.js","assets/ort-3398c10d.wasm.gz","assets/ort-wasm-simd-threaded-qyIweqWS.js","assets/worker-B3SR7U2i.js","icon.svg","manifest.webmanifest","sample.jpg"];
-const STORE = `wholebody-page-${"2d10b6d50b27"}`;
+const FILES = ["./","assets/index-7VFUW-3A.js","assets/index-BWYCmUh6.css","assets/ort-3398c10d.wasm.gz","assets/ort-wasm-simd-threaded-qyIweqWS.js","assets/worker-Ci4tFjeP.js","icon.svg","manifest.webmanifest","sample.jpg"];
+const STORE = `wholebody-page-${"18c5c70427ad"}`;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
