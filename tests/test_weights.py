@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -461,3 +462,15 @@ def test_int8_finds_the_person_of_the_sample_photo():
     assert sure.sum() > 60
     height = float(exact.boxes[0, 3] - exact.boxes[0, 1])
     assert np.median(np.linalg.norm(exact.keypoints[0] - quick.keypoints[0], axis=1)[sure]) < 0.01 * height
+
+
+def test_an_archive_of_another_compression_that_is_damaged_is_the_mirrors_fault(tmp_path):
+    """bz2 raises an OSError without a number for it, which is no error of the disk."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("end2end.onnx", bytes(5000))
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    start = data.index(b"BZh")
+    data[start + 4 : start + 20] = bytes(16)
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(download._MirrorFailed, match="the archive is damaged"):
+        download._extract(tmp_path / "a.zip", tmp_path / "b.onnx")

@@ -64,25 +64,44 @@ def read_image(path: str | os.PathLike[str], *, strict: bool = False) -> Image:
 
 def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture", *, strict: bool = False) -> Image:
     """`read_image` for a file in memory; error messages begin with `name`."""
-    data = bytes(data)
+    stored, orientation = _decoded(bytes(data), name, strict)
+    return _upright(_bgr(stored), orientation)
+
+
+def decode_with_alpha(data: bytes, name: str = "the picture") -> Image:
+    """`decode_image` that keeps transparency: (H, W, 4) uint8 BGRA, opaque if the file has none."""
+    stored, orientation = _decoded(data, name)
+    if stored.ndim == 3 and stored.shape[2] == 4:
+        image = stored if stored.dtype == np.uint8 else np.right_shift(stored, 8).astype(np.uint8)
+    else:
+        image = cv2.cvtColor(_bgr(stored), cv2.COLOR_BGR2BGRA)
+    return _upright(image, orientation)
+
+
+def _decoded(data: bytes, name: str, strict: bool = False) -> tuple[npt.NDArray[Any], int]:
+    """The picture as stored, with the channels and bits that the decoder gives, and its orientation.
+
+    Raises:
+        WholebodyError: see `read_image`.
+    """
     header = _header(data, name)
     _check_size(*header.size, name)
     _check_room(header, len(data), name)
     if not header.complete:
         raise WholebodyError(f"{name}: the picture is cut off (its end is missing). Copy or download it again.")
-    decoded, damage = _decoded(data, header)
-    if decoded is None:
+    stored, damage = _run_decoder(data, header)
+    if stored is None:
         reason = "the picture is damaged, or its samples are of an uncommon kind"
         raise WholebodyError(f"{name}: {reason}. Save it again as JPEG or PNG.")
     if damage and strict:
         raise WholebodyError(f"{name}: the picture is damaged ({damage}). Copy or download it again.")
     if damage:
         logging.getLogger("wholebody").warning("%s: damaged (%s): a part of the picture is wrong.", name, damage)
-    return _upright(_bgr(decoded), header.orientation)
+    return stored, header.orientation
 
 
-def _decoded(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, str]:
-    """The picture as stored, with the channels and bits that the decoder gives, and the damage it reported."""
+def _run_decoder(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, str]:
+    """The picture as stored, and the damage that the decoder reported."""
     damage = ""
     if header.jpeg and (decode := _jpeg_decoder()) is not None:
         try:

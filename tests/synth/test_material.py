@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from toy_body import toy_body
 
+from readers import assets
 from wholebody.errors import WholebodyError
 from wholebody.synth.assets import load_assets
 from wholebody.synth.layers import Assets, Piece
@@ -171,6 +172,15 @@ def test_a_texture_too_large_for_any_person_is_refused(tmp_path):
     bomb = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + bytes(64)
     with pytest.raises(WholebodyError, match=r"x/textures/a\.png"):
         load_assets(archive(tmp_path / "a.tar", {"x/textures/a.png": bomb}))
+
+
+def test_clothes_that_hide_more_than_a_body_has_are_refused(tmp_path):
+    """The numbers of a range were listed: four gigabytes of them."""
+    with tarfile.open(fileobj=io.BytesIO(assets())) as tar:
+        files = {member.name: tar.extractfile(member).read() for member in tar}
+    files["clothes/shirt/shirt.mhclo"] = files["clothes/shirt/shirt.mhclo"].replace(b"1 - 3 7", b"1 - 99999999 7")
+    with pytest.raises(WholebodyError, match="vertex 99999999"):
+        load_assets(archive(tmp_path / "a.tar", files))
 
 
 def test_a_wallpaper_as_tall_as_a_tower_gives_its_top(tmp_path):

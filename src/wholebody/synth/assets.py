@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from wholebody.arrays import Image
-from wholebody.errors import WholebodyError
-from wholebody.images import decode_image, encoded_size, is_picture
-from wholebody.reading import MOST, in_line, reading, tar_members
+from wholebody.images import decode_image, decode_with_alpha, is_picture
+from wholebody.reading import in_line, reading, tar_members
 from wholebody.synth.layers import Assets, Piece
-from wholebody.synth.textures import bgra
+
+_VERTICES = 10**6  # more than any body has; MakeHuman's has 19,158
 
 
 def load_assets(
@@ -45,7 +45,7 @@ def load_assets(
             if piece is not None:
                 pieces.setdefault(piece.kind, []).append(piece)
     skins = [
-        (name, _with_alpha(images[PurePosixPath(name).name]))
+        (name, images[PurePosixPath(name).name])
         for name in sorted(files)
         if "/skins/" in name and "suit" not in name and PurePosixPath(name).name in images
     ]
@@ -65,17 +65,8 @@ def _untar(path: str | os.PathLike[str] | None) -> dict[str, bytes]:
 
 
 def _texture(data: bytes, name: str) -> Image | None:
-    """The picture with its transparency; None if it is none, like the notes that stand for large files in a clone."""
-    if not is_picture(data):
-        return None
-    width, height = encoded_size(data, name)
-    if 4 * width * height > MOST:
-        raise WholebodyError(f"{name}: a texture of {width} x {height} pixels is too large. Scale it down.")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    return None if image is None else image.astype(np.uint8)
+    """(H, W, 4) BGRA; None if it is no picture, like the notes that stand for large files in a clone."""
+    return decode_with_alpha(data, name) if is_picture(data) else None
 
 
 def _paper(image: Image) -> Image:
@@ -83,14 +74,6 @@ def _paper(image: Image) -> Image:
     image = image[: 8 * image.shape[1]]
     height = max(round(480 * image.shape[0] / image.shape[1]), 1)
     return np.asarray(cv2.resize(image, (480, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _with_alpha(image: Image) -> Image:
-    return (
-        image
-        if image.ndim == 3 and image.shape[2] == 4
-        else bgra(image if image.ndim == 3 else image[..., None].repeat(3, 2))
-    )
 
 
 def _read_piece(files: dict[str, bytes], path: PurePosixPath, images: dict[str, Image]) -> Piece | None:
@@ -124,6 +107,8 @@ def _read_piece(files: dict[str, bytes], path: PurePosixPath, images: dict[str, 
         return None
     hides: list[int] = []
     for first, last in re.findall(r"(\d+)(?:\s*-\s*(\d+))?", deleted):
+        if int(last or first) > _VERTICES:
+            raise ValueError(f"vertex {last or first} of a body")
         hides += range(int(first), int(last or first) + 1)
     material = files.get(str(path.with_name(PurePosixPath(header["material"]).name)), b"").decode("utf-8", "replace")
     found = re.search(r"^diffuseTexture\s+(\S+)", material, re.M)
@@ -131,7 +116,6 @@ def _read_piece(files: dict[str, bytes], path: PurePosixPath, images: dict[str, 
     image = images.get(f"{path.stem}.png") if image is None else image
     if image is None:
         return None
-    image = _with_alpha(image)
     if path.parent.parent.name == "hair":
         # Only the strands are kept; the colour comes later. 128 is the middle one.
         gray = image[..., :3].mean(axis=2, keepdims=True)

@@ -251,7 +251,7 @@ def _extract(archive: Path, target: Path) -> None:
     except DAMAGED as error:
         raise _MirrorFailed(f"the archive is damaged ({in_short(error)})") from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a disk error; EINVAL means offsets before the start of the archive
+        if error.errno not in (None, errno.EINVAL):  # a disk error; EINVAL means offsets before the start
             raise
         raise _MirrorFailed("the archive is damaged") from error
 
