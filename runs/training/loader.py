@@ -5,7 +5,8 @@
 
 Two processes of one thread, one with each version of the package, take turns; a turn is a batch of 64. Only processor
 time counts, so that other work on the machine disturbs both alike. `after` makes points, and the labels are drawn on
-the device; `after + labels` draws them too, on this processor.
+the device; `after + labels` draws them too, on this processor. `decoding alone` reads and decodes the same pictures,
+at the sizes that `after` does, and nothing else.
 """
 
 import argparse
@@ -15,13 +16,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-BATCH, KINDS = 64, ("before", "after", "after + labels")
+BATCH, KINDS = 64, ("before", "after", "after + labels", "decoding alone")
 
 
-def work(annotations: str, images: str, labels: bool) -> None:
+def work(annotations: str, images: str, kind: str) -> None:
     """Answer each line on standard input with the processor seconds of a batch."""
     import cv2
     import torch
@@ -32,18 +34,35 @@ def work(annotations: str, images: str, labels: bool) -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    if kind != KINDS[0]:
+        from wholebody.train.engine.parallel import keep_memory
+
+        keep_memory()  # as in the worker processes of a training
     source = getattr(module, "DataSource", None) or module.Source
     codec = simcc((192, 256))
     config = module.TrainConfig("loader", "t", (source("coco", annotations, images),), batch=BATCH, steps=10_000)
     data, _ = load_data(config, codec)
+    decoding = [0.0]
+    if kind == KINDS[3]:
+        from wholebody.train.data.people import Encoded
+
+        decode = Encoded.decode
+
+        def timed(picture: Encoded, parts: int = 1) -> Any:
+            started = time.process_time()
+            decoded = decode(picture, parts)
+            decoding[0] += time.process_time() - started
+            return decoded
+
+        Encoded.decode = timed
     for number, _ in enumerate(sys.stdin):
-        started = time.process_time()
+        started, decoding[0] = time.process_time(), 0.0
         batch = data.draw(range(number * BATCH, (number + 1) * BATCH))
-        if labels:
+        if kind == KINDS[2]:
             from wholebody.train.targets import drawn
 
             drawn(batch.keypoints, codec)
-        print(time.process_time() - started, flush=True)
+        print(decoding[0] or time.process_time() - started, flush=True)
 
 
 def main() -> None:
@@ -55,7 +74,7 @@ def main() -> None:
     parser.add_argument("--work", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        return work(options.annotations, options.images, options.work == KINDS[2])
+        return work(options.annotations, options.images, options.work)
     here = str(Path(__file__).parents[2] / "src")
     workers = {}
     for kind in KINDS:

@@ -492,7 +492,7 @@ def _jpeg(data: bytes) -> _Header:
             raise IndexError("no scan")
         if marker == 0xDA:
             # Thumbnails inside the header have their own end markers; within a scan, FF is always followed by 00.
-            complete = data.find(b"\xff\xd9", at) > 0
+            complete = data.rfind(b"\xff\xd9", at) > 0
             return _Header(size, complete, False, orientation, room, fills, components in (1, 3))
         (length,) = struct.unpack_from(">H", data, at + 2)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):

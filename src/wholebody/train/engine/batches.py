@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from wholebody.errors import WholebodyError
+from wholebody.train.engine.parallel import keep_memory
 
 
 class Drawn(Protocol):
@@ -99,9 +100,10 @@ def _checked(item: Any) -> Any:
 
 
 def _worker(_: int) -> None:
-    """Set up a worker process: OpenCV uses one thread, and the worker ends if the training is killed, which a fork
-    server does not take care of."""
+    """Set up a worker process: OpenCV uses one thread, freed memory is kept for the next picture, and the worker ends
+    if the training is killed, which a fork server does not take care of."""
     cv2.setNumThreads(1)
+    keep_memory()
     training = multiprocessing.parent_process()
     if training is not None:
 
