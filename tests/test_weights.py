@@ -21,7 +21,7 @@ from wholebody.files import cache_folder
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import input_size
 from wholebody.weights import download, lookup
-from wholebody.weights.lookup import find, locate, rows
+from wholebody.weights.lookup import find, locate, rows, trainable
 from wholebody.weights.manifest import MANIFEST
 from wholebody.wholebody import WholeBody
 
@@ -38,6 +38,7 @@ def test_manifest_holds_together():
     names = ["wholebody-133", "fast", "person", "person-crowd", "dwpose-t-official"]
     names += ["rtmpose-l", "rtmpose-x", "rtmpose-x-384", "yolox-l"]
     names += [f"dwpose-{size}" for size in ("t", "s", "m", "l", "l-384")]
+    names += [f"dwpose-{size}-checkpoint" for size in ("t-official", "s", "m", "l", "l-384")]
     names += [f"yolox-{size}-humanart" for size in ("nano", "tiny", "s", "m", "l", "x")]
     names += [f"rtmw-{size}" for size in ("s", "m", "l", "l-384", "x-384")]
     names += [f"cigpose-{size}" for size in ("l", "l-384", "x-384")]
@@ -52,7 +53,7 @@ def test_manifest_holds_together():
         assert all(side % 32 == 0 for side in each.input_size)
         assert each.bundled or len({url for url in each.urls if url.startswith("https://")}) >= 2 - name.startswith(
             ("cigpose", "cspnext")
-        )
+        ) - name.endswith("-checkpoint")
         assert Path(each.file).suffix in (".onnx", ".pth") and Path(each.file).name == each.file
         assert each.sha256 is None or re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", each.sha256)
         # What a .pth is exported to has its preprocessing in the graph.
@@ -64,7 +65,22 @@ def test_manifest_holds_together():
 def test_digits_in_a_name_are_taken_as_the_hash_of_a_checkpoint_only():
     for each in MANIFEST.values():
         digits = re.search(r"-([0-9a-f]{8})_\d{8}\.pth$", each.file)
-        assert (each.sha256 == digits[1]) if digits else (each.sha256 is None or len(each.sha256) == 64)
+        assert each.sha256.startswith(digits[1]) if digits else (each.sha256 is None or len(each.sha256) == 64)
+
+
+def test_a_training_takes_the_checkpoint_of_a_network_and_released_files_by_their_names(cache, tmp_path, monkeypatch):
+    assert [trainable(name) for name in ("dwpose-m", "rtmpose-l", "fast", "mine.pth")] == [
+        "dwpose-m-checkpoint", "rtmpose-l", "fast", "mine.pth",
+    ]  # fmt: skip
+    cache.mkdir()
+    for name in ("rtmpose-l", "cspnext-m", "dwpose-m-checkpoint"):
+        file = MANIFEST[name].file
+        (cache / file).write_bytes(b"weights")
+        assert find(file, kind=MANIFEST[name].kind) == find(name, kind=MANIFEST[name].kind) == cache / file
+    # A file of that name in the working directory comes first.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / MANIFEST["rtmpose-l"].file).write_bytes(b"mine")
+    assert find(MANIFEST["rtmpose-l"].file, kind="pose").read_bytes() == b"mine"
 
 
 def test_rows(cache):

@@ -171,7 +171,7 @@ def test_the_balance_does_not_depend_on_the_batch(networks):
     for name in once:
         assert doubled[name].item() == pytest.approx(once[name].item(), rel=1e-4)
     for people in (2, 4):
-        summed = stage_one(networks, ori=released.summed(Distill(), people).ori)
+        summed = stage_one(networks, people=released.summed(Distill(), people).people)
         expected = people / RELEASED_PEOPLE * once["ori"].item()
         assert summed(twice, 0.2)["ori"].item() == pytest.approx(expected, rel=1e-4)
 
@@ -296,6 +296,8 @@ def test_every_published_pair_has_a_recipe(oracle):
         assert (one.epochs, one.distill.alpha, one.distill.beta) == (
             first["epochs"], first["alpha_fea_code"], first["beta_kd_weight_code"]
         )  # fmt: skip
+        # The released code sums the label loss over the batch of one of eight processes.
+        assert one.distill.people == one.batch / 8 == (32 if name.endswith("384") else 64)
         assert (two.epochs, two.distill.gamma) == (second["epochs"], second["gamma_kd_weight"])
         assert one.augment.late == first["pipeline_switch_epoch"] / first["epochs"]
     published = {(p["teacher"], p["student"]) for p in facts["summary_pairs_coco_ubody"] if p["stage"] == 1}

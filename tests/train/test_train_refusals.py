@@ -106,7 +106,7 @@ def test_check_lists_everything_that_is_missing_at_once(tmp_path, monkeypatch, c
     assert distill(["dwpose-m", "--check"]) == 1
     told = capsys.readouterr().out
     for name in (
-        "cspnext-m_udp-aic-coco_210e-256x192-f2f7d6f6_20230130.pth", "rtmpose-l-95bb32f5_20230822.pth",
+        "cspnext-m_udp-aic-coco_210e-256x192-f2f7d6f6_20230130.pth", "rtmpose-l_ucoco_256x192-95bb32f5_20230822.pth",
         "coco_wholebody_train_v1.0.json", "train2017", "Movie/keypoint_annotation.json", "UBody/images",
         "COCO_val2017_detections_AP_H_56_person.json", "intra_scene_test_list.npy",
     ):  # fmt: skip

@@ -23,8 +23,7 @@ from wholebody.train.labels import Supervised
 from wholebody.train.lesson import Lesson
 from wholebody.train.teachers import Teacher, channels_of, from_files
 from wholebody.train.warm import WarmStart
-from wholebody.weights.lookup import find
-from wholebody.weights.manifest import MANIFEST
+from wholebody.weights.lookup import entry, find, trainable
 
 
 def build(config: TrainConfig) -> RTMPose:
@@ -68,8 +67,14 @@ def _start_from_movenet(network: RTMPose, path: str) -> None:
 
 
 def weights_file(name: str) -> str:
-    """The file of a name from `wholebody models`, bundled or downloaded; a path is returned unchanged."""
-    return str(find(name, kind=MANIFEST[name].kind)) if name in MANIFEST else name
+    """The file of a name from `wholebody models`, bundled or downloaded, or of a path or a released file's name.
+
+    Raises:
+        WholebodyError: as for `lookup.find`.
+    """
+    name = trainable(name)
+    weights = entry(name)
+    return str(find(name, kind=weights.kind if weights else "pose"))
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from wholebody.data.ubody import TEST_LIST, ubody_files
 from wholebody.files import cache_folder
 from wholebody.train.config import DataSource, TrainConfig
 from wholebody.weights.download import is_here
-from wholebody.weights.manifest import MANIFEST
+from wholebody.weights.lookup import entry, trainable
 
 # What the train extra installs.
 PACKAGES = ("torch", "safetensors", "onnx", "onnxscript", "tensorboard")
@@ -44,13 +44,14 @@ def _network(name: str, role: str) -> Iterator[str]:
     """A network by name or file. One that can be downloaded counts as missing until it has been."""
     if not name:
         return
-    weights = MANIFEST.get(name)
+    weights = entry(trainable(name))
     if weights is None:
         if not Path(name).exists():
             yield f"{name}: {role}, a file that does not exist; a name from `wholebody models` works too"
     elif not weights.bundled and not is_here(cache_folder() / weights.file, weights):
+        trust = "" if weights.verifiable else " with --trust"
         yield (
-            f"{name}: {role}, {weights.file}; will be downloaded to {cache_folder()} when the training starts "
+            f"{name}: {role}, {weights.file}; will be downloaded to {cache_folder()} when the training starts{trust} "
             f"({weights.urls[-1]})"
         )
 

@@ -103,7 +103,7 @@ class DataSource:
 # Percentage of a user's own data that is held out for validation.
 HELD_OUT = 5.0
 
-# alpha and beta were chosen with a label loss summed over this many people, the batch of one process.
+# alpha and beta were chosen with a label loss summed over the batch of one process: this many people, at 384x288 half.
 RELEASED_PEOPLE = 64
 
 
@@ -124,10 +124,11 @@ class Distill:
         decay: whether r(t) decays as published; otherwise it stays 1.
         masked: use only labelled keypoints in the logit loss (`released.MaskedStageOne`); worse according to the paper.
         sharpness: factor on the logits before the softmax in the logit loss.
+        people: the label loss in stage 1 is a mean over people times this number.
         faithful: follow the released code where it contradicts the paper (`wholebody.train.released`): the teacher's
             batch norms (in stage 2 the frozen backbone's) use and update batch statistics, and the label loss is a sum
             over the batch of one process, so the balance of the terms depends on it. By default the teacher is in
-            evaluation mode, and the balance is that of the released code at 64 people, whatever the batch size.
+            evaluation mode, and the balance is that of the released code for `people`, whatever the batch size.
     """
 
     stage: Literal["warm", 1, 2] = 1
@@ -139,6 +140,7 @@ class Distill:
     decay: bool = True
     masked: bool = False
     sharpness: float = 10.0
+    people: int = RELEASED_PEOPLE
     faithful: bool = False
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
-from wholebody.train.config import RELEASED_PEOPLE, Distill
+from wholebody.train.config import Distill
 from wholebody.train.lesson import Batch
 from wholebody.train.targets import drawn
 from wholebody.train.teachers import Taught, Teacher, said
@@ -103,7 +103,7 @@ class StageOne(nn.Module):
         x, y = x.float(), y.float()
         terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
             "ori": (
-                w.ori * RELEASED_PEOPLE,
+                w.ori * w.people,
                 lambda: label_loss(x, y, *drawn(batch.keypoints, self.network.codec), batch.weight),
             ),
         }

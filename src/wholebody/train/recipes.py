@@ -141,12 +141,16 @@ COCO_VAL = DataSource(
 UBODY = DataSource("ubody", "data/UBody", "data/UBody/images", every=10)
 
 
+def released_people(large: bool) -> int:
+    """The batch of one process in the released code."""
+    return RELEASED_PEOPLE // 2 if large else RELEASED_PEOPLE
+
+
 def released(
     size: NetworkSize, name: str, large: bool = False, sources: tuple[DataSource, ...] = (COCO, UBODY)
 ) -> TrainConfig:
     """The common settings of all published runs: eight processes, 270 epochs, from a backbone pretrained on bodies."""
-    # The batch size per process was 64, or 32 at 384x288.
-    people = 32 if large else RELEASED_PEOPLE
+    people = released_people(large)
     return TrainConfig(
         name=name,
         network=size,
@@ -182,9 +186,8 @@ def published(size: NetworkSize, taught_by: NetworkSize, large: bool = False) ->
     Where the paper and its code disagree, it follows the code only if `distill.faithful` is set; see `Distill`.
     """
     suffix = "-384" if large else ""
-    first = replace(
-        released(size, f"dwpose-{size}{suffix}", large), distill=Distill(teachers=(f"rtmpose-{taught_by}{suffix}",))
-    )
+    distill = Distill(teachers=(f"rtmpose-{taught_by}{suffix}",), people=released_people(large))
+    first = replace(released(size, f"dwpose-{size}{suffix}", large), distill=distill)
     # Stage 2 inherits the schedules of 270 epochs, so its 60 reach neither the cosine nor the late augmentation.
     second = replace(
         second_stage(first, 60 / 270), optim=replace(first.optim, flat=1.0), augment=replace(first.augment, late=1.0)

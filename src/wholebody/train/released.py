@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from wholebody.train.config import RELEASED_PEOPLE, Distill
+from wholebody.train.config import Distill
 from wholebody.train.distill import StageOne, StageTwo
 from wholebody.train.lesson import Batch
 from wholebody.train.teachers import Average, Checkpoint, Taught, Teacher
@@ -16,7 +16,7 @@ from wholebody.train.teachers import Average, Checkpoint, Taught, Teacher
 def summed(weights: Distill, people: int) -> Distill:
     """The label loss as a sum over the people of one process's batch, while the others are means: the balance of the
     terms then depends on that batch size (64, or 32 at 384x288)."""
-    return replace(weights, ori=weights.ori * people / RELEASED_PEOPLE)
+    return replace(weights, people=people)
 
 
 def in_train_mode(teacher: Teacher) -> Teacher:

@@ -31,7 +31,7 @@ from wholebody.pose.load import open_estimator
 from wholebody.pose.topdown import TopDown
 from wholebody.train.landmarks import K, Landmarks, to_wholebody
 from wholebody.train.lesson import Batch
-from wholebody.weights.lookup import CHECKPOINTS, find
+from wholebody.weights.lookup import CHECKPOINTS, find, trainable
 
 
 class Taught(NamedTuple):
@@ -135,7 +135,7 @@ def from_file(path: str | os.PathLike[str], codec: SimCC) -> Teacher:
     Raises:
         WholebodyError: no such file, or not a pose network.
     """
-    file = find(path, kind="pose")
+    file = find(trainable(os.fspath(path)), kind="pose")
     if file.suffix in CHECKPOINTS:
         return Checkpoint(load_pose(file), codec)
     try:

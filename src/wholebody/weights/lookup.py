@@ -13,7 +13,7 @@ from pathlib import Path
 from wholebody.errors import WholebodyError
 from wholebody.files import cache_folder, expanded
 from wholebody.weights.download import download, is_here
-from wholebody.weights.manifest import MANIFEST, NetworkKind, Weights
+from wholebody.weights.manifest import CHECKPOINT, MANIFEST, NetworkKind, Weights
 
 _MODELS = Path(__file__).parents[1] / "models"
 
@@ -24,24 +24,36 @@ def find(name_or_path: str | os.PathLike[str], *, kind: NetworkKind) -> Path:
     """The file of a network, as released: bundled, cached, downloaded or given.
 
     Args:
-        name_or_path: a name from `MANIFEST`, or the path of an .onnx file or a checkpoint (`CHECKPOINTS`).
+        name_or_path: a name from `MANIFEST`, the path of an .onnx file or a checkpoint (`CHECKPOINTS`), or the name
+            of a released file in `MANIFEST`.
         kind: the purpose of the network.
 
     Raises:
         WholebodyError: unknown name or missing file, a name of the other kind, no mirror works, or offline.
     """
     text = os.fspath(name_or_path)
-    weights = MANIFEST.get(text)
-    path = expanded(text)
+    weights = entry(text)
     if weights is None:
+        path = expanded(text)
         if not path.is_file():
             raise WholebodyError(_unknown(text, kind))
-    elif weights.kind != kind:
+        return path
+    if weights.kind != kind:
         article = {"pose": "a pose network", "detector": "a detector", "backbone": "a backbone to start from"}
         raise WholebodyError(f"{text!r} is {article[weights.kind]}, not {article[kind]}: use {_names(kind)}.")
-    else:
-        path = locate(weights)
-    return path
+    return locate(weights)
+
+
+def entry(text: str) -> Weights | None:
+    """The entry of `MANIFEST` for a name, or for the name of a released file if there is no such file here."""
+    if text in MANIFEST or expanded(text).is_file():
+        return MANIFEST.get(text)
+    return next((each for each in MANIFEST.values() if each.file == text and not each.bundled), None)
+
+
+def trainable(name: str) -> str:
+    """The name under which a network can be trained further: of its checkpoint, if it has one beside an ONNX file."""
+    return f"{name}{CHECKPOINT}" if f"{name}{CHECKPOINT}" in MANIFEST else name
 
 
 def locate(weights: Weights) -> Path:

@@ -9,6 +9,9 @@ from wholebody.weights.preprocess import IMAGENET_RGB, PLAIN_BGR, Preprocessing
 
 NetworkKind = Literal["pose", "detector", "backbone"]
 
+# The end of the names of checkpoints of networks that are also released as ONNX files, which cannot be trained further.
+CHECKPOINT = "-checkpoint"
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -90,12 +93,28 @@ def _dwpose(letter: str, ap: float, release: str, bytes: int | None = None, sha2
     )
 
 
-def _teacher(
-    name: str, input_size: tuple[int, int], about: str, mirror: str, release: str, paths: list[str]
-) -> Weights:
-    urls = (f"{_HUB}/camenduru/MuseTalk/resolve/main/dwpose/{mirror}", *(f"{_MMPOSE}/{path}" for path in paths))
-    prefix = release.split("_")[0]
-    return Weights(name, "pose", f"{name}-{release}.pth", input_size, _COCO_UBODY, about, urls, sha256=prefix)
+def _dwpose_checkpoint(letter: str, release: str, sha256: str | None = None, side: str = "256x192") -> Weights:
+    """The file from which a training can start, or that can teach with its features."""
+    large = side == "384x288"
+    name = "dwpose-t-official" if letter == "t" else f"dwpose-{letter}" + ("-384" if large else "")
+    file = f"rtmpose-{letter}_simcc-ucoco_dw-ucoco_270e-{side}-{release}_20230728.pth"
+    return Weights(
+        name=f"{name}{CHECKPOINT}",
+        kind="pose",
+        file=file,
+        input_size=(288, 384) if large else (192, 256),
+        licence=_COCO_UBODY,
+        about=f"the checkpoint of {name}, for --init and as a teacher, which take it for {name}",
+        urls=(f"{_MMPOSE}/projects/rtmposev1/{file}",),
+        sha256=sha256 or release,
+    )
+
+
+def _teacher(name: str, input_size: tuple[int, int], about: str, mirror: str, file: str, *paths: str) -> Weights:
+    urls = [f"{_HUB}/camenduru/MuseTalk/resolve/main/dwpose/{mirror}"]
+    urls += [f"{_MMPOSE}/{path}" for path in (f"projects/rtmposev1/{file}", *paths)]
+    digits = file.rpartition("-")[2].split("_")[0]
+    return Weights(name, "pose", file, input_size, _COCO_UBODY, about, tuple(urls), sha256=digits)
 
 
 def _backbone(letter: str, release: str, data: str = "aic-coco", side: str = "256x192") -> Weights:
@@ -206,32 +225,32 @@ _ALL = (
         sha256="724f4ff2439ed61afb86fb8a1951ec39c6220682803b4a8bd4f598cd913b1843",
         preprocessing=IMAGENET_RGB,
     ),
+    _dwpose_checkpoint("t", "dcf277bf"),
+    _dwpose_checkpoint("s", "3fd922c8"),
+    _dwpose_checkpoint("m", "c8b76419", "c8b7641988ce785c987b8ad156e411f328b54766d353df19aea5b08433ef1aaf"),
+    _dwpose_checkpoint("l", "4d6dfc62"),
+    _dwpose_checkpoint("l", "2438fd99", side="384x288"),
     _teacher(
         "rtmpose-l",
         (192, 256),
         "RTMPose-l with UBody, a teacher of DWPose",
         "rtm-l_ucoco_256-95bb32f5_20230822.pth",
-        "95bb32f5_20230822",
-        ["projects/rtmposev1/rtmpose-l_ucoco_256x192-95bb32f5_20230822.pth"],
+        "rtmpose-l_ucoco_256x192-95bb32f5_20230822.pth",
     ),
     _teacher(
         "rtmpose-x",
         (192, 256),
         "RTMPose-x with UBody, a teacher of DWPose; COCO-WholeBody AP 63.0",
         "rtm-x_ucoco_256-05f5bcb7_20230822.pth",
-        "05f5bcb7_20230822",
-        ["projects/rtmposev1/rtmpose-x_ucoco_256x192-05f5bcb7_20230822.pth"],
+        "rtmpose-x_ucoco_256x192-05f5bcb7_20230822.pth",
     ),
     _teacher(
         "rtmpose-x-384",
         (288, 384),
         "RTMPose-x with UBody, the teacher of DWPose-l-384; COCO-WholeBody AP 65.3",
         "rtm-x_ucoco_384-f5b50679_20230822.pth",
-        "f5b50679_20230822",
-        [
-            "projects/rtmposev1/rtmpose-x_ucoco_384x288-f5b50679_20230822.pth",
-            "wholebody_2d_keypoint/rtmpose/ubody/rtmpose-x_simcc-ucoco_pt-aic-coco_270e-384x288-f5b50679_20230822.pth",
-        ],
+        "rtmpose-x_ucoco_384x288-f5b50679_20230822.pth",
+        "wholebody_2d_keypoint/rtmpose/ubody/rtmpose-x_simcc-ucoco_pt-aic-coco_270e-384x288-f5b50679_20230822.pth",
     ),
     _backbone("t", "cbed682d_20230130"),
     _backbone("s", "92f5a029_20230130"),
