@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from people import shards_of_people
+from wholebody import cli
 from wholebody.errors import WholebodyError
 from wholebody.train import labels, loop
 from wholebody.train.build import build
@@ -253,6 +254,7 @@ def test_what_changes_no_step_may_change(config, tmp_path):
     [
         ({"optim": Optim(freeze=2)}, "optim.freeze is 2, and CSPNeXt has no numbered blocks"),
         ({"optim": Optim(lr=float("nan"))}, "optim.lr is nan"),
+        ({"optim": Optim(lr=-1.0)}, "optim.lr is -1.0"),
         ({"batch": 3, "accumulate": 1, "world": 2}, "cannot be shared by 2 parts"),
     ],
 )
@@ -264,9 +266,29 @@ def test_a_run_that_cannot_start_says_why_and_leaves_no_folder(config, tmp_path,
     assert "\n" not in str(error.value) and not (tmp_path / "deep").exists()
 
 
-def test_a_batch_of_nobody_is_refused(config):
-    with pytest.raises(ValueError, match="batch must be at least 1, not 0"):
-        replace(config, batch=0)
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--batch", "0"], "batch must be at least 1, not 0"),
+        (["--steps", "0"], "steps must be at least 1, not 0"),
+        (["--epochs", "-1"], "epochs must be at least 0, not -1"),
+        (["--workers", "-1"], "workers must be at least 0, not -1"),
+        (["--seed", "-1"], "seed must be at least 0, not -1"),
+        (["--validate", "0"], "validate must be at least 1, not 0"),
+        (["--accumulate", "3"], "a batch of 4 cannot be cut into 3 parts"),
+        (["--input-size", "100", "100"], "input_size must be multiples of 32, not (100, 100)"),
+        (["--optim.clip", "-1"], "optim.clip must be at least 0, not -1.0"),
+        (["--optim.warmup", "-3"], "optim.warmup must be at least 0, not -3"),
+        (["--optim.backbone", "nan"], "optim.backbone must be at least 0, not nan"),
+    ],
+)
+def test_numbers_that_no_training_has_are_one_line(words, told, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as done:
+        cli.main(["train", "debug", "--out", "out", *words])
+    error = capsys.readouterr().err
+    assert done.value.code == 1 and told in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_backbone_that_stays_keeps_its_statistics(config, tmp_path):

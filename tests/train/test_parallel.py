@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from people import shards_of_people
+from wholebody.errors import WholebodyError
 from wholebody.networks.checkpoints import save_pose
 from wholebody.networks.rtmpose import rtmpose
 from wholebody.train import loop
@@ -106,7 +107,7 @@ def test_two_processes_run_both_stages(config, tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(config, tmp_path):
-    with pytest.raises(ValueError, match="cannot be cut"):
+    with pytest.raises(WholebodyError, match="cannot be cut"):
         replace(config, accumulate=3)
 
 

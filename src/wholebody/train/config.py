@@ -42,6 +42,11 @@ class Optim:
     ema_momentum: float = 2e-4
     ema_gamma: float = 2000.0
 
+    def __post_init__(self) -> None:
+        for name in ("clip", "warmup", "freeze", "backbone", "weight_decay", "lr_batch"):
+            if not getattr(self, name) >= 0:
+                raise WholebodyError(f"optim.{name} must be at least 0, not {getattr(self, name)}.")
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -212,17 +217,23 @@ class TrainConfig:
     validate: int = 1000
 
     def __post_init__(self) -> None:
+        def refuse(what: str) -> None:
+            raise WholebodyError(f"recipe {self.name}: {what}.")
+
+        least = {"batch": 1, "accumulate": 1, "validate": 1, "epochs": 0, "workers": 0, "seed": 0}
+        least |= {} if self.epochs else {"steps": 1}
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                refuse(f"{name} must be at least {lowest}, not {getattr(self, name)}")
         if not self.sources:
-            raise ValueError(f"recipe {self.name}: name at least one data source")
-        if any(side % 32 for side in self.input_size):
-            raise ValueError(f"recipe {self.name}: input_size must be multiples of 32, not {self.input_size}")
-        if self.batch < 1:
-            raise ValueError(f"recipe {self.name}: batch must be at least 1, not {self.batch}")
-        if self.accumulate < 1 or self.batch % self.accumulate:
-            raise ValueError(f"recipe {self.name}: a batch of {self.batch} cannot be cut into {self.accumulate} parts")
+            refuse("name at least one data source")
+        if any(side < 32 or side % 32 for side in self.input_size):
+            refuse(f"input_size must be multiples of 32, not {self.input_size}")
+        if self.batch % self.accumulate:
+            refuse(f"a batch of {self.batch} cannot be cut into {self.accumulate} parts")
         views = [source.kind == "views" for source in self.sources]
         if any(views) and len(views) > 1:
-            raise ValueError(f"recipe {self.name}: views cannot be mixed with other data; write them from a mixture")
+            refuse("views cannot be mixed with other data; write them from a mixture")
 
     @property
     def points(self) -> Schema:

@@ -18,6 +18,7 @@ from torch import nn
 
 from wholebody.arrays import Floats, Image
 from wholebody.codec import merge_flipped
+from wholebody.console import say
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import Labels, picture_path
 from wholebody.errors import WholebodyError
@@ -31,7 +32,7 @@ from wholebody.schema import Schema
 from wholebody.train.config import DataSource, TrainConfig
 from wholebody.train.data.crops import is_held_out, validation_people
 from wholebody.train.data.people import Encoded, LabelledPerson
-from wholebody.train.engine.parallel import Process
+from wholebody.train.engine.parallel import Process, is_first
 
 # Crops per run of the network.
 _BATCH = 32
@@ -102,7 +103,14 @@ def _ranked(source: DataSource, schema: Schema) -> tuple[Labels, Path, Boxes]:
     boxes: Boxes = read_boxes(source.boxes) if source.boxes else labelled_boxes(labels)
     if not labelled_boxes(labels) and not source.held_out:
         raise WholebodyError(f"{source.path}: nobody is labelled there. Validate on another set, or on none.")
-    return labels, Path(source.images or Path(source.path).parent), boxes
+    images = Path(source.images or Path(source.path).parent)
+    names = [each.file_name for each in labels.images.values()]
+    missing = [name for name in names if not picture_path(images, name).exists()]
+    if missing and len(missing) == len(names):
+        raise WholebodyError(f"{images}: none of {len(names)} pictures is there, {names[0]} for one. Name the folder.")
+    if missing and is_first():
+        say(f"{source.path}: {len(missing)} of {len(names)} pictures are missing. Nobody is found in them.")
+    return labels, images, boxes
 
 
 def _precision(labels: Labels, found: Mapping[int, Poses]) -> dict[str, float]:

@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import Dataset
 
 from wholebody.codec import SimCC
+from wholebody.console import say
 from wholebody.data.check import mirrored_heads
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import Labels
@@ -35,6 +36,7 @@ from wholebody.train.data.people import (
 from wholebody.train.data.pool import read_pool
 from wholebody.train.data.table import Table, table
 from wholebody.train.data.views import Views
+from wholebody.train.engine.parallel import is_first
 from wholebody.train.lesson import Batch
 
 # A teacher's confidence below this is ignored.
@@ -109,6 +111,10 @@ def load_mixture(config: TrainConfig) -> Mixture:
         found = people(source, config.points)
         if not any(map(len, found.values())):
             raise WholebodyError(f"{source.path}: has nobody to train on. Choose labels with people.")
+        for each in found.values():
+            if isinstance(each, Table) and each.missing and is_first():
+                of = each.missing + each.pictures
+                say(f"{source.path}: {each.missing} of {of} pictures are missing. Their people are left out.")
         weights = {group: len(each) * source.groups.get(group, 1.0) for group, each in found.items()}
         total = sum(weights.values())
         share = source.share or (total if source.groups else 0.0)

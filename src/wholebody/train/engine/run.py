@@ -128,8 +128,8 @@ def run(job: TrainingJob, folder: Path, process: Process, changes: Changes = "re
 def _run(job: TrainingJob, folder: Path, process: Process, changes: Changes) -> nn.Module:
     recipe, steps = job.recipe, job.steps
     check_shares(recipe, process)
-    if not math.isfinite(recipe.optim.lr):
-        raise WholebodyError(f"optim.lr is {recipe.optim.lr}. Give a number.")
+    if not 0 <= recipe.optim.lr < math.inf:
+        raise WholebodyError(f"optim.lr is {recipe.optim.lr}. Give a number that is not negative.")
     if process.device.type == "cuda":
         quick_kernels(recipe.tf32)
     precision = compute_type(recipe.precision, process.device)
