@@ -86,6 +86,7 @@ def test_the_page_trains_line_by_line(layout):
         words = [word.replace("dwpose-m", "dwpose-t") for word in words]
         runs = words[1] == "distill" and "--check" not in words
         short = [each for pair in zip(fewer, values, strict=True) for each in pair] if runs else []
+        short += ["--stages", "1"] if "work/mine" in words else []
         done = subprocess.run(
             [sys.executable, "-m", "wholebody", *words[1:], *short],
             cwd=layout, env=environment, capture_output=True, text=True, timeout=900, check=False,
