@@ -147,11 +147,11 @@ def hidden(path: Path, out: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(out).parts)
 
 
-def contents(path: Path) -> object:
-    """A file, read to its end; raises where it is not whole."""
+def contents(path: Path, out: Path) -> object:
+    """A file of the folder `out`, read to its end; raises where it is not whole."""
     suffix = path.suffix
     if suffix == ".json":
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text().replace(str(out), "OUT"))  # recipes name their folder
         return {key: value for key, value in found.items() if key not in _TIMES} if isinstance(found, dict) else found
     if suffix == ".npz":
         with np.load(path) as archive:
@@ -179,7 +179,7 @@ def snapshot(out: Path) -> dict[str, object]:
     for path in files(out):
         if hidden(path, out) or any(end in path.name for end in _LOGS):
             continue
-        value = contents(path)
+        value = contents(path, out)
         if path.suffix == ".parquet":  # which rows share a file depends on the moments
             found["rows"] = sorted([*found.get("rows", []), *value])
         else:
@@ -193,7 +193,6 @@ def apart(got: dict[str, object], want: dict[str, object]) -> list[str]:
 
 
 def started(command: Command, out: Path) -> subprocess.Popen:
-    # The files do not say where they are, so that runs in other folders give the same bytes.
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command.words(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
 
@@ -226,7 +225,7 @@ def tried(command: Command, work: Path, trials: int, kills: int, rng: random.Ran
             for path in files(out) if out.exists() else []:
                 if not hidden(path, out) and path.suffix != ".jsonl":
                     try:
-                        contents(path)
+                        contents(path, out)
                     except Exception as error:
                         half.append(f"{path.name}: {error}")
         finished(command, out)
