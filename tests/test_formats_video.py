@@ -154,6 +154,21 @@ def test_trc_is_upright_and_blank_where_nobody_is(tmp_path):
     assert first == pytest.approx(480 - frames[0][1].keypoints[1, 0, 1], abs=0.01)
 
 
+def test_arrays_are_written_in_few_passes(tmp_path):
+    """Each pass of a resumable run reads its parts and smooths them again: one to count, one for each large array."""
+    passes = []
+
+    class Video(list):
+        def __iter__(self):
+            passes.append(1)
+            return super().__iter__()
+
+    frames = Video((n / 25, people(n % 3, ids=[7, 2][: n % 3], seed=n)) for n in range(6))
+    formats.write_npz_video(tmp_path / "a.npz", frames)
+    assert len(passes) == 5
+    assert [poses.ids.tolist() for _, poses in formats.read_npz_video(tmp_path / "a.npz")] == [[], [7], [2, 7]] * 2
+
+
 def test_trcs_of_many_are_those_of_each_in_few_passes(tmp_path, monkeypatch):
     monkeypatch.setattr(opensim, "_TRC_OPEN", 2)
     passes = []

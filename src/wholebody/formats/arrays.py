@@ -13,7 +13,7 @@ import numpy.typing as npt
 from wholebody.arrays import PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.formats.common import Timed, video_index
+from wholebody.formats.common import Timed, row_ids, video_index
 from wholebody.poses import Poses
 from wholebody.reading import array_header, check_room, load_arrays, read_array, reading
 from wholebody.schema import schema_named
@@ -117,21 +117,33 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
     Raises:
         WholebodyError: a person has no id, or the file cannot be written.
     """
-    times, _, schema = video_index(path, frames)
-    counts = np.array([len(poses) for _, poses in frames], np.int64)
+    ids: list[npt.NDArray[np.int64]] = []
+
+    def noted() -> Iterator[Timed]:
+        # Each pass over the frames of a resumable run reads them from disk and smooths them again.
+        for time, poses in frames:
+            ids.append(np.array(row_ids(poses), np.int64))
+            yield time, poses
+
+    times, _, schema = video_index(path, noted())
+    by_id = [np.argsort(each, kind="stable") for each in ids]
+    counts = np.array([len(each) for each in ids], np.int64)
     people = int(counts.sum())
-    by_id = [np.argsort(np.asarray(poses.ids), kind="stable") if len(poses) else None for _, poses in frames]
     shapes = {"keypoints": (len(schema), 2), "scores": (len(schema),), "boxes": (4,), "box_scores": ()}
     with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, shape in {**shapes, "ids": ()}.items():
-            kind = "<i8" if name == "ids" else "<f4"
-            header = {"descr": kind, "fortran_order": False, "shape": (people, *shape)}
+        for name, shape in shapes.items():
+            header = {"descr": "<f4", "fortran_order": False, "shape": (people, *shape)}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 for (_, poses), rows in zip(frames, by_id, strict=True):
-                    if rows is not None:
-                        file.write(np.ascontiguousarray(getattr(poses, name)[rows], kind).tobytes())
-        small = {"times": np.array(times, np.float64), "counts": counts, "schema": schema.name}
+                    file.write(np.ascontiguousarray(getattr(poses, name)[rows], "<f4").tobytes())
+        ordered = [each[rows] for each, rows in zip(ids, by_id, strict=True)]
+        small = {
+            "ids": np.concatenate([np.zeros(0, np.int64), *ordered]),
+            "times": np.array(times, np.float64),
+            "counts": counts,
+            "schema": schema.name,
+        }
         if numbers:
             small["source_frames"] = np.array(numbers, np.int64)
         for name, array in small.items():
