@@ -181,3 +181,16 @@ def test_views_that_were_cut_are_refused(folder, tmp_path, name, length):
     (broken / name).write_bytes(data[:length])
     with pytest.raises(WholebodyError, match="has changed since it was written"):
         Views(broken, CODEC)
+
+
+def test_numbers_of_another_byte_order_are_refused(tmp_path):
+    """PyTorch does not take them, and said so in the middle of a training."""
+    for name, array in (
+        ("images", np.zeros((3, 64, 64, 3), np.uint8)),
+        ("keypoints", np.zeros((3, 17, 2), np.dtype("f4").newbyteorder("S"))),
+        ("weights", np.ones((3, 17), np.float32)),
+    ):
+        np.save(tmp_path / f"{name}.npy", array)
+    (tmp_path / "views.json").write_text("{}")
+    with pytest.raises(WholebodyError, match="keypoints is"):
+        Views(tmp_path, simcc((64, 64)))

@@ -231,7 +231,8 @@ def _read(folder: Path) -> dict[str, npt.NDArray[Any]]:
         for name, array in arrays.items():
             kind = "u1" if name == "images" else "f"
             fits = array.ndim == dimensions[name] and array.shape[-1:] == ends.get(name, array.shape[-1:])
-            if not fits or len(array) != len(arrays["images"]) or array.dtype.str.lstrip("<>=|")[: len(kind)] != kind:
+            fits = fits and array.dtype.isnative and array.dtype.str[1:].startswith(kind)
+            if not fits or len(array) != len(arrays["images"]):
                 raise ValueError(f"{name} is {array.shape} of {array.dtype}")
         if arrays["keypoints"].shape[:2] != arrays["weights"].shape:
             raise ValueError("keypoints and weights do not agree")
