@@ -62,34 +62,17 @@ def read_image(path: str | os.PathLike[str], *, strict: bool = False) -> Image:
     return decode_image(data, f"{path}", strict=strict)
 
 
-def decode_image(data: bytes | bytearray | memoryview, name: str = "the picture", *, strict: bool = False) -> Image:
-    """`read_image` for a file in memory; error messages begin with `name`."""
-    stored, orientation = _decoded(bytes(data), name, strict)
-    return _upright(_bgr(stored), orientation)
-
-
-def decode_with_alpha(data: bytes, name: str = "the picture") -> Image:
-    """`decode_image` that keeps transparency: (H, W, 4) uint8 BGRA, opaque if the file has none."""
-    stored, orientation = _decoded(data, name)
-    if stored.ndim == 3 and stored.shape[2] == 4:
-        image = stored if stored.dtype == np.uint8 else np.right_shift(stored, 8).astype(np.uint8)
-    else:
-        image = cv2.cvtColor(_bgr(stored), cv2.COLOR_BGR2BGRA)
-    return _upright(image, orientation)
-
-
-def _decoded(data: bytes, name: str, strict: bool = False) -> tuple[npt.NDArray[Any], int]:
-    """The picture as stored, with the channels and bits that the decoder gives, and its orientation.
-
-    Raises:
-        WholebodyError: see `read_image`.
-    """
+def decode_image(
+    data: bytes | bytearray | memoryview, name: str = "the picture", *, strict: bool = False, alpha: bool = False
+) -> Image:
+    """`read_image` for a file in memory, or with `alpha` (H, W, 4) uint8 BGRA; error messages begin with `name`."""
+    data = bytes(data)
     header = _header(data, name)
     _check_size(*header.size, name)
     _check_room(header, len(data), name)
     if not header.complete:
         raise WholebodyError(f"{name}: the picture is cut off (its end is missing). Copy or download it again.")
-    stored, damage = _run_decoder(data, header)
+    stored, damage = _decoded(data, header)
     if stored is None:
         reason = "the picture is damaged, or its samples are of an uncommon kind"
         raise WholebodyError(f"{name}: {reason}. Save it again as JPEG or PNG.")
@@ -97,11 +80,14 @@ def _decoded(data: bytes, name: str, strict: bool = False) -> tuple[npt.NDArray[
         raise WholebodyError(f"{name}: the picture is damaged ({damage}). Copy or download it again.")
     if damage:
         logging.getLogger("wholebody").warning("%s: damaged (%s): a part of the picture is wrong.", name, damage)
-    return stored, header.orientation
+    if alpha and stored.shape[2:] == (4,):
+        return _upright(_eight_bits(stored), header.orientation)
+    picture = _bgr(stored) if not alpha else np.asarray(cv2.cvtColor(_bgr(stored), cv2.COLOR_BGR2BGRA), np.uint8)
+    return _upright(picture, header.orientation)
 
 
-def _run_decoder(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, str]:
-    """The picture as stored, and the damage that the decoder reported."""
+def _decoded(data: bytes, header: "_Header") -> tuple[npt.NDArray[Any] | None, str]:
+    """The picture as stored, with the channels and bits that the decoder gives, and the damage it reported."""
     damage = ""
     if header.jpeg and (decode := _jpeg_decoder()) is not None:
         try:
@@ -386,6 +372,10 @@ def _check_room(header: "_Header", size: int, name: str) -> None:
         )
 
 
+def _eight_bits(image: npt.NDArray[Any]) -> Image:
+    return image if image.dtype == np.uint8 else np.right_shift(image, 8).astype(np.uint8)
+
+
 def _strips(rows: int, width: int) -> Iterator[tuple[int, int]]:
     """Start and end rows of strips of about a million pixels, which keep temporary arrays small."""
     step = max(2**20 // max(width, 1), 1)
@@ -394,8 +384,8 @@ def _strips(rows: int, width: int) -> Iterator[tuple[int, int]]:
 
 def _bgr(image: npt.NDArray[Any]) -> Image:
     """(H, W), (H, W, 1) grey or (H, W, 4) BGRA, 8 or 16 bits -> (H, W, 3) BGR; BGR itself is returned as it is."""
-    if image.dtype == np.uint16 and (image.ndim == 2 or image.shape[2] != 4):
-        image = np.right_shift(image, 8).astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] != 4:  # those with transparency: strip by strip
+        image = _eight_bits(image)
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
@@ -409,9 +399,7 @@ def _on_white(image: npt.NDArray[Any]) -> Image:
     laid: npt.NDArray[np.uint8] = np.empty((*image.shape[:-1], 3), np.uint8)
     for source, target in zip(image, laid, strict=True) if image.ndim == 4 else [(image, laid)]:
         for start, end in _strips(*source.shape[:2]):
-            strip = source[start:end]
-            if strip.dtype == np.uint16:
-                strip = np.right_shift(strip, 8).astype(np.uint8)
+            strip = _eight_bits(source[start:end])
             alpha = strip[..., 3:].astype(np.uint16)
             target[start:end] = (strip[..., :3] * alpha + (255 - alpha) * 255 + 127) // 255
     return laid

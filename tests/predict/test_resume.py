@@ -259,7 +259,7 @@ def test_another_film_of_the_same_length_and_time_is_another(run, tmp_path, monk
     like(path, other)
     other.replace(path)
     status, _, errors = run(path, resume=True)
-    assert status == 1 and "of another file" in errors and folder.exists()
+    assert status == 1 and "or another file" in errors and folder.exists()
     assert run(path)[0] == 0
     longer = movie(tmp_path / "longer.mp4", count=20)
     like(path, longer)

@@ -312,5 +312,5 @@ def test_recipes_build_without_torch_objects():
 
 
 def test_said_needs_somebody_who_says_it(networks):
-    with pytest.raises(ValueError, match="neither a teacher"):
+    with pytest.raises(ValueError, match="no stored teacher output"):
         said(None, batch_of(networks[1], 1))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from wholebody.arrays import Image
-from wholebody.images import decode_image, decode_with_alpha, is_picture
+from wholebody.images import decode_image, is_picture
 from wholebody.reading import in_line, reading, tar_members
 from wholebody.synth.layers import Assets, Piece
 
@@ -66,7 +66,7 @@ def _untar(path: str | os.PathLike[str] | None) -> dict[str, bytes]:
 
 def _texture(data: bytes, name: str) -> Image | None:
     """(H, W, 4) BGRA; None if it is no picture, like the notes that stand for large files in a clone."""
-    return decode_with_alpha(data, name) if is_picture(data) else None
+    return decode_image(data, name, alpha=True) if is_picture(data) else None
 
 
 def _paper(image: Image) -> Image:
