@@ -47,6 +47,9 @@ person, with the box given; `x` is the CPU time relative to the first row. Compa
 the machine was shared with other work, the load varied, and MediaPipe and the composite, which are separate programs,
 ran after the others.
 
+The model cards have slightly different figures for the same networks: there, people and method differ a little
+([how](explanation/figures.md#accuracy)).
+
 Machine: {machine}.
 """
 
