@@ -55,6 +55,14 @@ API = {
 }
 # `train` and `distill` print help only with the train extra; most of their options are the fields of a recipe.
 _OF_A_RECIPE = "\nThe options are the fields of the recipe: see [`wholebody.train.config`](api/train.md).\n"
+_EVERY_COMMAND = """
+With every command, `--trust` also downloads released networks that cannot be verified, which `wholebody models` marks.
+`wholebody --version` prints the version. [Install](../learn/install.md#offline) lists the environment variables.
+
+Exit status: 0 success, 1 something failed, 2 wrong usage, 130 interrupted.
+"""
+ROOT = Path(__file__).parents[1]
+_PAGE = re.compile(r"\bdocs/([\w/-]+\.md)")
 # Wide enough that no option is folded, and narrow enough for one column of boxes.
 _COLUMNS = "110"
 
@@ -79,11 +87,17 @@ def command_line() -> dict[str, str]:
     for name, command in cli.COMMANDS.items():
         first = (command.__doc__ or "").splitlines()[0]
         text += f"| [`{name}`](#{name.replace(' ', '-')}) | {first} |\n"
-    text += "\nExit status: 0 success, 1 something failed, 2 wrong usage, 130 interrupted.\n"
+    text += _EVERY_COMMAND
     for name in cli.COMMANDS:
         text += f"\n## {name}\n\n{help_as_markdown(printed_help(name))}"
         text += _OF_A_RECIPE if name in ("train", "distill") else ""
-    return {"reference/cli.md": text}
+    return {"reference/cli.md": _PAGE.sub(_as_link, text)}
+
+
+def _as_link(match: re.Match[str]) -> str:
+    """A link with the title of the page, for a path such as docs/batch.md."""
+    title = (ROOT / match[0]).read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+    return f"[{title}](../{match[1]})"
 
 
 def printed_help(name: str) -> str:
@@ -152,7 +166,12 @@ def file_formats() -> dict[str, str]:
         "# File formats\n\nEach layout below comes from a file that was written for this page, with two people in two "
         "frames. `wholebody predict --formats NAME ...` and `wholebody.formats` write these files. `wholebody.formats` "
         "reads all of them, except PNG and DeepLabCut's H5. Keypoints are in pixels of the picture, with x to the "
-        "right and y down. Every point is written, whatever its score, except in `comfy` and `trc`.\n\n"
+        "right and y down; (0, 0) is the centre of the upper left pixel.\n\n"
+        "Every point of everyone is written with its score, also hidden ones and those outside the picture, which are "
+        "guesses with a low score. Exceptions: in `comfy`, a point that is not drawn is 0, 0, 0 (see there); a point "
+        "whose score is 0 is blank in `trc` and `sports2d`, empty in `deeplabcut`, and 0, 0, 0 in `pose-format`. One "
+        "that is not a finite number is treated likewise, and is 0, 0, 0 in the other formats, but NaN in `npz` and "
+        "`parquet`. [How to leave out unsure points](../learn/python.md#unsure-keypoints).\n\n"
         "| format | for a picture | for a video | default for |\n|---|---|---|---|\n"
     )
     for name, kind in KINDS.items():
@@ -191,8 +210,8 @@ LAYOUTS = {
     "`clip_000000000000_keypoints.json`. `person_id` is the track id, or -1. Read it with `formats.read_openpose`.",
     "comfy": "ComfyUI's POSE_KEYPOINT: a list of frames with the size of the canvas in pixels. There are 18 body "
     "points, 70 face points, 21 points of each hand, and 6 foot points in `foot_keypoints_2d`. Other nodes drop points "
-    "whose score is below 1. So a point that is drawn has score 1, and all others are 0, 0, 0; `--true-scores` keeps "
-    "all points and scores. Read it with `formats.read_comfy`.",
+    "whose score is below 1. So a point that is drawn (`--draw-threshold`) has score 1, and all others are 0, 0, 0; "
+    "`--true-scores` keeps all points and scores. Read it with `formats.read_comfy`.",
     "npz": "Named NumPy arrays for `numpy.load`, without pickled objects and without rounding. For a picture, row n is "
     "a person. For a video, the rows are the people of all frames, one frame after another: `counts` is the number of "
     "people in each frame, `ids` is the person of each row, and `times` is in seconds. Read it with `formats.read_npz` "
@@ -205,7 +224,7 @@ LAYOUTS = {
     "`formats.read_parquet`.",
     "trc": "OpenSim's marker file, separated by tabs, one file per person: `clip_pose_1.trc`. Markers have the names "
     "of Pose2Sim's and Sports2D's models. X points right and Y up from the lower left corner of the picture; Z is 0. A "
-    "pixel counts as a millimetre unless `--trc-unit` and `--metres-per-pixel` say otherwise. Points without a score "
+    "pixel counts as a millimetre unless `--trc-unit` and `--metres-per-pixel` say otherwise. Points with score 0 "
     "and frames without the person are blank. Read it with `formats.read_trc`.",
     "sports2d": "The same in pixels with Y down, as Sports2D writes and reads it; the header says metres.",
     "pose2sim": "**The input of Pose2Sim**: a folder per camera with a file per frame, as OpenPose's. All points of a "

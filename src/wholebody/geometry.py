@@ -125,8 +125,11 @@ def oks(
     OKS = mean over labelled points of exp(-d^2 / (2 s^2 k^2)), k = 2 sigma, s^2 = area (COCO keypoint evaluation).
 
     Args:
-        predicted: (N, K, 2). truth: (M, K, 2). visible: (M, K), labelled where > 0.
-        areas: (M,) square pixels. sigmas: (K,).
+        predicted: (N, K, 2).
+        truth: (M, K, 2).
+        visible: (M, K), labelled where > 0.
+        areas: (M,) square pixels.
+        sigmas: (K,).
 
     Returns:
         (N, M) in 0..1; 0 for a true person without labelled points.

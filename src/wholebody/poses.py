@@ -26,7 +26,8 @@ class Poses:
 
     Attributes:
         keypoints: (N, K, 2) float32, x and y in pixels of the original image.
-        scores: (N, K) float32, the network's confidence in each keypoint; about 0..1, slightly above 1 is possible.
+        scores: (N, K) float32. For bundled networks the probability that the keypoint is right; for others its
+            confidence, usually 0..1; slightly above 1 is possible.
         boxes: (N, 4) float32, x0, y0, x1, y1 in pixels of the original image.
         box_scores: (N,) float32, the detector's confidence in each person; 1 for given boxes.
         schema: the meaning of the K keypoints.
@@ -111,7 +112,8 @@ class Poses:
         poses.scaled(ratio, shift=(left, top))          # enlarged and set into a larger canvas
 
         Args:
-            x: scale factor of the width. y: scale factor of the height, by default `x`.
+            x: scale factor of the width.
+            y: scale factor of the height, by default `x`.
             shift: offset added afterwards, in pixels of the other picture.
         """
         factor = np.array([x, x if y is None else y], np.float32)

@@ -154,7 +154,7 @@ class WholeBody:
         All pictures are held in memory at once, so process a folder of thousands in parts.
 
         Args:
-            images: see `__call__`; a batch (B, H, W, 3) is B of them.
+            images: see `__call__`; an array (B, H, W, 3) is a batch of B pictures.
             boxes: the boxes of each picture, or None to run the detector.
             rgb: see `__call__`.
         """

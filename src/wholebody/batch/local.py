@@ -34,7 +34,9 @@ class Tally:
 
     Attributes:
         found: number of pictures and videos; None while it is unknown because of archives.
-        before: ids finished earlier. done: ids finished now. frames: their pictures and video frames.
+        before: ids finished earlier.
+        done: ids finished now.
+        frames: their pictures and video frames.
         people: in all frames.
         errors: message -> number of ids with it, and the first of them.
         seconds: time since the networks were loaded.
@@ -120,7 +122,8 @@ def run(
     """Find the people in a collection, and store the results.
 
     Args:
-        address: the input, see `sources`. output: a folder or a .parquet file, see `store`; existing results are kept
+        address: the input, see `sources`.
+        output: a folder or a .parquet file, see `store`; existing results are kept
             and not computed again.
         columns: the columns of Parquet input.
         readers: worker processes that fetch and decode; None chooses a number, and 0 decodes in this process. With

@@ -79,7 +79,8 @@ def find(address: str, apart: str | None = None) -> list[Source]:
     """The files that an address stands for, without duplicates, in a stable order.
 
     Args:
-        address: see above. apart: an address to exclude with everything in it, that of the results.
+        address: see above.
+        apart: an address to exclude with everything in it, that of the results.
 
     Raises:
         WholebodyError: there is no such file, nothing of a supported kind, or the location cannot be reached.

@@ -49,7 +49,9 @@ class Store:
     """The results of one or more runs with the same options. Can be pickled.
 
     Attributes:
-        address: as given. folder: the folder of the parts. about: the settings of the results.
+        address: as given.
+        folder: the folder of the parts.
+        about: the settings of the results.
     """
 
     def __init__(self, address: str, about: Mapping[str, Any]) -> None:

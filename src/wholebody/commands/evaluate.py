@@ -27,7 +27,8 @@ def evaluate(
 ) -> int:
     """Evaluate a pose network on a labelled set: COCO-WholeBody AP and AR, OKS and PCK, with confidence intervals.
 
-    "wholebody evaluate wholebody-133 --annotations val.json --images photos" uses the labelled boxes.
+    "wholebody evaluate wholebody-133 --annotations val.json --images photos" uses the labelled boxes and no flip test,
+    so its figures are not comparable with those of papers.
 
     "wholebody evaluate dwpose-l-384 --annotations coco_wholebody_val_v1.0.json --images val2017 --flip
     --boxes COCO_val2017_detections_AP_H_56_person.json" follows the protocol of the papers.

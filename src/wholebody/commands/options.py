@@ -75,7 +75,7 @@ class Draw:
     Attributes:
         draw: skeleton over the picture, openpose for a ControlNet map on black, or none.
         parts: Parts of an openpose map.
-        draw_threshold: Lowest score of a keypoint that is drawn. Files keep all keypoints.
+        draw_threshold: Lowest score of a keypoint that is drawn. Files keep all keypoints, except comfy files.
         xinsir: Wide sticks in an openpose map, for the xinsir ControlNets.
         size: WIDTHxHEIGHT of the drawing. Keypoints are scaled, not the drawing. Files keep the picture's pixels.
         short_side: Shorter side of the drawing, instead of --size.

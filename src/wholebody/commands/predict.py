@@ -96,7 +96,7 @@ def camera(
     port: int = 8000,
     compute: Compute = Compute(),  # noqa: B008
 ) -> int:
-    """Show skeletons over the live picture of a camera, on a page in this machine's browser.
+    """Show skeletons over the live picture of a webcam or stream, on a page in this machine's browser.
 
     "wholebody camera" uses the first camera, "wholebody camera 1" the second; a URL such as rtsp://... works too.
     Ctrl-C ends it.

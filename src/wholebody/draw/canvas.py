@@ -30,7 +30,8 @@ class Canvas:
     """The placement of a picture on a canvas of `size`: its pixels times `scale`, then moved by `shift`.
 
     Attributes:
-        size: (width, height). scale, shift: x and y.
+        size: (width, height).
+        scale, shift: x and y.
     """
 
     size: Size
@@ -68,7 +69,8 @@ class Sizing:
     """The requested size.
 
     Attributes:
-        size: (width, height). short_side: instead, the length of the shorter side; the other follows.
+        size: (width, height).
+        short_side: instead, the length of the shorter side; the other follows.
         multiple: both sides are rounded to the nearest multiple of this, as image generators require: 8, 16, 64.
         how: see the table above; only for `size`. Rounding stretches by less than half of `multiple`.
 

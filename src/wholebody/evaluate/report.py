@@ -93,7 +93,8 @@ class Report:
     Attributes:
         figures: part ("body" ... "whole", PARTS or those of another schema) -> name ("AP" ... "PCK") -> figure, 0..1.
         people: part -> number of people with a labelled point of it.
-        images: number of images. predictions: number of predictions after NMS.
+        images: number of images.
+        predictions: number of predictions after NMS.
         settings: the settings used.
     """
 

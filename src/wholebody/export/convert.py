@@ -47,7 +47,8 @@ def export_pose(
 
     Args:
         model: unchanged. Its `mean`, `std`, `codec` and `schema` go into the graph and the file's metadata.
-        path: replaced only on success. fused: which layout.
+        path: replaced only on success.
+        fused: which layout.
         storage: float16 halves the file; runtimes convert the weights when they load it, and compute in float32.
         int8: prefixes of weights ("backbone.stage4") to store in int8, with one scale per output channel.
         notes: additional metadata besides kind, input size and schema, under the key `wholebody` (JSON).
@@ -118,7 +119,11 @@ def export_detector(
             logit + shift). It replaces the objectness, and the class becomes 1.
         path, fused, storage, int8, notes: as `export_pose`.
 
-    Returns, raises: as `export_pose`.
+    Returns:
+        As `export_pose`.
+
+    Raises:
+        WholebodyError: as `export_pose`.
     """
     import torch
 

@@ -30,7 +30,8 @@ class Origin:
     """What a writer may need to know about the picture or video.
 
     Attributes:
-        name: of the file, or for frames the prefix of the number. size: of a picture, in pixels.
+        name: of the file, or for frames the prefix of the number.
+        size: of a picture, in pixels.
         drawn_from: the score from which a point is drawn, for formats that only state whether it is; None for true
             scores.
         fps: a video's own frame rate.

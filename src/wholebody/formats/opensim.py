@@ -91,7 +91,10 @@ def write_trc(path: PathLike, frames: Iterable[Timed], person: int, height: int,
     Frames without the person and points without a score are blank. By default a pixel counts as a millimetre.
 
     Args:
-        path: the .trc file. frames: the video. person: the id. height: of the picture in pixels.
+        path: the .trc file.
+        frames: the video.
+        person: the id.
+        height: of the picture in pixels.
 
     Raises:
         WholebodyError: the file cannot be written.

@@ -97,7 +97,8 @@ class Smoother:
         """The people with smoothed keypoints.
 
         Args:
-            poses: people with ids. time: seconds, later than the last one.
+            poses: people with ids.
+            time: seconds, later than the last one.
 
         Raises:
             ValueError: there are people without ids.
@@ -160,7 +161,9 @@ def smooth_track(times: Doubles, keypoints: Floats, scores: Floats, strength: St
     there are none, the point is unchanged.
 
     Args:
-        times: (T,) seconds, increasing. keypoints: (T, K, 2). scores: (T, K).
+        times: (T,) seconds, increasing.
+        keypoints: (T, K, 2).
+        scores: (T, K).
 
     Returns:
         (T, K, 2) float32.

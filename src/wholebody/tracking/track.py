@@ -103,7 +103,8 @@ class Tracker:
         """The people of the next frame, with ids.
 
         Args:
-            poses: N people. time: seconds, later than the last one.
+            poses: N people.
+            time: seconds, later than the last one.
             confirmed: (N,) whether the detector found each person; by default all. A person who is neither known nor
                 confirmed is left out of the result, and so is a new person whom neither network is confident about
                 (`_plain`).

@@ -63,7 +63,8 @@ def logit_loss(
     gradient. Keypoints without a label count too, which is better according to the paper.
 
     Args:
-        x, y: (N, K, X) and (N, K, Y) logits of the student. teacher_x, teacher_y: the same for the teacher.
+        x, y: (N, K, X) and (N, K, Y) logits of the student.
+        teacher_x, teacher_y: the same for the teacher.
         weight: (N, K) the teacher's confidence for each keypoint; None means 1.
     """
     terms = divergence(teacher_x, x, sharpness) + divergence(teacher_y, y, sharpness)

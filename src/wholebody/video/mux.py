@@ -35,7 +35,8 @@ def write(
     """Write frames as one MP4 file that browsers play, with the sound of another file.
 
     Args:
-        path: the .mp4 file. frames: at least one; all of one size.
+        path: the .mp4 file.
+        frames: at least one; all of one size.
         fps: approximate frame rate; the frames' own times are used.
         audio: a file whose sound between the first and the last frame's time is copied.
         quality: as for `encoder`.
