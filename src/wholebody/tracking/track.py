@@ -216,11 +216,9 @@ def torsos(image: Image, poses: Poses) -> Doubles:
         return np.full((len(poses), 3), np.nan)
     rows = [poses.schema.names.index(name) for name in names]
     corners = poses.keypoints[:, rows].astype(np.float64)
-    # A grid in the middle of the four corners; the edges are arms and background.
-    down, across = (grid.ravel()[:, None] for grid in np.meshgrid(_GRID, _GRID))
-    left = corners[:, None, 0] + down * (corners[:, None, 2] - corners[:, None, 0])
-    right = corners[:, None, 1] + down * (corners[:, None, 3] - corners[:, None, 1])
-    x, y = np.moveaxis(np.nan_to_num(left + across * (right - left)), -1, 0)
+    left = corners[:, None, 0] + _DOWN * (corners[:, None, 2] - corners[:, None, 0])
+    right = corners[:, None, 1] + _DOWN * (corners[:, None, 3] - corners[:, None, 1])
+    x, y = np.moveaxis(np.nan_to_num(left + _ACROSS * (right - left)), -1, 0)
     height, width = image.shape[:2]
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     x, y = np.clip(x, 0, width - 1).astype(int), np.clip(y, 0, height - 1).astype(int)
@@ -232,7 +230,8 @@ def torsos(image: Image, poses: Poses) -> Doubles:
     return found
 
 
-_GRID = np.linspace(0.2, 0.8, 6)
+# A grid in the middle of the four corners; the edges are arms and background.
+_DOWN, _ACROSS = (grid.ravel()[:, None] for grid in np.meshgrid(*[np.linspace(0.2, 0.8, 6)] * 2))
 
 
 def overlapping(boxes: Floats, least: float) -> npt.NDArray[np.bool_]:
