@@ -81,10 +81,16 @@ def twin(path, target, outputs=None):
     return str(target)
 
 
+WIDE = (352, 576)  # the input of a detector that takes any size, for a picture of 16:9
+
+
 def macs(path):
     """Multiplications of one picture or crop in convolutions and matrix products."""
     model = onnx.load(str(path))
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    for dim, side in zip(dims, (1, *WIDE, 3), strict=True):
+        if not dim.dim_value:
+            dim.dim_value = side
     graph = shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.value_info, *graph.output)}
     shapes |= {i.name: list(i.dims) for i in graph.initializer}
