@@ -80,9 +80,9 @@ def decode_image(
         raise WholebodyError(f"{name}: the picture is damaged ({damage}). Copy or download it again.")
     if damage:
         logging.getLogger("wholebody").warning("%s: damaged (%s): a part of the picture is wrong.", name, damage)
-    if alpha and stored.shape[2:] == (4,):
-        return _upright(_eight_bits(stored), header.orientation)
-    picture = _bgr(stored) if not alpha else np.asarray(cv2.cvtColor(_bgr(stored), cv2.COLOR_BGR2BGRA), np.uint8)
+    picture = _eight_bits(stored) if alpha and stored.shape[2:] == (4,) else _bgr(stored)
+    if alpha and picture.shape[2] == 3:
+        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2BGRA).astype(np.uint8, copy=False)
     return _upright(picture, header.orientation)
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from wholebody.arrays import PathLike
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.formats.common import Timed, row_ids, video_index
+from wholebody.formats.common import Timed, video_index
 from wholebody.poses import Poses
 from wholebody.reading import array_header, check_room, load_arrays, read_array, reading
 from wholebody.schema import schema_named
@@ -117,15 +117,7 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
     Raises:
         WholebodyError: a person has no id, or the file cannot be written.
     """
-    ids: list[npt.NDArray[np.int64]] = []
-
-    def noted() -> Iterator[Timed]:
-        # Each pass over the frames of a resumable run reads them from disk and smooths them again.
-        for time, poses in frames:
-            ids.append(np.array(row_ids(poses), np.int64))
-            yield time, poses
-
-    times, _, schema = video_index(path, noted())
+    times, ids, schema = video_index(path, frames)
     by_id = [np.argsort(each, kind="stable") for each in ids]
     counts = np.array([len(each) for each in ids], np.int64)
     people = int(counts.sum())
@@ -137,9 +129,8 @@ def write_npz_video(path: PathLike, frames: Iterable[Timed], numbers: Sequence[i
                 np.lib.format.write_array_header_1_0(file, header)
                 for (_, poses), rows in zip(frames, by_id, strict=True):
                     file.write(np.ascontiguousarray(getattr(poses, name)[rows], "<f4").tobytes())
-        ordered = [each[rows] for each, rows in zip(ids, by_id, strict=True)]
         small = {
-            "ids": np.concatenate([np.zeros(0, np.int64), *ordered]),
+            "ids": np.array([key for each in ids for key in sorted(each)], np.int64),
             "times": np.array(times, np.float64),
             "counts": counts,
             "schema": schema.name,

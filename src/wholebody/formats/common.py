@@ -30,16 +30,20 @@ def row_ids(poses: Poses) -> list[int]:
     return [] if poses.ids is None else poses.ids.tolist()
 
 
-def video_index(path: PathLike, frames: Iterable[Timed]) -> tuple[list[float], list[int], Schema]:
-    """The times of all frames, all ids, and the schema."""
-    times, ids, schema = [], set[int](), None
+def video_index(path: PathLike, frames: Iterable[Timed]) -> tuple[list[float], list[list[int]], Schema]:
+    """The times of all frames, the ids of the people in each, and the schema.
+
+    A pass over the frames of a resumable run reads them from disk and smooths them again, so take all that is needed
+    from one.
+    """
+    times, ids, schema = [], list[list[int]](), None
     for time, poses in frames:
         if poses.ids is None and len(poses):
             raise WholebodyError(f"{path}: people without ids cannot be told apart over time. Track them first.")
         times.append(float(time))
-        ids.update(row_ids(poses))
+        ids.append(row_ids(poses))
         schema = poses.schema if schema is None or len(poses) else schema
-    return times, sorted(ids), schema or COCO_WHOLEBODY
+    return times, ids, schema or COCO_WHOLEBODY
 
 
 def mean_rate(times: Sequence[float], fps: float | None) -> float:

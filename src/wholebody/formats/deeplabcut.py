@@ -42,8 +42,8 @@ def _rows(path: PathLike, frames: Iterable[Timed], ids: Sequence[int], width: in
 
 
 def _table(path: PathLike, frames: Iterable[Timed]) -> tuple[list[int], dict[str, list[str]], int]:
-    _, ids, schema = video_index(path, frames)
-    ids = ids or [1]
+    _, rows, schema = video_index(path, frames)
+    ids = sorted(set().union(*rows)) or [1]
     return ids, _levels(ids, schema.names), len(schema)
 
 

@@ -70,7 +70,8 @@ def write_sign(path: PathLike, frames: Iterable[Timed], size: Size, fps: float |
         WholebodyError: a person has no id, the schema cannot be converted to COCO_WHOLEBODY, the picture's sides or the
             number of people exceed 65,535, or the file cannot be written.
     """
-    times, ids, _ = video_index(path, frames)
+    times, rows, _ = video_index(path, frames)
+    ids = sorted(set().union(*rows))
     if max(*size, len(ids)) > 0xFFFF:
         raise WholebodyError(f"{path}: .pose files are limited to 65535. Choose another format.")
     columns = {track_id: column for column, track_id in enumerate(ids)}
