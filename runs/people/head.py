@@ -1,133 +1,107 @@
-"""Fine-tune the default network's head on views whose feature maps have been computed (views.py).
+"""Fine-tune the default network's head on crops that differ each time, while the encoder and the fine maps are frozen.
 
-    python runs/people/head.py maps VIEWS...
-    python runs/people/head.py train OUT --sets VIEWS=SHARE ... [--steps 1000]
+    python runs/people/head.py OUT --data pseudo:work/people/labels.json:work/people/photos=0.66 pool:POOL=0.2
+        shards:work/synth/train=0.14 [--steps 900]
 
-`maps` adds, once, the output of the frozen parts: the distributions of the fine maps along x and y, and MoveNet's
-prediction. `train` then trains the rest of the head from the bundled weights: the convolution on the coarse map, the
-attention, the classifiers, and the weights of the fine maps and of MoveNet. A step takes a tenth of the time of one
-with the encoder. OUT gets model.safetensors (averaged weights), state.pt, from which a stopped run resumes, and
-figures.csv.
+The frozen parts run in ONNX Runtime, which takes 40 ms per crop on one core (AVX2); in torch they would take twice as
+long. What is trained: the convolution on the coarse map, the attention, the classifiers, and the weights of the fine
+maps and of MoveNet. Unlabelled keypoints stay near the bundled network's answer. OUT gets model.safetensors (averaged
+weights), state.pt, from which a stopped run resumes, and figures.csv.
 """
 
 import argparse
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor
 from torch.nn import functional as F
 
 from wholebody.files import replacing
 from wholebody.networks.checkpoints import load_pose, save_pose
-from wholebody.networks.thunder import MoveNetOutput, Stages, Thunder
 from wholebody.networks.two_scale import TwoScale, TwoScaleHead, enlarged
-from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.data.people import NOWHERE
-from wholebody.train.distill import label_loss
+from wholebody.runtime.choose import open_session
+from wholebody.runtime.session import Session
+from wholebody.train.config import parse_source
+from wholebody.train.data.crops import load_data
+from wholebody.train.distill import label_loss, logit_loss
+from wholebody.train.recipes import teacher
+from wholebody.train.targets import drawn
 from wholebody.weights.lookup import find
 
-MAPS = ("s4", "s8", "s16", "s32")
-TOLD = ("seen_x", "seen_y", "answer_keypoints", "answer_scores")
 BATCH = 32
-FACTORS = {"body": 2.0, "feet": 2.0, "left_hand": 1.5, "right_hand": 1.5}
-# Weight of points that are known not to be in the crop, and pixels beside it where a point is surely not in it.
-ABSENT, BESIDE = 0.4, 6
+# What the head reads, each the input of the layer with these weights: the coarse map, the axes of the fine maps, and
+# MoveNet's prediction.
+READ = {
+    "s32": ("head.final_layer.0.weight", [1280, 8, 6]),
+    "axes": ("head.places.weight", [133, 112]),
+    "answers": ("head.answers.weight", [17, 896]),
+    "tokens": ("head.cls_x.weight", [133, 256]),
+}
+LEARNT = ("s32", "axes", "answers", "simcc_x", "simcc_y")
+# Weight of the difference from the bundled network's answer, per bin like the label loss, for a point without a label
+# and for one with.
+STAY, UNLABELLED, LABELLED = 0.3 / 450, 1.0, 0.2
 
 
-def bundled() -> TwoScale:
-    return cast(TwoScale, load_pose(find("wholebody-133", kind="pose")))
+def frozen(folder: Path, network: Path | str = "wholebody-133") -> Session:
+    """A bundled network with what its head reads as further outputs."""
+    proto = onnx.load(find(str(network), kind="pose"))
+    made = {output: node for node in proto.graph.node for output in node.output}
+
+    def comes_from(name: str, weight: str, depth: int = 0) -> bool:
+        node = made.get(name)
+        widened = node is not None and depth < 4 and node.op_type in ("Cast", "Mul")
+        return weight in name or (widened and any(comes_from(each, weight, depth + 1) for each in node.input))
+
+    for name, (weight, shape) in READ.items():
+        layers = [n for n in proto.graph.node if n.op_type in ("Conv", "MatMul") and comes_from(n.input[1], weight)]
+        (layer,) = layers
+        proto.graph.node.append(helper.make_node("Identity", [layer.input[0]], [name]))
+        proto.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape]))
+    path = folder / "frozen.onnx"
+    with replacing(path) as partial:
+        partial.write_bytes(proto.SerializeToString())
+    return open_session(path, "cpu", 1)
 
 
-@torch.no_grad()
-def add_maps(folders: Sequence[Path]) -> None:
-    network = bundled()
-    head, backbone = cast(TwoScaleHead, network.head), cast(Thunder, network.backbone)
-    for folder in folders:
-        arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in MAPS]
-        rows: dict[str, list[Any]] = {name: [] for name in TOLD}
-        for start in range(0, len(arrays[0]), 20):
-            part = (torch.from_numpy(array[start : start + 20].astype(np.float32)) for array in arrays)
-            stages = Stages(*(each.contiguous(memory_format=torch.channels_last) for each in part))
-            answer = network.bodies(backbone.mix(stages).stride4)
-            seen = head.see(stages, head.final_layer(stages.stride32))
-            for name, value in zip(TOLD, (*seen, *answer), strict=True):
-                rows[name].append(value.numpy().astype(np.float16 if name.startswith("seen") else np.float32))
-        for name, values in rows.items():
-            with replacing(folder / f"{name}.npy") as partial, partial.open("wb") as file:
-                np.save(file, np.concatenate(values))
-        print(folder, flush=True)
-
-
-class Draws:
-    """Batches of views of several sets; step n is a function of n and the seed."""
-
-    def __init__(self, sets: Sequence[str], network: TwoScale, seed: int) -> None:
-        self.codec, self.seed = network.codec, seed
-        self.shares, self.rows, self.arrays = [], [], {}
-        for text in sets:
-            folder, _, share = text.rpartition("=")
-            places = [each.parent for each in sorted(Path(folder).glob(f"*/{TOLD[-1]}.npy"))]
-            self.rows.append([(place, i) for place in places for i in range(len(self._array(place, TOLD[-1])))])
-            self.shares.append(float(share))
-        self.factors = np.ones(len(COCO_WHOLEBODY), np.float32)
-        for part, factor in FACTORS.items():
-            self.factors[COCO_WHOLEBODY.parts[part]] = factor
-
-    def _array(self, place: Path, name: str) -> Any:
-        if (place, name) not in self.arrays:
-            self.arrays[place, name] = np.load(place / f"{name}.npy", mmap_mode="r")
-        return self.arrays[place, name]
-
-    def __call__(self, step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng((self.seed, step))
-        shares = np.array(self.shares) / sum(self.shares)
-        columns: dict[str, list[Any]] = {name: [] for name in ("s32", *TOLD, "x", "y", "weight")}
-        for chosen in rng.choice(len(self.rows), BATCH, p=shares):
-            place, i = self.rows[chosen][rng.integers(len(self.rows[chosen]))]
-            for name in ("s32", *TOLD):
-                columns[name].append(self._array(place, name)[i])
-            points = self._array(place, "keypoints")[i].astype(np.float64)
-            visible = self._array(place, "visible")[i]
-            outside = ((points < -BESIDE) | (points > np.array(self.codec.input_size) - 1 + BESIDE)).any(axis=1)
-            absent = (visible < 0) | ((visible > 0) & outside)
-            x, y, inside = self.codec.encode(np.where(absent[:, None], NOWHERE, points), (visible > 0) & ~absent)
-            weight = np.where(absent, ABSENT, inside * np.clip(visible, 0, 1)) * self.factors
-            for name, value in (("x", x), ("y", y), ("weight", weight)):
-                columns[name].append(value)
-        return {name: torch.from_numpy(np.stack(rows).astype(np.float32)) for name, rows in columns.items()}
-
-
-def logits(head: TwoScaleHead, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+def logits(head: TwoScaleHead, s32: Tensor, axes: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
     """`TwoScaleHead.both` from where its frozen parts end."""
-    seen = (batch["seen_x"], batch["seen_y"])
-    answers = head.encode(MoveNetOutput(batch["answer_keypoints"], batch["answer_scores"]))
-    known = head.answers(torch.cat(answers, dim=2))
-    tokens = head.mlp(head.final_layer(batch["s32"]).flatten(2)) + head.places(torch.cat(seen, dim=2))
+    (w, h), (bins, _) = head.codec.input_size, head.codec.bins
+    seen = axes.split([w // head.stride, h // head.stride], dim=-1)
+    told = answers.split([bins, answers.shape[-1] - bins], dim=-1)
+    known = head.answers(answers)
+    tokens = head.mlp(head.final_layer(s32).flatten(2)) + head.places(axes)
     rest = tokens.shape[1] - known.shape[1]
     tokens = head.gau(tokens + F.pad(known, (0, 0, 0, rest)))
     x, y = (
-        classify(tokens) + F.pad(head.trust * told, (0, 0, 0, rest)) + head.sight * enlarged(axis, told.shape[-1])
-        for classify, told, axis in zip((head.cls_x, head.cls_y), answers, seen, strict=True)
+        classify(tokens) + F.pad(head.trust * each, (0, 0, 0, rest)) + head.sight * enlarged(axis, each.shape[-1])
+        for classify, each, axis in zip((head.cls_x, head.cls_y), told, seen, strict=True)
     )
     return x, y
 
 
-def train(out: Path, sets: Sequence[str], steps: int, lr: float, seed: int, init: Path | None) -> None:
+def train(out: Path, data: Sequence[str], steps: int, lr: float, seed: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    network = bundled() if init is None else cast(TwoScale, load_pose(init))
-    network.requires_grad_(False)
+    network = cast(TwoScale, load_pose(find("wholebody-133", kind="pose"))).requires_grad_(False)
     head = cast(TwoScaleHead, network.head)
+    # A presence is fitted afterwards (presence.py).
+    head.presence = None
     for part in (head.final_layer, head.mlp, head.gau, head.cls_x, head.cls_y, head.places, head.answers):
         part.requires_grad_(True)
     head.trust.requires_grad_(True)
     head.sight.requires_grad_(True)
-    ema = copy.deepcopy(head)
-    learnt = [p for p in head.parameters() if p.requires_grad]
+    recipe = replace(teacher(), sources=tuple(map(parse_source, data)), steps=steps, batch=BATCH, seed=seed)
+    crops, _ = load_data(recipe, network.codec)
+    session = frozen(out)
+    ema, learnt = copy.deepcopy(head), [p for p in head.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in learnt if p.ndim > 1], "weight_decay": 0.05},
         {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
@@ -139,22 +113,27 @@ def train(out: Path, sets: Sequence[str], steps: int, lr: float, seed: int, init
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
-    draws, losses = Draws(sets, network, seed), []
+    losses = []
     for step in range(first, steps):
         phase = max(0.0, (step / steps - 0.2) / 0.8)
         rate = (1e-5 + (lr - 1e-5) * 0.5 * (1 + math.cos(math.pi * phase))) * min(1.0, (step + 1) / 30)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = draws(step)
-        loss = label_loss(*logits(head, batch), batch["x"], batch["y"], batch["weight"])
-        loss.backward()
+        batch = crops.draw(range(step * BATCH, (step + 1) * BATCH))
+        images = batch.images.numpy()
+        parts = [session(images[at : at + 8], LEARNT) for at in range(0, BATCH, 8)]
+        s32, axes, answers, was_x, was_y = (torch.from_numpy(np.concatenate(each)) for each in zip(*parts, strict=True))
+        x, y = logits(head, s32, axes, answers)
+        kept = torch.where(batch.weight == 0, UNLABELLED, LABELLED)
+        loss = label_loss(x, y, *drawn(batch.keypoints, network.codec), batch.weight)
+        (loss + STAY * logit_loss(x, y, was_x, was_y, kept)).backward()
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         momentum = 1e-2 + 0.99 * math.exp(-(step + 1) / 30)
         with torch.no_grad():
-            for kept, now in zip(ema.parameters(), head.parameters(), strict=True):
-                kept.lerp_(now, momentum)
+            for average, now in zip(ema.parameters(), head.parameters(), strict=True):
+                average.lerp_(now, momentum)
         losses.append(loss.item())
         if (step + 1) % 20 == 0 or step + 1 == steps:
             with (out / "figures.csv").open("a") as file:
@@ -170,23 +149,14 @@ def train(out: Path, sets: Sequence[str], steps: int, lr: float, seed: int, init
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    maps = commands.add_parser("maps")
-    maps.add_argument("views", type=Path, nargs="+")
-    learn = commands.add_parser("train")
-    learn.add_argument("out", type=Path)
-    learn.add_argument("--sets", nargs="+", required=True)
-    learn.add_argument("--steps", type=int, default=1000)
-    learn.add_argument("--lr", type=float, default=6e-4)
-    learn.add_argument("--init", type=Path, help="weights to begin with instead of the bundled ones")
-    learn.add_argument("--seed", type=int, default=0)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--data", nargs="+", required=True)
+    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--lr", type=float, default=4e-4)
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.command == "train":
-        train(options.out, options.sets, options.steps, options.lr, options.seed, options.init)
-        return
-    places = [each.parent for folder in options.views for each in sorted(folder.glob("*/y.npy"))]
-    add_maps([place for place in places if not (place / f"{TOLD[-1]}.npy").exists()])
+    train(options.out, options.data, options.steps, options.lr, options.seed)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from wholebody.networks import checkpoints
 from wholebody.networks.checkpoints import load_backbone, load_pose, read_weights, save_pose
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 from wholebody.networks.thunder import MoveNetHeads, Thunder
-from wholebody.networks.two_scale import TwoScale, TwoScaleHead
+from wholebody.networks.two_scale import Presence, TwoScale, TwoScaleHead
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +133,15 @@ def test_thunder_round_trip(tmp_path):
     assert same(loaded, model.state_dict())
 
 
-def test_two_scale_round_trip(tmp_path):
+@pytest.mark.parametrize(("keypoints", "presence"), [(19, False), (133, True)])
+def test_two_scale_round_trip(tmp_path, keypoints, presence):
     codec = simcc((64, 64))
-    model = TwoScale(Thunder(), MoveNetHeads(), TwoScaleHead(codec, keypoints=19))
+    model = TwoScale(Thunder(), MoveNetHeads(), TwoScaleHead(codec, keypoints))
+    model.head.presence = Presence() if presence else None
     save_pose(model, tmp_path / "m.safetensors")
     loaded = load_pose(tmp_path / "m.safetensors")
     assert isinstance(loaded, TwoScale) and loaded.mean == Thunder.mean
+    assert (loaded.head.presence is not None) == presence
     assert same(loaded, model.state_dict())
 
 

@@ -252,7 +252,7 @@ def test_what_changes_no_step_may_change(config, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"optim": Optim(freeze=2)}, "optim.freeze is 2, and CSPNeXt has no numbered blocks"),
+        ({"optim": Optim(freeze=5)}, "optim.freeze is 5, and CSPNeXt has 4 numbered blocks"),
         ({"optim": Optim(lr=float("nan"))}, "optim.lr is nan"),
         ({"optim": Optim(lr=-1.0)}, "optim.lr is -1.0"),
         ({"batch": 3, "accumulate": 1, "world": 2}, "cannot be shared by 2 parts"),
@@ -360,6 +360,18 @@ def test_no_weight_decay_on_norms_and_biases():
     for name, p in network.named_parameters():
         assert (decays[id(p)] > 0) == (p.ndim > 1), name
     assert {group["factor"] for group in groups} == {0.5, 1.0}
+
+
+def test_frozen_stages_of_a_backbone_are_not_trained():
+    network = build(TrainConfig("x", "t", (DataSource("shards", ""),), input_size=(64, 64)))
+    groups = parameter_groups(Supervised(network), Optim(freeze=1))
+    trained = {id(p) for group in groups for p in group["params"]}
+    for part, kept in (
+        (network.backbone.stem, True),
+        (network.backbone.stage1, True),
+        (network.backbone.stage2, False),
+    ):
+        assert all((id(p) not in trained) == kept and p.requires_grad != kept for p in part.parameters())
 
 
 def test_coco_wholebody_reader(tmp_path):

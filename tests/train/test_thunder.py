@@ -6,7 +6,8 @@ from torch.nn import functional as F
 from wholebody.errors import WholebodyError
 from wholebody.networks.rtmpose import simcc
 from wholebody.networks.thunder import MoveNetHeads, MoveNetOutput, Thunder, _Conv
-from wholebody.networks.two_scale import TwoScale, TwoScaleHead
+from wholebody.networks.two_scale import Presence, TwoScale, TwoScaleHead
+from wholebody.schema import COCO_WHOLEBODY
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +115,28 @@ def test_two_scale_has_the_coarse_feature_for_distillation(two_scale):
     with torch.no_grad():
         assert two_scale.features(images).shape == (2, 1280, 2, 2)
         assert torch.equal(two_scale(images)[0], two_scale.both(images)[0])
+
+
+def test_presence_scales_the_logits_of_each_hand_alone(network):
+    """Its factor is the same for all points of a hand, 1 elsewhere, and moves no keypoint."""
+    torch.manual_seed(5)
+    whole = TwoScale(network, MoveNetHeads(), TwoScaleHead(simcc((64, 64)))).eval()
+    images = torch.randn(3, 3, 64, 64)
+    with torch.no_grad():
+        plain = whole(images)
+        whole.head.presence = Presence()
+        torch.nn.init.normal_(whole.head.presence.read.weight)
+        gated = whole(images)
+    left, right = (COCO_WHOLEBODY.parts[hand] for hand in ("left_hand", "right_hand"))
+    for before, after in zip(plain, gated, strict=True):
+        factor = (after / before).median(dim=2).values
+        torch.testing.assert_close(after, before * factor[..., None])
+        assert (factor[:, : left.start] == 1).all()
+        for part in (left, right):
+            torch.testing.assert_close(factor[:, part], factor[:, part][:, :1].expand(-1, 21))
+        assert (factor[:, left.start] - factor[:, right.start]).abs().min() > 1e-3
+    found, scores = whole.codec.decode(*(axis.numpy() for axis in plain))
+    moved, fewer = whole.codec.decode(*(axis.numpy() for axis in gated))
+    shown = fewer > 0
+    np.testing.assert_array_equal(found[shown], moved[shown])
+    assert (fewer[:, left] < scores[:, left])[scores[:, left] > 0].all()

@@ -24,6 +24,7 @@ from wholebody.files import replacing
 from wholebody.networks.exported import is_exported, read_exported, unfolded
 from wholebody.networks.kinds import name_of, new_network
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
+from wholebody.networks.two_scale import Presence, TwoScaleHead
 from wholebody.reading import DAMAGED, in_line, in_short, open_archive, parse_json
 from wholebody.schema import schema_named
 
@@ -268,6 +269,8 @@ def _build(weights: StateDict, path: str | os.PathLike[str]) -> RTMPose:
     network = new_network(name_of(weights, size, keypoints), size, keypoints)
     if rank:
         cast(RTMPoseHead, network.head).narrow(rank)
+    if "head.presence.read.weight" in weights and isinstance(network.head, TwoScaleHead):
+        network.head.presence = Presence(_shape(weights, "head.presence.read.weight", 2, path)[1] // 2)
     return network
 
 

@@ -83,10 +83,15 @@ class CSPNeXt(nn.Module):
         self.stage1, self.stage2, self.stage3, self.stage4 = stages
         self.channels = inputs
 
+    @property
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """The four stages, in order, of which the first may be frozen in training."""
+        return self.stage1, self.stage2, self.stage3, self.stage4
+
     def stages(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> the maps of strides 4, 8, 16 and 32; the last is the feature."""
         x, maps = self.stem(images), []
-        for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
+        for stage in self.blocks:
             x = stage(x)
             maps.append(x)
         return tuple(maps)

@@ -22,7 +22,7 @@ from wholebody.networks.rtmpose import RTMPose
 from wholebody.reading import reading
 
 # Linear maps, which a file stores transposed relative to torch.
-_LINEAR = ("mlp.1", "gau.o", "gau.uv", "cls_x", "cls_y", "places", "answers")
+_LINEAR = ("mlp.1", "gau.o", "gau.uv", "cls_x", "cls_y", "places", "answers", "presence.read")
 
 
 def read_exported(path: str | os.PathLike[str]) -> dict[str, Tensor]:

@@ -10,6 +10,9 @@ accuracy on bodies. So the encoder stays as released, under
 * MoveNet's prediction (`thunder.MoveNetHeads`), encoded like SimCC labels: it is added to the tokens of the body and to
   their logits, so that training starts from MoveNet's body and learns where to deviate from it.
 
+A heatmap always has a highest cell, even that of a hand outside the picture. So a network may have a `Presence`: a
+factor on the logits of each hand. It is trained last, with everything else fixed (runs/people/presence.py).
+
 The heatmaps' distributions have an auxiliary training loss. Distillation compares the coarse feature and the logits, as
 with every RTMPose. The teacher of the bundled models is such a network.
 """
@@ -23,7 +26,7 @@ from torch.nn import functional as F
 from wholebody.codec import SimCC
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
 from wholebody.networks.thunder import MoveNetHeads, MoveNetOutput, Stages, Thunder
-from wholebody.schema import schema_with
+from wholebody.schema import COCO_WHOLEBODY, schema_with
 
 # The height of a prediction in the logits, similar to that of trained logits.
 _BUMP = 0.5
@@ -72,6 +75,30 @@ class Fine(nn.Module):
         return x
 
 
+class Presence(nn.Module):
+    """The probability that each hand is in the picture, from the tokens of its keypoints.
+
+    All logits of a hand are multiplied by it, so scores change and keypoints do not.
+    """
+
+    hands = (COCO_WHOLEBODY.parts["left_hand"], COCO_WHOLEBODY.parts["right_hand"])
+
+    def __init__(self, hidden: int = 256) -> None:
+        super().__init__()
+        self.read = nn.Linear(2 * hidden, 1)
+
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, 133, hidden) -> what is read of the left and the right hand (B, 2, 2 hidden)."""
+        return torch.stack([torch.cat((t.mean(1), t.amax(1)), -1) for t in (tokens[:, part] for part in self.hands)], 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, 133, hidden) -> a factor for each keypoint (B, 133, 1), 1 except on the hands."""
+        chances = self.read(self.pooled(tokens)).sigmoid()
+        rest = torch.ones_like(tokens[:, : self.hands[0].start, :1])
+        # 21 points each.
+        return torch.cat((rest, chances.repeat_interleave(21, dim=1)), 1)
+
+
 class TwoScaleHead(RTMPoseHead):
     """`RTMPoseHead` with fine maps and a prediction for the first keypoints.
 
@@ -102,23 +129,32 @@ class TwoScaleHead(RTMPoseHead):
         self.answers = nn.Linear(sum(codec.bins), hidden, bias=False)
         self.trust = nn.Parameter(torch.full((answered, 1), _BUMP))
         self.sight = nn.Parameter(torch.full((keypoints, 1), 2.0))
+        self.presence: Presence | None = None
         for layer in (self.places, self.answers):
             nn.init.normal_(layer.weight, std=0.05)
 
     def both(self, stages: Stages, answer: MoveNetOutput) -> tuple[Tensor, Tensor, Marginals]:
         """The encoder's maps and a prediction for some keypoints -> logits x (B, K, X), y (B, K, Y), and the axes."""
+        tokens, answers, seen = self.tokens(stages, answer)
+        rest = tokens.shape[1] - answers[0].shape[1]
+        x, y = (
+            classify(tokens) + F.pad(self.trust * told, (0, 0, 0, rest)) + self.sight * enlarged(axis, told.shape[-1])
+            for classify, told, axis in zip((self.cls_x, self.cls_y), answers, seen, strict=True)
+        )
+        if self.presence is not None:
+            factor = self.presence(tokens)
+            x, y = x * factor, y * factor
+        return x, y, seen
+
+    def tokens(self, stages: Stages, answer: MoveNetOutput) -> tuple[Tensor, list[Tensor], Marginals]:
+        """The keypoints' tokens (B, K, hidden) after the attention, the encoded prediction, and the axes."""
         coarse = self.final_layer(stages.stride32)
         seen = self.see(stages, coarse)
         answers = [axis.to(coarse.dtype) for axis in self.encode(answer)]
         known = self.answers(torch.cat(answers, dim=2))
         tokens = self.mlp(coarse.flatten(2)) + self.places(torch.cat(seen, dim=2))
         rest = tokens.shape[1] - known.shape[1]
-        tokens = self.gau(tokens + F.pad(known, (0, 0, 0, rest)))
-        x, y = (
-            classify(tokens) + F.pad(self.trust * told, (0, 0, 0, rest)) + self.sight * enlarged(axis, told.shape[-1])
-            for classify, told, axis in zip((self.cls_x, self.cls_y), answers, seen, strict=True)
-        )
-        return x, y, seen
+        return self.gau(tokens + F.pad(known, (0, 0, 0, rest))), answers, seen
 
     def see(self, stages: Stages, coarse: Tensor) -> Marginals:
         """The heatmaps' distributions along x and y."""

@@ -24,7 +24,7 @@ class Optim:
         warmup: number of warm-up steps.
         flat: fraction of the steps before the cosine starts; 1 means never.
         backbone: factor on the backbone's learning rate; 0 freezes it, weights and statistics.
-        freeze: number of the backbone's first blocks that are frozen.
+        freeze: number of the backbone's first blocks that are frozen, with its stem; of CSPNeXt, stages.
         clip: maximum gradient norm; 0 disables clipping.
         ema_momentum: final momentum of the averaged weights: m = momentum + (1 - momentum) exp(-(step + 1) / gamma).
         ema_gamma: time constant of that schedule, in steps.

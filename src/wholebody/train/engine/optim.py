@@ -49,17 +49,18 @@ def frozen(backbone: nn.Module, optim: Optim) -> list[nn.Module]:
     """The frozen parts of a backbone, weights and statistics.
 
     Raises:
-        WholebodyError: blocks are to be frozen, but it has none.
+        WholebodyError: more blocks are to be frozen than it has.
     """
     if optim.backbone == 0:
         return [backbone]
     if not optim.freeze:
         return []
     blocks, stem = (cast(Any, getattr(backbone, name, None)) for name in ("blocks", "stem"))
-    if blocks is None or stem is None:
+    count = 0 if blocks is None or stem is None else len(blocks)
+    if optim.freeze > count:
         raise WholebodyError(
-            f"optim.freeze is {optim.freeze}, and {type(backbone).__name__} has no numbered blocks. "
-            "Set it to 0; optim.backbone 0 keeps the whole backbone."
+            f"optim.freeze is {optim.freeze}, and {type(backbone).__name__} has {count} numbered blocks. "
+            "Lower it; optim.backbone 0 keeps the whole backbone."
         )
     return [*blocks[: optim.freeze], stem]
 
