@@ -48,6 +48,12 @@ class Photo(NamedTuple):
     size: tuple[int, int]
     people: list[Person]
 
+    def large(self) -> "Photo":
+        """The same without small people."""
+        sides = [((person.box[2:] - person.box[:2]) * self.size).max() for person in self.people]
+        kept = [person for person, side in zip(self.people, sides, strict=True) if side >= LEAST_LABELLED]
+        return self._replace(people=kept)
+
 
 class Coco:
     """COCO's people by image id, without those of some photos."""
@@ -78,15 +84,17 @@ def upright(size: tuple[int, int], aspect: float) -> tuple[int, int]:
     return (width, round(height / aspect)) if aspect > 1 else (round(width * aspect), height)
 
 
-def of_pool(folder: Path, boxes: Path, coco: Coco | None) -> Iterator[Photo]:
+def of_pool(folder: Path, boxes: Path, coco: Coco | None, taken: set[int | None]) -> Iterator[Photo]:
     index = {row["file"]: row for row in json.loads(gzip.decompress((folder / "index.json.gz").read_bytes()))}
     for row in json.loads(gzip.decompress(boxes.read_bytes())):
         given = index[row["file"]]
         stored = np.array(given["size"], float)
         size = upright(given["size"], row["aspect"])
         number = coco_id(given["original"]["path"]) if row["source"].startswith("coco") else None
+        if number is not None and number in taken:
+            continue
         if coco is not None and number in coco.people:
-            yield Photo(folder / row["file"], size, coco.people[number])
+            yield Photo(folder / row["file"], size, coco.people[number]).large()
         elif row["source"] == "lspet":
             keypoints, known = np.zeros((K, 3)), LSP_14 >= 0
             joints = np.array(given["keypoints"][0], float)
@@ -110,7 +118,7 @@ def of_coco(folder: Path, coco: Coco) -> Iterator[Photo]:
         people = coco.people.get(coco_id(file.name) or -1)
         if people:
             height, width = cv2.imread(str(file)).shape[:2]
-            yield Photo(file, (width, height), people)
+            yield Photo(file, (width, height), people).large()
 
 
 def as_labels(photos: Mapping[str, Photo]) -> Labels:
@@ -156,9 +164,8 @@ def main() -> None:
         without = {number for row in rows if (number := coco_id(row["file"])) is not None}
         coco = Coco(options.coco[1], without)
         found += of_coco(options.coco[0], coco)
-        for photo in found:
-            coco.people.pop(coco_id(photo.file.name) or -1, None)
-    found += of_pool(options.people, options.boxes, coco)
+    found += of_pool(options.people, options.boxes, coco, {coco_id(photo.file.name) for photo in found})
+    found = [photo for photo in found if photo.people]
     if options.count:
         found = [found[i] for i in np.random.default_rng(0).permutation(len(found))[: options.count]]
     (options.out / "photos").mkdir(parents=True, exist_ok=True)
