@@ -81,7 +81,7 @@ def main() -> None:
         for name, people in held_out_people(options.pool, options.synthetic).items()
     }
     curves, diagram = {}, {}
-    far = Table("part", "said / was", *(f"fifth {i}" for i in range(1, 6)), box=None)
+    far = Table("part", "estimate / error", *(f"fifth {i}" for i in range(1, 6)), box=None)
     table = Table("part", "people", *(f"{i / 10:.1f}" for i in range(10)), "error", box=None)
     for i, part in enumerate(COCO_WHOLEBODY.parts):
         mine = {name: rows[rows[:, 1] == i] for name, rows in sets.items() if (rows[:, 1] == i).any()}
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def tenths(chances: np.ndarray, found: np.ndarray, weights: np.ndarray) -> list[tuple[float, float, float, int]]:
-    """Of the tenths that hold any point: the mean of what was said, the share found, their weight and number."""
+    """Of the tenths that hold any point: the mean of what was said, the observed frequency, their weight and number."""
     bins, rows = np.minimum((chances * 10).astype(int), 9), []
     for i in range(10):
         here = bins == i
@@ -122,7 +122,7 @@ def tenths(chances: np.ndarray, found: np.ndarray, weights: np.ndarray) -> list[
 
 
 def reliability(chances: np.ndarray, found: np.ndarray, weights: np.ndarray) -> list[str]:
-    """The share found in each tenth, and the expected calibration error."""
+    """The observed frequency in each tenth, and the expected calibration error."""
     rows = tenths(chances, found, weights)
     cells = {min(int(said * 10), 9): f"{share:.2f} ({count})" for said, share, _, count in rows}
     error = sum(weight * abs(share - said) for said, share, weight, _ in rows)
@@ -132,7 +132,7 @@ def reliability(chances: np.ndarray, found: np.ndarray, weights: np.ndarray) -> 
 def picture(diagram: dict[str, list[tuple[float, float, float, int]]]) -> str:
     """What was said and what was found, a line for each part; the larger a dot, the more points."""
     axes = PlotAxes((0, 1), (0, 1), size=(460, 400))
-    shapes = [axes.lines([0, 0.5, 1], [0, 0.5, 1], label="chance that is said", title="share found")]
+    shapes = [axes.lines([0, 0.5, 1], [0, 0.5, 1], label="predicted probability", title="observed frequency")]
     shapes.append(axes.line([(0, 0), (1, 1)], INK, dashed=True))
     for i, (part, rows) in enumerate(diagram.items()):
         color = COLORS[i % len(COLORS)]
