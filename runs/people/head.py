@@ -21,12 +21,10 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper
-from torch import Tensor
-from torch.nn import functional as F
 
 from wholebody.files import replacing
 from wholebody.networks.checkpoints import load_pose, save_pose
-from wholebody.networks.two_scale import TwoScale, TwoScaleHead, enlarged
+from wholebody.networks.two_scale import Marginals, TwoScale, TwoScaleHead
 from wholebody.runtime.choose import open_session
 from wholebody.runtime.session import Session
 from wholebody.train.config import parse_source
@@ -37,8 +35,8 @@ from wholebody.train.targets import drawn
 from wholebody.weights.lookup import find
 
 BATCH = 32
-# What the head reads, each the input of the layer with these weights: the coarse map, the axes of the fine maps, and
-# MoveNet's prediction.
+# What is read from the network, each the input of the layer with these weights: the coarse map, the axes of the fine
+# maps, MoveNet's prediction, and the tokens that the head makes of them.
 READ = {
     "s32": ("head.final_layer.0.weight", [1280, 8, 6]),
     "axes": ("head.places.weight", [133, 112]),
@@ -52,7 +50,7 @@ STAY, UNLABELLED, LABELLED = 0.3 / 450, 1.0, 0.2
 
 
 def frozen(folder: Path, network: Path | str = "wholebody-133") -> Session:
-    """A bundled network with what its head reads as further outputs."""
+    """A two-scale network with READ as further outputs."""
     proto = onnx.load(find(str(network), kind="pose"))
     made = {output: node for node in proto.graph.node for output in node.output}
 
@@ -62,30 +60,13 @@ def frozen(folder: Path, network: Path | str = "wholebody-133") -> Session:
         return weight in name or (widened and any(comes_from(each, weight, depth + 1) for each in node.input))
 
     for name, (weight, shape) in READ.items():
-        layers = [n for n in proto.graph.node if n.op_type in ("Conv", "MatMul") and comes_from(n.input[1], weight)]
-        (layer,) = layers
+        (layer,) = (n for n in proto.graph.node if n.op_type in ("Conv", "MatMul") and comes_from(n.input[1], weight))
         proto.graph.node.append(helper.make_node("Identity", [layer.input[0]], [name]))
         proto.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape]))
     path = folder / "frozen.onnx"
     with replacing(path) as partial:
         partial.write_bytes(proto.SerializeToString())
     return open_session(path, "cpu", 1)
-
-
-def logits(head: TwoScaleHead, s32: Tensor, axes: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-    """`TwoScaleHead.both` from where its frozen parts end."""
-    (w, h), (bins, _) = head.codec.input_size, head.codec.bins
-    seen = axes.split([w // head.stride, h // head.stride], dim=-1)
-    told = answers.split([bins, answers.shape[-1] - bins], dim=-1)
-    known = head.answers(answers)
-    tokens = head.mlp(head.final_layer(s32).flatten(2)) + head.places(axes)
-    rest = tokens.shape[1] - known.shape[1]
-    tokens = head.gau(tokens + F.pad(known, (0, 0, 0, rest)))
-    x, y = (
-        classify(tokens) + F.pad(head.trust * each, (0, 0, 0, rest)) + head.sight * enlarged(axis, each.shape[-1])
-        for classify, each, axis in zip((head.cls_x, head.cls_y), told, seen, strict=True)
-    )
-    return x, y
 
 
 def train(out: Path, data: Sequence[str], steps: int, lr: float, seed: int) -> None:
@@ -123,7 +104,8 @@ def train(out: Path, data: Sequence[str], steps: int, lr: float, seed: int) -> N
         images = batch.images.numpy()
         parts = [session(images[at : at + 8], LEARNT) for at in range(0, BATCH, 8)]
         s32, axes, answers, was_x, was_y = (torch.from_numpy(np.concatenate(each)) for each in zip(*parts, strict=True))
-        x, y = logits(head, s32, axes, answers)
+        seen = Marginals(*axes.split([side // head.stride for side in head.codec.input_size], dim=-1))
+        x, y = head.logits(head.final_layer(s32), seen, answers.split(head.codec.bins, dim=-1))
         kept = torch.where(batch.weight == 0, UNLABELLED, LABELLED)
         loss = label_loss(x, y, *drawn(batch.keypoints, network.codec), batch.weight)
         (loss + STAY * logit_loss(x, y, was_x, was_y, kept)).backward()

@@ -12,19 +12,18 @@ import argparse
 import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from wholebody.arrays import Doubles
 from wholebody.data.coco import write_labels
-from wholebody.data.labels import Labels, PictureFile
-from wholebody.geometry import box_areas
-from wholebody.label.keypoints import LSP_14
+from wholebody.images import read_image, write_image
+from wholebody.label.keypoints import LSP_14, from_rows
+from wholebody.label.run import as_labels
 from wholebody.schema import COCO_WHOLEBODY
 
 K = len(COCO_WHOLEBODY)
@@ -91,19 +90,16 @@ def of_pool(folder: Path, boxes: Path, coco: Coco | None, taken: set[int | None]
         stored = np.array(given["size"], float)
         size = upright(given["size"], row["aspect"])
         number = coco_id(given["original"]["path"]) if row["source"].startswith("coco") else None
-        if number is not None and number in taken:
+        if number in taken:
             continue
         if coco is not None and number in coco.people:
             yield Photo(folder / row["file"], size, coco.people[number]).large()
         elif row["source"] == "lspet":
-            keypoints, known = np.zeros((K, 3)), LSP_14 >= 0
-            joints = np.array(given["keypoints"][0], float)
-            inside = ((joints[:, :2] > 0) & (joints[:, :2] < stored)).all(axis=1) & known
-            keypoints[LSP_14[inside], :2] = joints[inside, :2] / stored
-            keypoints[LSP_14[inside], 2] = 1 + joints[inside, 2]
-            yield Photo(
-                folder / row["file"], size, [Person(np.array(given["boxes"][0]) / np.tile(stored, 2), keypoints)]
-            )
+            human = from_rows(np.array(given["keypoints"][:1], float), LSP_14, hidden=0.5)
+            keypoints = np.column_stack([human.keypoints[0] / stored, 2 * human.scores[0]])
+            keypoints[((keypoints[:, :2] <= 0) | (keypoints[:, :2] >= 1)).any(axis=1)] = 0
+            box = np.array(given["boxes"][0]) / np.tile(stored, 2)
+            yield Photo(folder / row["file"], size, [Person(box, keypoints)])
         else:
             found, scores = np.array(row["boxes"], float).reshape(-1, 4) / np.tile(stored, 2), np.array(row["scores"])
             side = ((found[:, 2:] - found[:, :2]) * size).max(axis=1, initial=0)
@@ -117,35 +113,24 @@ def of_coco(folder: Path, coco: Coco) -> Iterator[Photo]:
     for file in sorted(folder.rglob("*.jpg")):
         people = coco.people.get(coco_id(file.name) or -1)
         if people:
-            height, width = cv2.imread(str(file)).shape[:2]
+            height, width = read_image(file).shape[:2]
             yield Photo(file, (width, height), people).large()
 
 
-def as_labels(photos: Mapping[str, Photo]) -> Labels:
-    """The human labels of photos by their new names."""
-    rows = [(n, photo.size, person) for n, photo in enumerate(photos.values(), 1) for person in photo.people]
-    boxes = np.array([person.box * np.tile(size, 2) for _, size, person in rows])
-    keypoints = np.array([person.keypoints[:, :2] * size for _, size, person in rows])
-    visible = np.array([person.keypoints[:, 2] for _, _, person in rows], np.float32)
-    return Labels(
-        ids=np.arange(1, len(rows) + 1),
-        image_ids=np.array([n for n, _, _ in rows]),
-        keypoints=keypoints,
-        visible=visible,
-        boxes=boxes,
-        areas=box_areas(boxes),
-        iscrowd=np.zeros(len(rows), bool),
-        valid=np.zeros((len(rows), 4), bool),
-        images={n: PictureFile(name, *photo.size) for n, (name, photo) in enumerate(photos.items(), 1)},
-    )
-
-
-def write(photo: Photo, path: Path) -> None:
-    image: npt.NDArray[Any] | None = cv2.imread(str(photo.file))
-    assert image is not None
+def write(photo: Photo, path: Path) -> dict[str, Any]:
+    """Write the photo upright; its row for `as_labels`, with COCO's flags as scores."""
+    image = read_image(photo.file)
     if image.shape[1::-1] != photo.size:
-        image = cv2.resize(image, photo.size, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        image = cv2.resize(image, photo.size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    write_image(path, image)
+    return {
+        "file": str(path),
+        "size": photo.size,
+        "boxes": [person.box * np.tile(photo.size, 2) for person in photo.people],
+        "keypoints": [person.keypoints[:, :2] * photo.size for person in photo.people],
+        "scores": [person.keypoints[:, 2] for person in photo.people],
+        "doubtful": [],
+    }
 
 
 def main() -> None:
@@ -169,14 +154,11 @@ def main() -> None:
     if options.count:
         found = [found[i] for i in np.random.default_rng(0).permutation(len(found))[: options.count]]
     (options.out / "photos").mkdir(parents=True, exist_ok=True)
-    photos = {f"{n:05d}_{photo.file.stem}.jpg": photo for n, photo in enumerate(found)}
-    for name, photo in photos.items():
-        write(photo, options.out / "photos" / name)
-    labels = as_labels(photos)
+    paths = [options.out / "photos" / f"{n:05d}_{photo.file.stem}.jpg" for n, photo in enumerate(found)]
+    labels = as_labels([write(photo, path) for photo, path in zip(found, paths, strict=True)], paths)
     write_labels(options.out / "human.json", labels)
-    print(
-        f"{len(photos)} photos, {len(labels.boxes)} people, {int((labels.visible > 0).any(axis=1).sum())} with points"
-    )
+    with_points = int((labels.visible > 0).any(axis=1).sum())
+    print(f"{len(paths)} photos, {len(labels.boxes)} people, {with_points} with points")
 
 
 if __name__ == "__main__":

@@ -135,8 +135,18 @@ class TwoScaleHead(RTMPoseHead):
 
     def both(self, stages: Stages, answer: MoveNetOutput) -> tuple[Tensor, Tensor, Marginals]:
         """The encoder's maps and a prediction for some keypoints -> logits x (B, K, X), y (B, K, Y), and the axes."""
-        tokens, answers, seen = self.tokens(stages, answer)
-        rest = tokens.shape[1] - answers[0].shape[1]
+        coarse = self.final_layer(stages.stride32)
+        seen = self.see(stages, coarse)
+        x, y = self.logits(coarse, seen, self.encode(answer))
+        return x, y, seen
+
+    def logits(self, coarse: Tensor, seen: Marginals, answers: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """The coarse map after its convolution, the axes of the fine maps and the encoded prediction -> logits x, y."""
+        answers = (answers[0].to(coarse.dtype), answers[1].to(coarse.dtype))
+        known = self.answers(torch.cat(answers, dim=2))
+        tokens = self.mlp(coarse.flatten(2)) + self.places(torch.cat(seen, dim=2))
+        rest = tokens.shape[1] - known.shape[1]
+        tokens = self.gau(tokens + F.pad(known, (0, 0, 0, rest)))
         x, y = (
             classify(tokens) + F.pad(self.trust * told, (0, 0, 0, rest)) + self.sight * enlarged(axis, told.shape[-1])
             for classify, told, axis in zip((self.cls_x, self.cls_y), answers, seen, strict=True)
@@ -144,17 +154,7 @@ class TwoScaleHead(RTMPoseHead):
         if self.presence is not None:
             factor = self.presence(tokens)
             x, y = x * factor, y * factor
-        return x, y, seen
-
-    def tokens(self, stages: Stages, answer: MoveNetOutput) -> tuple[Tensor, list[Tensor], Marginals]:
-        """The keypoints' tokens (B, K, hidden) after the attention, the encoded prediction, and the axes."""
-        coarse = self.final_layer(stages.stride32)
-        seen = self.see(stages, coarse)
-        answers = [axis.to(coarse.dtype) for axis in self.encode(answer)]
-        known = self.answers(torch.cat(answers, dim=2))
-        tokens = self.mlp(coarse.flatten(2)) + self.places(torch.cat(seen, dim=2))
-        rest = tokens.shape[1] - known.shape[1]
-        return self.gau(tokens + F.pad(known, (0, 0, 0, rest))), answers, seen
+        return x, y
 
     def see(self, stages: Stages, coarse: Tensor) -> Marginals:
         """The heatmaps' distributions along x and y."""
