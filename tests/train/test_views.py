@@ -1,12 +1,17 @@
 import pickle
 import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wholebody.errors import WholebodyError
 from wholebody.networks.rtmpose import simcc
+from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data.people import NOWHERE
 from wholebody.train.data.views import Views, halve, write_views
 from wholebody.train.lesson import Batch
@@ -194,3 +199,44 @@ def test_numbers_of_another_byte_order_are_refused(tmp_path):
     (tmp_path / "views.json").write_text("{}")
     with pytest.raises(WholebodyError, match="keypoints is"):
         Views(tmp_path, simcc((64, 64)))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_a_mirrored_view_has_the_labels_and_the_teacher_of_the_mirror_image(seed):
+    rng = np.random.default_rng(seed)
+    place = rng.integers(1, 63, (1, 133, 2)).astype(np.float32)
+    place[:, 7] = NOWHERE
+
+    def seen(images):
+        """Keypoint 0 is the one bright pixel."""
+        n = images[..., 0].flatten(1).argmax(dim=1).numpy()
+        return np.stack([n % 64, n // 64], axis=1)
+
+    def one(numbers):
+        images = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+        x, y = place[0, 0].astype(int)
+        images[0, y, x] = 255
+        return Batch(images, torch.from_numpy(place.copy()), torch.from_numpy(rng.random((1, 133)).astype(np.float32)))
+
+    class Sees:
+        channels = 1
+
+        def __call__(self, images):
+            x, y, _ = CODEC.encode(place, np.ones((1, 133)))
+            feature = torch.from_numpy(seen(images)[0, 0] // 32 == np.arange(2)).float().expand(1, 1, 2, 2)
+            return Taught(torch.from_numpy(x), torch.from_numpy(y), feature)
+
+    with TemporaryDirectory() as folder:
+        write_views(Path(folder) / "views", one, 1, teacher=Sees())
+        plain, mirrored = (Views(Path(folder) / "views", CODEC, mirror=share).draw(range(1)) for share in (0, 1))
+    flip = COCO_WHOLEBODY.flip
+    np.testing.assert_array_equal(seen(mirrored.images), mirrored.keypoints[:, 0])
+    np.testing.assert_array_equal(mirrored.weight[:, flip], plain.weight)
+    assert (mirrored.keypoints[:, flip[7]] == NOWHERE).all()
+    known = np.delete(np.arange(133), 7)
+    x, y, _ = CODEC.encode(mirrored.keypoints.numpy()[:, flip].astype(np.float64), np.ones((1, 133)))
+    # Half a pixel beyond the last one was never seen: the last bin is its neighbour's. Stored in float16.
+    np.testing.assert_allclose(mirrored.teacher_x[:, flip][:, known, :-1], x[:, known, :-1], atol=1e-3)
+    np.testing.assert_allclose(mirrored.teacher_y[:, flip][:, known], y[:, known], atol=1e-3)
+    np.testing.assert_array_equal(mirrored.teacher_feature, plain.teacher_feature.flip(-1))

@@ -60,6 +60,7 @@ class Augment:
         shrink: probability of a low-resolution crop, as of a distant person.
         camera: probability of changing camera, lighting and clothing colours. A teacher whose output is stored saw the
             plain crop.
+        mirror: probability of mirroring a prepared view; other crops are mirrored half the time.
         late: fraction of the run after which the weaker late augmentation is used.
         late_scale, late_rotation: the same for the late augmentation.
     """
@@ -70,6 +71,7 @@ class Augment:
     cutout: float = 1.0
     shrink: float = 0.0
     camera: float = 0.0
+    mirror: float = 0.0
     late: float = 240 / 270
     late_scale: tuple[float, float] = (0.75, 1.25)
     late_rotation: float = 60.0

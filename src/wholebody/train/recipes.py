@@ -109,7 +109,7 @@ def student(size: NetworkSize, name: str, input_size: tuple[int, int] = (192, 25
         steps=8_000,
         optim=Optim(lr=2e-3, lr_end=2e-5, flat=0.3, warmup=100, ema_momentum=2e-3, ema_gamma=200),
         distill=Distill(teachers=("work/teacher/model.safetensors",)),
-        augment=replace(warm.augment, camera=0.7),
+        augment=replace(warm.augment, camera=0.7, mirror=0.5),
         shared_norms=False,
         parts=PARTS,
         absent=0.3,

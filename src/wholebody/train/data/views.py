@@ -2,8 +2,8 @@
 
 A run on views needs neither warping nor a teacher, so many runs can be compared on the same pictures, and steps are as
 fast as the student alone. The price is less augmentation: a view is always the same crop, although colours, lighting
-and camera may change (`wholebody.train.data.augment.other_look`) while the teacher's output stays the same. `halve`
-converts views for a network with half the input size.
+and camera may change (`wholebody.train.data.augment.other_look`) while the teacher's output stays the same, and a view
+may be mirrored together with it. `halve` converts views for a network with half the input size.
 
     write_views("work/views", crops.draw, 12_000, teacher=teacher)
     views = Views("work/views", codec)
@@ -32,6 +32,7 @@ from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
 from wholebody.files import identity, replacing, sync
 from wholebody.reading import map_array, parse_json, reading
+from wholebody.schema import COCO_WHOLEBODY, Schema
 from wholebody.train.data.augment import other_look
 from wholebody.train.data.people import NOWHERE
 from wholebody.train.lesson import Batch
@@ -125,12 +126,16 @@ class Views(Dataset[Batch]):
         folder: a folder from `write_views`.
         codec: how keypoints are encoded.
         camera: probability of changing the camera, and possibly the clothing colours, of a view.
+        mirror: probability of the mirror image, with the labels and the teacher's output of the mirror image.
+        schema: the keypoints; only their left and right matter.
     """
 
     folder: Path
     codec: SimCC
     seed: int = 0
     camera: float = 0.0
+    mirror: float = 0.0
+    schema: Schema = COCO_WHOLEBODY
     arrays: dict[str, npt.NDArray[Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -143,7 +148,7 @@ class Views(Dataset[Batch]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Worker processes open the files themselves: pickled, they would be gigabytes.
-        return Views, (self.folder, self.codec, self.seed, self.camera)
+        return Views, (self.folder, self.codec, self.seed, self.camera, self.mirror, self.schema)
 
     def __len__(self) -> int:
         return len(self.arrays["images"])
@@ -158,6 +163,9 @@ class Views(Dataset[Batch]):
         count = len(self)
         rows = np.array([self._order(n // count)[n % count] for n in numbers])
         found = {name: array[rows] for name, array in self.arrays.items()}
+        turned = np.array([np.random.default_rng((self.seed, n, 2)).random() < self.mirror for n in numbers])
+        for name, column in found.items():
+            column[turned] = self._mirrored(name, column[turned])
         images, keypoints, weight = (found[name] for name in _LABELS)
         # Every sample has its own lighting.
         images = np.stack(
@@ -173,6 +181,23 @@ class Views(Dataset[Batch]):
         said: dict[str, Any] = {f"teacher_{name}": torch.from_numpy(found[name]) for name in _TAUGHT if name in found}
         images, keypoints, weight = (torch.from_numpy(np.ascontiguousarray(column)) for column in columns)
         return Batch(images, keypoints, weight, **said)
+
+    def _mirrored(self, name: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A column of views -> the column of their mirror images: x becomes w - 1 - x, and left becomes right."""
+        if name == "images":
+            return column[:, :, ::-1]
+        if name == "feature":
+            return column[..., ::-1]
+        column = column[:, self.schema.flip]
+        if name == "keypoints":
+            edge = self.codec.input_size[0] - 1
+            x = np.where(column[..., 0] == NOWHERE, NOWHERE, edge - column[..., 0])
+            return np.stack([x, column[..., 1]], axis=-1)
+        if name == "x":
+            # Bin i is at i / split_ratio pixels, so the mirror image of the last pixel's first bin is bin 0.
+            last = int((self.codec.input_size[0] - 1) * self.codec.split_ratio)
+            return column[..., np.clip(last - np.arange(column.shape[-1]), 0, None)]
+        return column
 
     def _order(self, turn: int) -> npt.NDArray[np.int64]:
         if turn not in self._orders:
