@@ -3,10 +3,10 @@ import json
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wholebody.codec import Heatmap, Regression, SimCC, merge_flipped
+from wholebody.codec import Heatmap, Regression, SimCC, merge_flipped, oks_tolerances
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_BODY, COCO_WHOLEBODY
 
@@ -88,6 +88,58 @@ def test_a_gaussian_s_deviation_is_found(across, down, x, y):
     sharp[[0, 383]] = [0, 1e-3]
     assert codec.deviation(flat, sharp)[0] == pytest.approx(0.68 * 384 / 4, abs=0.3)
     assert np.isfinite(codec.deviation(sharp, sharp[::-1])).all()
+
+
+TOLERANT = SimCC((192, 256), tolerances=oks_tolerances(COCO_WHOLEBODY.sigmas, (192, 256)))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_merit_is_the_expected_oks(seed):
+    """By the definition: the sum over all places of their probability times OKS's Gaussian of the distance."""
+    rng = np.random.default_rng(seed)
+    logits = np.cumsum(rng.normal(0, 0.03, (133, 384)), axis=1)
+    chances = np.exp(10 * (logits - logits.max(axis=1, keepdims=True)))
+    chances /= chances.sum(axis=1, keepdims=True)
+    bins = np.arange(384)
+    # At the borders the distribution is mirrored.
+    beyond = np.stack([bins, -1 - bins, 767 - bins])
+    wanted = [
+        np.exp(-((bins[:, None, None] - beyond) ** 2) / (2 * (2 * tolerance) ** 2)).sum(axis=1) @ row
+        for row, tolerance in zip(chances, TOLERANT.tolerances, strict=True)
+    ]
+    merit = TOLERANT.merit(logits)
+    scale = np.array(TOLERANT.tolerances)[:, None] * 2 * np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(merit * scale, wanted, atol=0.03)
+    keypoints, scores = TOLERANT.decode(logits, np.concatenate([logits, logits[:, :128]], axis=1))
+    best = np.array(wanted)[np.arange(133), (keypoints[:, 0] * 2).astype(int)]
+    assert (best >= np.max(wanted, axis=1) - 0.03)[scores > 0].all()
+
+
+def test_a_broad_place_beats_a_narrow_one_that_is_barely_higher():
+    """Nine tenths of the probability are around 60, but the highest bin is at 150."""
+    bins = np.arange(384) / 2
+    density = 0.9 * np.exp(-((bins - 60) ** 2) / (2 * 8**2)) / 8 + 0.1 * np.exp(-((bins - 150) ** 2) / 2 / 0.5**2) / 0.5
+    logits = np.tile(np.log(density + 1e-12) / 10, (133, 1))
+    logits += 1 - logits.max()
+    both = logits, np.concatenate([logits, logits[:, :128]], axis=1)
+    hips = slice(11, 13)
+    assert (CODECS["256x192"].decode(*both)[0][hips, 0] == 150).all()
+    np.testing.assert_allclose(TOLERANT.decode(*both)[0][hips, 0], 60, atol=1)
+    np.testing.assert_array_equal(TOLERANT.decode(*both)[1], CODECS["256x192"].decode(*both)[1])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_sure_network_is_decoded_alike(seed):
+    keypoints = np.random.default_rng(seed).uniform([20, 20], [171, 235], (1, 133, 2))
+    x, y, _ = TOLERANT.encode(keypoints, np.ones((1, 133)))
+    assert np.abs(TOLERANT.decode(x, y)[0] - keypoints).max() <= 0.75
+
+
+@pytest.mark.parametrize("wrong", [0, -1, np.nan, np.inf])
+def test_a_tolerance_is_a_positive_number(wrong):
+    with pytest.raises(ValueError, match="positive"):
+        SimCC((192, 256), tolerances=(1.0, wrong))
 
 
 def test_far_away_and_nan_points_have_no_weight():

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 
 import oracle as formula
 from wholebody import cli
+from wholebody.codec import oks_tolerances
 from wholebody.errors import WholebodyError
 from wholebody.export.convert import export_detector, export_pose
 from wholebody.export.narrow import low_rank
@@ -19,8 +21,10 @@ from wholebody.export.quantise import quantise
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead, rtmpose, simcc
 from wholebody.networks.yolox import yolox
 from wholebody.pose.detect import YOLOX
+from wholebody.pose.topdown import TopDown
 from wholebody.runtime.choose import int8_is_fast, open_session
 from wholebody.runtime.session import int8_file
+from wholebody.schema import COCO_WHOLEBODY
 from wholebody.weights.lookup import find
 
 
@@ -92,6 +96,27 @@ def test_fused_pose(tiny, count):
     np.testing.assert_array_equal(scores, want_scores)
     assert (scores[:, 0] == 0).all() and (keypoints[:, 0] == -0.5).all()
     assert (scores[:, 1:] > 0).all()
+
+
+@pytest.mark.slow
+def test_a_tolerant_graph_returns_the_highest_expected_oks(tiny, tmp_path):
+    model, tolerances = tiny[0], oks_tolerances(COCO_WHOLEBODY.sigmas, (192, 256))
+    plain, codec = model.codec, replace(model.codec, tolerances=tolerances)
+    model.codec = codec
+    export_pose(model, tmp_path / "t.onnx", storage="float16")
+    model.codec = plain
+    estimate = TopDown(open_session(tmp_path / "t.onnx", "cpu"))
+    assert estimate.codec.tolerances == tolerances
+    batch = crops(3, 192, 256)
+    keypoints, scores = estimate.predict(batch)
+    x, y = estimate.logits(batch)
+    for axis, logits in enumerate((x, y)):
+        merit = codec.merit(logits)[:, 1:]
+        reached = np.take_along_axis(merit, (keypoints[:, 1:, axis] * 2).astype(int)[..., None], axis=-1)
+        assert (reached[..., 0] >= merit.max(axis=-1) * 0.995).all()
+    assert (np.abs(keypoints - plain.decode(x, y)[0]) > 2).any(), "nothing to decide"
+    np.testing.assert_array_equal(scores, plain.decode(x, y)[1])
+    assert (keypoints[:, 0] == -0.5).all()
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@
     python runs/pose/export.py work/teacher/model.safetensors src/wholebody/models/pose.onnx [--calibration CURVES.json]
 
 Weights are stored in 16 bits, those of the largest layers in eight, with one scale per output channel. On Thunder's
-encoder, the convolution over its 1280 channels is split into two (`low_rank`).
+encoder, the convolution over its 1280 channels is split into two (`low_rank`). The graph returns the positions of the
+highest expected OKS (`wholebody.codec.oks_tolerances`).
 """
 
 import argparse
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from wholebody.export.convert import export_pose
+from wholebody.export.convert import export_pose, tolerant
 from wholebody.export.narrow import low_rank
 from wholebody.networks.checkpoints import load_pose
 from wholebody.networks.kinds import kind_of
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, help="what calibrate.py wrote")
     options = parser.parse_args()
     network = load_pose(options.weights)
+    network.codec = tolerant(network)
     size = kind_of(network)
     stored = STORED.get((size, network.codec.input_size[0]), Stored(()))
     if not stored.int8:

@@ -46,6 +46,24 @@ def merge_flipped(codec: Codec, outputs: Sequence[Floats], flipped: Sequence[Flo
     return tuple((one + other) * 0.5 for one, other in zip(outputs, codec.mirror(flip, *flipped), strict=True))
 
 
+# The factor on logits before a softmax; training uses the same (`train.distill`).
+SHARPNESS = 10.0
+
+# Of the input's height. A person that fills a crop has an extent, the root of the area, of about two fifths of it; the
+# best on photos was less than half of that, because the distributions are wider than the errors.
+_EXTENT = 5 / 32
+_LEAST_TOLERANCE = 1 / 128
+
+
+def oks_tolerances(sigmas: npt.NDArray[np.floating], input_size: tuple[int, int]) -> tuple[float, ...]:
+    """`SimCC.tolerances` for keypoints with a schema's `sigmas` (K,) and an input (w, h) that holds one person.
+
+    The narrowest are widened to two pixels of 256, about the width of a label: more cosines would add nothing.
+    """
+    height = input_size[1]
+    return tuple(np.maximum(2 * sigmas * _EXTENT * height, _LEAST_TOLERANCE * height).round(3).tolist())
+
+
 @dataclass(frozen=True)
 class SimCC:
     """Keypoints <-> one distribution along x and one along y.
@@ -55,13 +73,24 @@ class SimCC:
         split_ratio: bins per input pixel.
         sigma: standard deviation of the encoded Gaussians along x and y, in bins.
         normalize: whether an encoded distribution sums to 1; the RTMPose recipes leave its peak at 1.
+        tolerances: (K,) standard deviation of OKS's Gaussian for each keypoint, in input pixels. If given, `decode`
+            returns the position with the highest expected OKS instead of the most likely one, which is better where
+            the network hesitates between places (`oks_tolerances`).
+
+    Raises:
+        ValueError: a tolerance is not a positive number.
     """
 
     input_size: tuple[int, int]
     split_ratio: float = 2.0
     sigma: tuple[float, float] = (4.9, 5.66)
     normalize: bool = False
+    tolerances: tuple[float, ...] = ()
     udp = False
+
+    def __post_init__(self) -> None:
+        if not all(0 < tolerance < np.inf for tolerance in self.tolerances):
+            raise ValueError("tolerances must be positive numbers")
 
     @property
     def bins(self) -> tuple[int, int]:
@@ -105,7 +134,7 @@ class SimCC:
         return _drawn(means, self.bins, self.sigma, visible)[1]
 
     def decode(self, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
-        """The most likely position of each keypoint.
+        """The position of each keypoint: the most likely one, or with `tolerances` that of the highest expected OKS.
 
         Args:
             x: (..., K, X), y: (..., K, Y).
@@ -114,13 +143,40 @@ class SimCC:
             keypoints (..., K, 2) in input pixels and scores (..., K), the smaller of the two maxima. If it is not
             positive there is no keypoint, and both coordinates are -1 bin.
         """
-        at = np.stack([x.argmax(axis=-1), y.argmax(axis=-1)], axis=-1).astype(np.float32)
+        best = [self.merit(logits).argmax(axis=-1) for logits in (x, y)]
+        at = np.stack(best, axis=-1).astype(np.float32)
         scores = np.minimum(x.max(axis=-1), y.max(axis=-1))
         at[scores <= 0] = -1
         return at / np.float32(self.split_ratio), scores.astype(np.float32, copy=False)
 
+    def merit(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """What `decode` maximises along one axis: (..., K, bins) logits -> the same, or with `tolerances` each bin's
+        expected OKS.
+
+        OKS is the product of a Gaussian of the error along x and one along y, and the two distributions are
+        independent, so each axis has its own maximum. The distribution, a softmax as in `deviation`, is smoothed with
+        the Gaussian as a product in the cosine domain (`cosines`), which mirrors it at the borders.
+        """
+        if not self.tolerances:
+            return logits
+        basis, response = self.cosines(logits.shape[-1])
+        weights = np.exp(np.float32(SHARPNESS) * (logits - logits.max(axis=-1, keepdims=True)))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        return np.asarray(((weights @ basis) * response) @ basis.T, np.float32)
+
+    def cosines(self, bins: int) -> tuple[Floats, Floats]:
+        """The orthonormal cosines (DCT-II) that a Gaussian of the smallest tolerance lets pass, (bins, R), and their
+        factors for each keypoint, (K, R)."""
+        spread = np.array(self.tolerances)[:, None] * self.split_ratio
+        # Beyond three standard deviations of its own Gaussian a frequency has a factor below 0.02.
+        count = min(bins, int(np.ceil(3 * bins / (np.pi * spread.min()))))
+        phase = np.pi * np.arange(count) / bins
+        basis = np.cos((np.arange(bins)[:, None] + 0.5) * phase) * np.sqrt(2 / bins)
+        basis[:, 0] /= np.sqrt(2)
+        return basis.astype(np.float32), np.exp(-((phase * spread) ** 2) / 2).astype(np.float32)
+
     def deviation(
-        self, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], sharpness: float = 10.0
+        self, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], sharpness: float = SHARPNESS
     ) -> npt.NDArray[np.float32]:
         """The estimated error of each keypoint: half the width of the middle 68 % of its distribution.
 

@@ -114,7 +114,9 @@ class RTMPose:
         network = open_estimator(names.network(onnx_model, POSE), _on(backend, device))
         # Calibrated networks were measured with their own scores.
         if isinstance(network.codec, SimCC) and "calibration" not in notes(network.session):
-            network = replace(network, codec=MeanSimCC(network.codec.input_size, network.codec.split_ratio))
+            simcc = network.codec
+            codec = MeanSimCC(simcc.input_size, simcc.split_ratio, tolerances=simcc.tolerances)
+            network = replace(network, codec=codec)
         self.network = network
         self.to_openpose = to_openpose
 

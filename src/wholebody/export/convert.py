@@ -10,13 +10,15 @@ not know about channel order, normalisation or bins; the plain layout is that of
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.codec import SimCC
+from wholebody.arrays import Floats
+from wholebody.codec import SHARPNESS, SimCC, oks_tolerances
 from wholebody.errors import WholebodyError
 from wholebody.export.check import TOLERANCE, describe, quiet, written
 from wholebody.export.narrow import Storage, narrow
@@ -69,6 +71,7 @@ def export_pose(
         "input_size": [w, h],
         **({"schema": model.schema.name} if model.schema else {}),
         "split_ratio": model.codec.split_ratio,
+        **({"tolerances": model.codec.tolerances} if model.codec.tolerances else {}),
         "mean": list(model.mean),
         "std": list(model.std),
     }
@@ -83,14 +86,24 @@ def export_pose(
     narrow(proto, storage, int8)
     describe(proto, about | dict(notes or {}))
     with written(proto, path) as session:
-        # Decoded keypoints jump by whole bins if two maxima are close, so they are compared for the same logits.
+        # Decoded keypoints jump if two maxima are close, so what is maximised is compared, for the same logits.
         error = _compare(network, session, example, ("simcc_x", "simcc_y"), "int8" if int8 else storage, path)
         if fused:
             keypoints, scores, x, y = session(_pictures(example, 3))
-            decoded = model.codec.decode(x, y)
-            if not (np.array_equal(keypoints, decoded[0]) and np.array_equal(scores, decoded[1])):
+            if not _decodes(model.codec, keypoints, scores, x, y):
                 raise WholebodyError(f"{path}: decodes keypoints wrongly in ONNX Runtime. Try another version of it.")
     return error
+
+
+def tolerant(model: "RTMPose") -> SimCC:
+    """The model's codec with `oks_tolerances` of its schema, for a graph that returns the highest expected OKS.
+
+    Raises:
+        WholebodyError: the keypoints have no published OKS constants.
+    """
+    if model.schema is None or np.isnan(model.schema.sigmas).any():
+        raise WholebodyError("OKS's constants for these keypoints are not published. Leave --oks out.")
+    return replace(model.codec, tolerances=oks_tolerances(model.schema.sigmas, model.codec.input_size))
 
 
 def export_detector(
@@ -167,17 +180,43 @@ def _fused_pose(
             self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
             self.register_buffer("factor", 1 / torch.tensor(std).view(1, 3, 1, 1))
             self.register_buffer("rgb", torch.tensor([2, 1, 0]))
+            if codec.tolerances:
+                for axis, bins in zip("xy", codec.bins, strict=True):
+                    basis, response = codec.cosines(bins)
+                    self.register_buffer(f"basis_{axis}", torch.from_numpy(basis))
+                    self.register_buffer(f"response_{axis}", torch.from_numpy(response))
 
         def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             # Transpose while the data are bytes: a quarter of the memory.
             planes = crops.permute(0, 3, 1, 2).index_select(1, self.rgb)
             x, y = self.network((planes.float() - self.mean) * self.factor)
             scores = torch.minimum(x.amax(dim=-1), y.amax(dim=-1))
-            at = torch.stack((x.argmax(dim=-1), y.argmax(dim=-1)), dim=-1).float()
+            at = torch.stack((self.best(x, "x"), self.best(y, "y")), dim=-1).float()
             keypoints = torch.where(scores[..., None] <= 0, -1.0, at) / codec.split_ratio
             return keypoints, scores, x, y
 
+        def best(self, logits: Tensor, axis: str) -> Tensor:
+            """`SimCC.merit`, and where it is greatest."""
+            if codec.tolerances:
+                basis, response = self.get_buffer(f"basis_{axis}"), self.get_buffer(f"response_{axis}")
+                logits = ((logits * SHARPNESS).softmax(dim=-1) @ basis * response) @ basis.T
+            return logits.argmax(dim=-1)
+
     return Fused().eval()
+
+
+def _decodes(codec: SimCC, keypoints: Floats, scores: Floats, x: Floats, y: Floats) -> bool:
+    """Whether these are the keypoints and scores of the logits; the graph may store its tables in 16 bits."""
+    decoded = codec.decode(x, y)
+    if not np.array_equal(scores, decoded[1]) or not np.array_equal(keypoints < 0, decoded[0] < 0):
+        return False
+    for axis, logits in enumerate((x, y)):
+        merit, best = codec.merit(logits), (np.maximum(keypoints[..., axis], 0) * codec.split_ratio).astype(int)
+        reached = np.take_along_axis(merit, best[..., None], axis=-1)[..., 0]
+        least = merit.max(axis=-1) * (1 - 5e-3 if codec.tolerances else 1)
+        if (reached < least)[scores > 0].any():
+            return False
+    return True
 
 
 def _fused_detector(network: "nn.Module") -> "nn.Module":

@@ -63,7 +63,11 @@ def codec_of(heads: Mapping[type, tuple[Tensor, ...]], size: tuple[int, int], ab
         # The released recipes use 2 cells for an input height of 256, and 3 for 384.
         sigma = float(about.get("sigma") or size[1] / 128)
         return Heatmap(size, size[0] / last if last else 4.0, sigma, about.get("style", "msra"))
-    return SimCC(size, float(about.get("split_ratio") or (last / size[0] if last else 2.0)))
+    ratio = float(about.get("split_ratio") or (last / size[0] if last else 2.0))
+    tolerances = tuple(float(tolerance) for tolerance in about.get("tolerances", ()))
+    if head and tolerances and len(tolerances) != (head[0].shape[1] or len(tolerances)):
+        raise ValueError(f"{len(tolerances)} tolerances for {head[0].shape[1]} keypoints")
+    return SimCC(size, ratio, tolerances=tolerances)
 
 
 def schema_of(given: Schema | None, name: str | None, keypoints: int | None) -> Schema:

@@ -11,8 +11,8 @@ either you give it:
     vitpose = TopDown(session, codec=Heatmap((192, 256), style="udp"))
 
 or the file states it in JSON under the metadata key `wholebody`: `style` and `sigma` of `Heatmap`, `sigmoid` of
-`Regression`, `split_ratio` of `SimCC`, `color`, `mean` and `std` of `Preprocessing`, `schema`, `input_size`. Bundled
-networks also have a `calibration`, which converts their scores to probabilities.
+`Regression`, `split_ratio` and `tolerances` of `SimCC`, `color`, `mean` and `std` of `Preprocessing`, `schema`,
+`input_size`. Bundled networks also have a `calibration`, which converts their scores to probabilities.
 """
 
 from collections.abc import Iterator, Sequence
