@@ -1,14 +1,17 @@
 """Write views: crops of a recipe's data, with a teacher's output.
 
     python runs/distill/views.py RECIPE OUT --teacher FILE [--count 10000] [--size W H] [--trains] [--data ...]
+        [--augment rotation=20 cutout=0 scale=0.8,1.25]
 
 RECIPE is a single run, or a distillation, of which the first stage is used. With `--trains` the teacher is in training
-mode, batch by batch, as in the released distiller by mistake.
+mode, batch by batch, as in the released distiller by mistake. `--augment` changes strengths of the recipe
+(`wholebody.train.config.Augment`): a short run learns more from ordinary crops, on which its teacher is right.
 """
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import Progress
@@ -23,6 +26,13 @@ from wholebody.train.released import in_train_mode
 from wholebody.train.teachers import from_file
 
 
+def strength(text: str) -> tuple[str, Any]:
+    """ "scale=0.8,1.25" -> the field of `Augment` and its value."""
+    name, _, value = text.partition("=")
+    numbers = tuple(map(float, value.split(",")))
+    return name, numbers if name in ("scale", "late_scale") else numbers[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", choices=[*RECIPES, *DISTILLATIONS])
@@ -32,6 +42,8 @@ def main() -> None:
     parser.add_argument("--trains", action="store_true")
     parser.add_argument("--size", type=int, nargs=2, default=(96, 128))
     parser.add_argument("--data", nargs="+", default=[])
+    parser.add_argument("--augment", nargs="+", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--seed", type=int, default=77)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -39,8 +51,8 @@ def main() -> None:
     keep_memory()
     named = RECIPES[options.recipe]() if options.recipe in RECIPES else DISTILLATIONS[options.recipe]().first
     # The camera changes when views are read, as often as they are.
-    plain = replace(named.augment, camera=0.0)
-    config = replace(named, input_size=tuple(options.size), batch=32, seed=77, augment=plain)
+    plain = replace(named.augment, camera=0.0, **dict(map(strength, options.augment)))
+    config = replace(named, input_size=tuple(options.size), batch=32, seed=options.seed, augment=plain)
     if options.data:
         config = replace(config, sources=tuple(map(parse_source, options.data)))
     codec = simcc(config.input_size)

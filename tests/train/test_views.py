@@ -240,3 +240,49 @@ def test_a_mirrored_view_has_the_labels_and_the_teacher_of_the_mirror_image(seed
     np.testing.assert_allclose(mirrored.teacher_x[:, flip][:, known, :-1], x[:, known, :-1], atol=1e-3)
     np.testing.assert_allclose(mirrored.teacher_y[:, flip][:, known], y[:, known], atol=1e-3)
     np.testing.assert_array_equal(mirrored.teacher_feature, plain.teacher_feature.flip(-1))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_a_zoomed_view_moves_with_its_labels_and_its_teacher(seed):
+    """A blurred dot, its keypoint, the teacher's logits and a feature that is the place itself stay together."""
+    rng = np.random.default_rng(seed)
+    place = np.full((1, 133, 2), [rng.integers(22, 42), rng.integers(22, 42)], np.float32)
+    place[:, 1], place[:, 7] = 12, NOWHERE
+
+    def one(numbers):
+        y, x = np.mgrid[:64, :64]
+        dot = 250 * np.exp(-((x - place[0, 0, 0]) ** 2 + (y - place[0, 0, 1]) ** 2) / (2 * 3**2))
+        images = torch.from_numpy(np.repeat(dot[None, ..., None], 3, axis=-1).astype(np.uint8))
+        return Batch(images, torch.from_numpy(place.copy()), torch.ones(1, 133))
+
+    class Sees:
+        channels = 2
+
+        def __call__(self, images):
+            x, y, _ = CODEC.encode(place, np.ones((1, 133)))
+            # Pixels at the middles of 8 x 8 cells.
+            at = torch.arange(8.0) * 8 + 3.5
+            feature = torch.stack(torch.meshgrid(at, at, indexing="xy"))[None]
+            return Taught(torch.from_numpy(x), torch.from_numpy(y), feature)
+
+    with TemporaryDirectory() as folder:
+        write_views(Path(folder) / "views", one, 1, teacher=Sees())
+        plain = Views(Path(folder) / "views", CODEC).draw(range(1))
+        moved = Views(Path(folder) / "views", CODEC, seed=seed % 1000, zoom=0.3).draw(range(1))
+    assert (moved.keypoints[:, 7] == NOWHERE).all()
+    (x, y), (px, py) = moved.keypoints[0, 0].tolist(), place[0, 0]
+    light = moved.images[0, ..., 0].double()
+    light /= light.sum()
+    ramp = torch.arange(64.0).double()
+    np.testing.assert_allclose([(light.sum(dim=0) * ramp).sum(), (light.sum(dim=1) * ramp).sum()], [x, y], atol=0.8)
+    for logits, at in ((moved.teacher_x, x), (moved.teacher_y, y)):
+        assert abs(int(logits[0, 0].argmax()) - 2 * at) <= 2
+    # A feature that is the place in the view is the place before.
+    scale = (moved.keypoints[0, 1, 0] - x) / (place[0, 1, 0] - px)
+    middles = torch.arange(8.0) * 8 + 3.5
+    for axis, (now, before) in enumerate(((x, px), (y, py))):
+        wanted = ((middles - now) / scale + before).clip(3.5, 59.5)
+        row = moved.teacher_feature[0, axis].float()
+        np.testing.assert_allclose(row[0] if axis == 0 else row[:, 0], wanted, atol=0.1)
+    assert not torch.equal(plain.images, moved.images)

@@ -61,6 +61,7 @@ class Augment:
         camera: probability of changing camera, lighting and clothing colours. A teacher whose output is stored saw the
             plain crop.
         mirror: probability of mirroring a prepared view; other crops are mirrored half the time.
+        zoom: the largest change of a prepared view's scale (as a logarithm) and position; other crops have `scale`.
         late: fraction of the run after which the weaker late augmentation is used.
         late_scale, late_rotation: the same for the late augmentation.
     """
@@ -72,6 +73,7 @@ class Augment:
     shrink: float = 0.0
     camera: float = 0.0
     mirror: float = 0.0
+    zoom: float = 0.0
     late: float = 240 / 270
     late_scale: tuple[float, float] = (0.75, 1.25)
     late_rotation: float = 60.0

@@ -206,7 +206,7 @@ def load_data(config: TrainConfig, codec: SimCC) -> tuple[Crops | Views, int]:
     """The recipe's data and its number of steps."""
     if config.sources[0].kind == "views":
         path, look = Path(config.sources[0].path), config.augment
-        views = Views(path, codec, config.seed, look.camera, look.mirror, config.points)
+        views = Views(path, codec, config.seed, look.camera, look.mirror, look.zoom, config.points)
         return views, config.epochs * len(views) // config.batch or config.steps
     mixture = load_mixture(config)
     steps = config.epochs * sum(len(each) for each, _ in mixture.sets) // config.batch or config.steps

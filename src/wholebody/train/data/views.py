@@ -3,7 +3,7 @@
 A run on views needs neither warping nor a teacher, so many runs can be compared on the same pictures, and steps are as
 fast as the student alone. The price is less augmentation: a view is always the same crop, although colours, lighting
 and camera may change (`wholebody.train.data.augment.other_look`) while the teacher's output stays the same, and a view
-may be mirrored together with it. `halve` converts views for a network with half the input size.
+may be mirrored, enlarged and moved together with it. `halve` converts views for a network with half the input size.
 
     write_views("work/views", crops.draw, 12_000, teacher=teacher)
     views = Views("work/views", codec)
@@ -127,6 +127,8 @@ class Views(Dataset[Batch]):
         codec: how keypoints are encoded.
         camera: probability of changing the camera, and possibly the clothing colours, of a view.
         mirror: probability of the mirror image, with the labels and the teacher's output of the mirror image.
+        zoom: the largest change of a view's scale, as a logarithm, and of its position, in halves of its size; the
+            teacher's output changes with it, its features approximately.
         schema: the keypoints; only their left and right matter.
     """
 
@@ -135,6 +137,7 @@ class Views(Dataset[Batch]):
     seed: int = 0
     camera: float = 0.0
     mirror: float = 0.0
+    zoom: float = 0.0
     schema: Schema = COCO_WHOLEBODY
     arrays: dict[str, npt.NDArray[Any]] = field(init=False, repr=False)
 
@@ -148,7 +151,7 @@ class Views(Dataset[Batch]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Worker processes open the files themselves: pickled, they would be gigabytes.
-        return Views, (self.folder, self.codec, self.seed, self.camera, self.mirror, self.schema)
+        return Views, (self.folder, self.codec, self.seed, self.camera, self.mirror, self.zoom, self.schema)
 
     def __len__(self) -> int:
         return len(self.arrays["images"])
@@ -166,6 +169,11 @@ class Views(Dataset[Batch]):
         turned = np.array([np.random.default_rng((self.seed, n, 2)).random() < self.mirror for n in numbers])
         for name, column in found.items():
             column[turned] = self._mirrored(name, column[turned])
+        if self.zoom:
+            for row, n in enumerate(numbers):
+                rng = np.random.default_rng((self.seed, n, 3))
+                scale, (dx, dy) = np.exp(rng.uniform(-self.zoom, self.zoom)), rng.uniform(-self.zoom, self.zoom, 2) / 2
+                self._move({name: column[row] for name, column in found.items()}, scale, (dx, dy))
         images, keypoints, weight = (found[name] for name in _LABELS)
         # Every sample has its own lighting.
         images = np.stack(
@@ -199,6 +207,31 @@ class Views(Dataset[Batch]):
             return column[..., np.clip(last - np.arange(column.shape[-1]), 0, None)]
         return column
 
+    def _move(self, view: Arrays, scale: float, shift: tuple[float, float]) -> None:
+        """Enlarge one view around its centre and shift it by fractions of its size, in place, with all it says."""
+        size = self.codec.input_size
+        # A pixel at p moves to scale p + offset.
+        offset = [(1 - scale) * (side - 1) / 2 + part * side for side, part in zip(size, shift, strict=True)]
+        matrix = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
+        view["images"][:] = cv2.warpAffine(view["images"], matrix, size)
+        points = view["keypoints"]
+        points[:] = np.where(points == NOWHERE, NOWHERE, points * scale + offset)
+        for name, start in zip(("x", "y"), offset, strict=True):
+            if name in view:
+                bins = np.arange(view[name].shape[-1])
+                source = np.rint((bins - start * self.codec.split_ratio) / scale).astype(int)
+                seen = (source >= 0) & (source <= bins[-1])
+                # Of what was outside the view the teacher says as little as it ever does.
+                floor = view[name].min(axis=-1, keepdims=True)
+                view[name][:] = np.where(seen, view[name][:, np.clip(source, 0, bins[-1])], floor)
+        if "feature" in view:
+            # Cells are measured from the border, half a pixel before the middle of pixel 0.
+            across, down = (
+                _stretch(cells, scale, (start + (1 - scale) / 2) * cells / side)
+                for cells, start, side in zip(view["feature"].shape[:0:-1], offset, size, strict=True)
+            )
+            view["feature"][:] = down @ view["feature"].astype(np.float32) @ across.T
+
     def _order(self, turn: int) -> npt.NDArray[np.int64]:
         if turn not in self._orders:
             self._orders.clear()
@@ -206,6 +239,14 @@ class Views(Dataset[Batch]):
         return self._orders[turn]
 
     _orders: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False)
+
+
+def _stretch(cells: int, scale: float, offset: float) -> npt.NDArray[np.float32]:
+    """(cells, cells) weights that resample a row of cells linearly: the point at p of the row's length, in cells, moves
+    to scale p + offset. The first and the last cell continue beyond the borders."""
+    # Cell i is the mean around i + 0.5.
+    at = np.clip((np.arange(cells) + 0.5 - offset) / scale - 0.5, 0, cells - 1)
+    return np.asarray(np.maximum(1 - np.abs(at[:, None] - np.arange(cells)), 0), np.float32)
 
 
 def halve(
