@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wholebody.errors import WholebodyError
 from wholebody.networks.rtmpose import simcc
-from wholebody.schema import COCO_WHOLEBODY
+from wholebody.schema import COCO_BODY, COCO_WHOLEBODY
 from wholebody.train.data.people import NOWHERE
 from wholebody.train.data.views import Views, halve, write_views
 from wholebody.train.lesson import Batch
@@ -121,6 +121,8 @@ def test_errors_say_what_to_do(folder, tmp_path):
         Views(tmp_path, CODEC)
     with pytest.raises(WholebodyError, match=r"views of \(64, 64\)"):
         Views(folder, simcc((96, 128)))
+    with pytest.raises(WholebodyError, match="133 keypoints, coco_body has 17"):
+        Views(folder, CODEC, mirror=0.5, schema=COCO_BODY)
 
 
 def test_a_network_of_half_the_size_sees_the_same_people(tmp_path):

@@ -147,6 +147,11 @@ class Views(Dataset[Batch]):
         size = arrays["images"].shape[2:0:-1]
         if size != self.codec.input_size:
             raise WholebodyError(f"{folder}: views of {size}, the network takes {self.codec.input_size}.")
+        if self.mirror and arrays["keypoints"].shape[1] != len(self.schema):
+            raise WholebodyError(
+                f"{folder}: views of {arrays['keypoints'].shape[1]} keypoints, {self.schema.name} has "
+                f"{len(self.schema)}, so that left and right are unknown. Name the recipe's schema."
+            )
         object.__setattr__(self, "arrays", arrays)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -167,7 +172,7 @@ class Views(Dataset[Batch]):
         rows = np.array([self._order(n // count)[n % count] for n in numbers])
         found = {name: array[rows] for name, array in self.arrays.items()}
         turned = np.array([np.random.default_rng((self.seed, n, 2)).random() < self.mirror for n in numbers])
-        for name, column in found.items():
+        for name, column in found.items() if turned.any() else ():
             column[turned] = self._mirrored(name, column[turned])
         if self.zoom:
             for row, n in enumerate(numbers):
