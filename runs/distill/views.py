@@ -27,7 +27,7 @@ from wholebody.train.teachers import from_file
 
 
 def strength(text: str) -> tuple[str, Any]:
-    """ "scale=0.8,1.25" -> the field of `Augment` and its value."""
+    """A field of `Augment` and its value, from a text such as scale=0.8,1.25."""
     name, _, value = text.partition("=")
     numbers = tuple(map(float, value.split(",")))
     return name, numbers if name in ("scale", "late_scale") else numbers[0]

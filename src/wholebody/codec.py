@@ -7,6 +7,7 @@ Regression  the coordinates themselves (DeepPose, RLE)
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -46,7 +47,7 @@ def merge_flipped(codec: Codec, outputs: Sequence[Floats], flipped: Sequence[Flo
     return tuple((one + other) * 0.5 for one, other in zip(outputs, codec.mirror(flip, *flipped), strict=True))
 
 
-# The factor on logits before a softmax; training uses the same (`train.distill`).
+# The factor on logits before a softmax, in training (`train.distill`) and here.
 SHARPNESS = 10.0
 
 # Of the input's height. A person that fills a crop has an extent, the root of the area, of about two fifths of it; the
@@ -160,20 +161,14 @@ class SimCC:
         if not self.tolerances:
             return logits
         basis, response = self.cosines(logits.shape[-1])
-        weights = np.exp(np.float32(SHARPNESS) * (logits - logits.max(axis=-1, keepdims=True)))
+        weights = _likelihood(logits, SHARPNESS)
         weights /= weights.sum(axis=-1, keepdims=True)
         return np.asarray(((weights @ basis) * response) @ basis.T, np.float32)
 
     def cosines(self, bins: int) -> tuple[Floats, Floats]:
         """The orthonormal cosines (DCT-II) that a Gaussian of the smallest tolerance lets pass, (bins, R), and their
         factors for each keypoint, (K, R)."""
-        spread = np.array(self.tolerances)[:, None] * self.split_ratio
-        # Beyond three standard deviations of its own Gaussian a frequency has a factor below 0.02.
-        count = min(bins, int(np.ceil(3 * bins / (np.pi * spread.min()))))
-        phase = np.pi * np.arange(count) / bins
-        basis = np.cos((np.arange(bins)[:, None] + 0.5) * phase) * np.sqrt(2 / bins)
-        basis[:, 0] /= np.sqrt(2)
-        return basis.astype(np.float32), np.exp(-((phase * spread) ** 2) / 2).astype(np.float32)
+        return _cosines(self.tolerances, self.split_ratio, bins)
 
     def deviation(
         self, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], sharpness: float = SHARPNESS
@@ -192,8 +187,7 @@ class SimCC:
         """
         ranges = []
         for logits in (x, y):
-            weights = np.exp(np.float32(sharpness) * (logits - logits.max(axis=-1, keepdims=True)))
-            total = np.cumsum(weights, axis=-1, dtype=np.float64)
+            total = np.cumsum(_likelihood(logits, sharpness), axis=-1, dtype=np.float64)
             total /= total[..., -1:]
             ranges.append(_quantile(total, 0.84) - _quantile(total, 0.16))
         return (np.stack(ranges, axis=-1) / (2 * self.split_ratio)).astype(np.float32)
@@ -201,6 +195,23 @@ class SimCC:
     def mirror(self, flip: Ints, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """See `Codec`."""
         return x[..., flip, ::-1], y[..., flip, :]
+
+
+def _likelihood(logits: npt.NDArray[np.floating], sharpness: float) -> npt.NDArray[np.floating]:
+    """(..., bins) logits -> their softmax at this sharpness, relative to its maximum."""
+    return np.asarray(np.exp(np.float32(sharpness) * (logits - logits.max(axis=-1, keepdims=True))))
+
+
+@lru_cache(maxsize=8)
+def _cosines(tolerances: tuple[float, ...], split_ratio: float, bins: int) -> tuple[Floats, Floats]:
+    """See `SimCC.cosines`; every decoding uses the same two tables."""
+    spread = np.array(tolerances)[:, None] * split_ratio
+    # Beyond three standard deviations of its own Gaussian a frequency has a factor below 0.02.
+    count = min(bins, int(np.ceil(3 * bins / (np.pi * spread.min()))))
+    phase = np.pi * np.arange(count) / bins
+    basis = np.cos((np.arange(bins)[:, None] + 0.5) * phase) * np.sqrt(2 / bins)
+    basis[:, 0] /= np.sqrt(2)
+    return basis.astype(np.float32), np.exp(-((phase * spread) ** 2) / 2).astype(np.float32)
 
 
 def _quantile(total: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:

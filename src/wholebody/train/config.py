@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast, get_args
 import tyro
 
 from wholebody.choices import TrainPrecision
+from wholebody.codec import SHARPNESS
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_WHOLEBODY, Schema, schema_named
 
@@ -148,7 +149,7 @@ class Distill:
     gamma: float = 1.0
     decay: bool = True
     masked: bool = False
-    sharpness: float = 10.0
+    sharpness: float = SHARPNESS
     people: int = RELEASED_PEOPLE
     faithful: bool = False
 

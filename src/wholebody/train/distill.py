@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wholebody.codec import SHARPNESS
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
 from wholebody.train.config import Distill
 from wholebody.train.lesson import Batch
@@ -25,14 +26,14 @@ from wholebody.train.targets import drawn
 from wholebody.train.teachers import Taught, Teacher, said
 
 
-def divergence(label: Tensor, logits: Tensor, sharpness: float = 10.0) -> Tensor:
+def divergence(label: Tensor, logits: Tensor, sharpness: float = SHARPNESS) -> Tensor:
     """KL(softmax(sharpness label) || softmax(sharpness logits)), summed over bins: (N, K, bins) twice -> (N, K)."""
     log_p, log_q = F.log_softmax(label * sharpness, dim=-1), F.log_softmax(logits * sharpness, dim=-1)
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
 
 
 def label_loss(
-    x: Tensor, y: Tensor, label_x: Tensor, label_y: Tensor, weight: Tensor, sharpness: float = 10.0
+    x: Tensor, y: Tensor, label_x: Tensor, label_y: Tensor, weight: Tensor, sharpness: float = SHARPNESS
 ) -> Tensor:
     """L_ori, RTMPose's label loss: mean over bins, keypoints and people, summed over the axes.
 
@@ -55,7 +56,12 @@ def feature_loss(feature: Tensor, teacher_feature: Tensor) -> Tensor:
 
 
 def logit_loss(
-    x: Tensor, y: Tensor, teacher_x: Tensor, teacher_y: Tensor, weight: Tensor | None = None, sharpness: float = 10.0
+    x: Tensor,
+    y: Tensor,
+    teacher_x: Tensor,
+    teacher_y: Tensor,
+    weight: Tensor | None = None,
+    sharpness: float = SHARPNESS,
 ) -> Tensor:
     """L_logit (equation 2): sum over bins and axes, mean over keypoints and people.
 
