@@ -10,10 +10,12 @@ from torch import nn
 
 from wholebody.errors import WholebodyError
 from wholebody.networks.checkpoints import load_backbone, load_pose, read_weights
+from wholebody.networks.cspnext import CSPNeXt
 from wholebody.networks.kinds import kind_of, new_network
 from wholebody.networks.rtmpose import RTMPose, RTMPoseHead
 from wholebody.networks.thunder import MoveNetHeads, Thunder
 from wholebody.networks.two_scale import TwoScale
+from wholebody.networks.widen import widen
 from wholebody.train import released
 from wholebody.train.config import Distill, TrainConfig
 from wholebody.train.data.crops import Crops
@@ -42,17 +44,18 @@ def build(config: TrainConfig) -> RTMPose:
 
 def _started_from(path: str, network: RTMPose, kind: str) -> RTMPose:
     """The network with the weights of a file: all of them if the input size and keypoints are the same, otherwise only
-    the backbone's."""
-    if not any(name.startswith("head.") for name in read_weights(path)):
-        source = load_backbone(path)
-    else:
-        found = load_pose(path)
-        if kind_of(found) == kind and found.codec == network.codec and found.schema is network.schema:
-            return found  # it also stores how its head reads the map (`RTMPoseHead.narrow`)
-        source = found.backbone
+    the backbone's. A larger RTMPose extends those of a smaller one."""
+    found = load_pose(path) if any(name.startswith("head.") for name in read_weights(path)) else None
+    whole = found is not None and found.codec == network.codec and found.schema is network.schema
+    if found is not None and whole and kind_of(found) == kind:
+        return found  # it also stores how its head reads the map (`RTMPoseHead.narrow`)
+    source = load_backbone(path) if found is None else found.backbone
     try:
-        network.backbone.load_state_dict(source.state_dict())
-    except RuntimeError as error:
+        if found is not None and whole and isinstance(source, CSPNeXt) and isinstance(network.backbone, CSPNeXt):
+            widen(found, network)
+        else:
+            network.backbone.load_state_dict(source.state_dict())
+    except (RuntimeError, ValueError) as error:
         raise WholebodyError(f"{path}: not for a network of kind {kind}. Choose another init or network.") from error
     return network
 
