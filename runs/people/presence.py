@@ -18,18 +18,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from head import frozen
 from torch.nn import functional as F
 
 from wholebody.arrays import Doubles, Image
-from wholebody.export.convert import export_pose
 from wholebody.geometry import Crop
 from wholebody.networks.checkpoints import load_pose, save_pose
-from wholebody.networks.two_scale import Presence, TwoScaleHead
-from wholebody.runtime.session import Session
+from wholebody.networks.two_scale import Presence, TwoScale, TwoScaleHead
 from wholebody.train.config import parse_source
 from wholebody.train.data.crops import people
 from wholebody.train.data.people import LabelledPerson
+from wholebody.train.engine.precision import native_bfloat16
 
 Floats = npt.NDArray[np.float32]
 # Points that a hand must have to be asked for, and their confidence.
@@ -74,7 +72,21 @@ def cut(sample: LabelledPerson, image: Image, hand: Doubles, rng: np.random.Gene
     return found[rng.integers(len(found))] if found else None
 
 
-def looks(session: Session, presence: Presence, sample: LabelledPerson, rng: np.random.Generator) -> Iterator[Look]:
+@torch.no_grad()
+def pooled_tokens(network: TwoScale, crops: list[Image]) -> Floats:
+    """What a presence reads of the hands in some crops (h, w, 3): (N, 2, 512)."""
+    read = list[torch.Tensor]()
+    head = cast(TwoScaleHead, network.head)
+    with (
+        head.cls_x.register_forward_pre_hook(lambda _, given: read.append(given[0])),
+        torch.autocast("cpu", dtype=torch.bfloat16, enabled=native_bfloat16(torch.device("cpu"))),
+    ):
+        network(network.normalise(torch.from_numpy(np.stack(crops))))
+    assert head.presence is not None
+    return head.presence.pooled(read[0].float()).numpy()
+
+
+def looks(network: TwoScale, sample: LabelledPerson, rng: np.random.Generator) -> Iterator[Look]:
     image, photo = sample.pixels(), zlib.crc32(sample.source.encode())
     sure = [sample.visible[part] > CONFIDENT for part in Presence.hands]
     asked = [rows.sum() >= LABELLED for rows in sure]
@@ -82,21 +94,21 @@ def looks(session: Session, presence: Presence, sample: LabelledPerson, rng: np.
         return
     hands = [sample.keypoints[part][rows] for part, rows in zip(Presence.hands, sure, strict=True)]
     whole = (0, 0, image.shape[1], image.shape[0])
+    crops, shown = list[Image](), list[Rectangle]()
     for rectangle in (whole, *(cut(sample, image, hand, rng) for hand, ask in zip(hands, asked, strict=True) if ask)):
         if rectangle is None:
             continue
         x0, y0, x1, y1 = rectangle
-        at, size = np.array([x0, y0]), np.array([x1 - x0, y1 - y0])
-        box = sample.box.clip((x0, y0, x0, y0), (x1, y1, x1, y1)) - np.tile(at, 2)
+        box = sample.box.clip((x0, y0, x0, y0), (x1, y1, x1, y1)) - (x0, y0, x0, y0)
         if (box[2:] - box[:2]).min() < 8:
             continue
-        crop = Crop.from_box(box, (192, 256)).cut(np.ascontiguousarray(image[y0:y1, x0:x1]))
-        (tokens,) = session(crop[None], ("tokens",))
-        pooled = presence.pooled(torch.from_numpy(tokens))[0].numpy()
+        crops.append(Crop.from_box(box, network.codec.input_size).cut(np.ascontiguousarray(image[y0:y1, x0:x1])))
+        shown.append(rectangle)
+    for pooled, (x0, y0, x1, y1) in zip(pooled_tokens(network, crops) if crops else (), shown, strict=True):
         for n, hand in enumerate(hands):
-            inside = int(((hand >= at) & (hand < at + size)).all(axis=1).sum())
+            inside = int(((hand >= (x0, y0)) & (hand < (x1, y1))).all(axis=1).sum())
             if asked[n] and (inside == 0 or inside >= THERE):
-                yield Look(pooled[n], inside > 0, rectangle == whole, photo)
+                yield Look(pooled[n], inside > 0, (x0, y0, x1, y1) == whole, photo)
 
 
 def fit(pooled: torch.Tensor, there: torch.Tensor) -> torch.nn.Linear:
@@ -128,17 +140,15 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     options.out.mkdir(parents=True, exist_ok=True)
-    network, kept = load_pose(options.model), options.out / "hands.npz"
+    network, kept = cast(TwoScale, load_pose(options.model).eval()), options.out / "hands.npz"
     head = cast(TwoScaleHead, network.head)
     head.presence = Presence()
     if not kept.exists():
-        export_pose(load_pose(options.model), options.out / "raw.onnx")
-        session = frozen(options.out, options.out / "raw.onnx")
         found = list[Look]()
         for source in map(parse_source, options.data):
             for group in people(source).values():
                 for n in range(len(group)):
-                    found += looks(session, head.presence, group[n], np.random.default_rng((n, 5)))
+                    found += looks(network, group[n], np.random.default_rng((n, 5)))
         columns = dict(zip(Look._fields, map(np.array, zip(*found, strict=True)), strict=True))
         np.savez(kept, **columns | {"pooled": columns["pooled"].astype(np.float16)})
     stored = np.load(kept)
