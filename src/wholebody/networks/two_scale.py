@@ -1,7 +1,7 @@
 """A two-scale RTMPose: a head that also reads fine maps, and MoveNet's own prediction for the body.
 
 A feature map at stride 32 loses small hands and faces, and learning 133 points from few photos loses some of MoveNet's
-accuracy on bodies. So the encoder stays as released, under
+accuracy on bodies. So the encoder stays as released until the head is trained, under
 
 * the RTMPose head on the coarse feature,
 * a pyramid up to stride 4, which gives a heatmap per keypoint. The coarse map is added first, to determine which of
