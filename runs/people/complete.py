@@ -10,6 +10,7 @@ knees, wrists and elbows by humans: COCO has its hips and shoulders elsewhere) a
 
 import argparse
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from wholebody.arrays import Doubles
 from wholebody.codec import SimCC
 from wholebody.data.coco import read_labels, write_labels
-from wholebody.data.labels import VALID_PARTS, Labels
+from wholebody.data.labels import Labels, parts_labelled
 from wholebody.export.convert import tolerant
 from wholebody.geometry import Crop, iou
 from wholebody.images import read_image
@@ -51,14 +52,14 @@ def own(labels: Labels, photos: Path) -> tuple[Doubles, Doubles]:
     """The default network's keypoints (N, 133, 2) in pixels, and their expected OKS (N, 133)."""
     network = load_pose(find("wholebody-133", kind="pose")).eval()
     codec: SimCC = tolerant(network)
+    # The people of a photo follow each other.
+    picture = lru_cache(maxsize=1)(read_image)
     keypoints, merits = np.zeros((len(labels.boxes), 133, 2)), np.zeros((len(labels.boxes), 133))
     for start in range(0, len(keypoints), BATCH):
         rows = range(start, min(start + BATCH, len(keypoints)))
         crops = [Crop.from_box(labels.boxes[row], codec.input_size) for row in rows]
         files = [photos / labels.images[int(labels.image_ids[row])].file_name for row in rows]
-        pixels = torch.from_numpy(
-            np.stack([crop.cut(read_image(file)) for crop, file in zip(crops, files, strict=True)])
-        )
+        pixels = torch.from_numpy(np.stack([crop.cut(picture(file)) for crop, file in zip(crops, files, strict=True)]))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=native_bfloat16(torch.device("cpu"))):
             plain, turned = (network(network.normalise(each)) for each in (pixels, pixels.flip(2)))
         back = codec.mirror(COCO_WHOLEBODY.flip, *(axis.float().numpy() for axis in turned))
@@ -119,8 +120,8 @@ def complete(labels: Labels, photos: Path, path: Path) -> tuple[Labels, npt.NDAr
     scores[coco, PARTS["body"]] = 0
     scores[human] = np.where(lsp, LSP_WEIGHT, 1)[:, None].repeat(133, axis=1)[human]
     keypoints[human] = labels.keypoints[human]
-    valid = np.stack([(scores[:, PARTS[part]] > 0).any(axis=1) for part in VALID_PARTS], axis=1)
-    return replace(labels, keypoints=keypoints, visible=scores.astype(np.float32), valid=valid), lsp, coco
+    visible = scores.astype(np.float32)
+    return replace(labels, keypoints=keypoints, visible=visible, valid=parts_labelled(visible)), lsp, coco
 
 
 def main() -> None:

@@ -12,11 +12,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from wholebody.evaluate.report import COVERED
 from wholebody.files import replacing
 
 POINTS = 17
-# Of a box; the mean over COCO's people.
-FILLED = 0.53
 
 
 def annotation(numbers: list[float], photo: int, number: int) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def annotation(numbers: list[float], photo: int, number: int) -> dict[str, Any]:
         "category_id": 1,
         "iscrowd": 0,
         "bbox": [x - width / 2, y - height / 2, width, height],
-        "area": FILLED * width * height,
+        "area": COVERED * width * height,
         "num_keypoints": sum(flag > 0 for flag in points[2::3]),
         "keypoints": points,
     }

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from wholebody.arrays import Ints, PathLike
-from wholebody.data.labels import KNOWN, POINT_FIELDS, VALID_FIELDS, VALID_PARTS, Labels, PictureFile, Problem
+from wholebody.data.labels import KNOWN, POINT_FIELDS, VALID_FIELDS, Labels, PictureFile, Problem, parts_labelled
 from wholebody.data.names import names_of, rows_of
 from wholebody.data.stream import Layout, Stream, first_line
 from wholebody.errors import WholebodyError
@@ -310,8 +310,6 @@ def _assemble(
     boxes = np.array(rows.boxes, dtype=np.float64).reshape(m, 4)
     boxes[:, 2:] += boxes[:, :2]
     said = np.array(rows.valid, dtype=np.uint8).reshape(m, 4)
-    parts = [schema.parts.get(part, slice(0, 0)) for part in VALID_PARTS]
-    seen = np.stack([(visible[:, rows] > 0).any(axis=1) for rows in parts], axis=1)
     labels = Labels(
         ids=ids,
         image_ids=image_ids,
@@ -320,7 +318,7 @@ def _assemble(
         boxes=boxes,
         areas=np.array(rows.areas, dtype=np.float64),
         iscrowd=np.array(rows.iscrowd, dtype=np.uint8).astype(bool),
-        valid=np.where(said == _UNSAID, seen, said == 1),
+        valid=np.where(said == _UNSAID, parts_labelled(visible, schema), said == 1),
         images=images.pictures,
         dropped=tuple(problems),
         schema=schema,

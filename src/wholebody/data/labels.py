@@ -155,6 +155,12 @@ class Labels:
 _ARRAYS = tuple(entry.name for entry in fields(Labels))[:8]
 
 
+def parts_labelled(visible: npt.NDArray[np.floating], schema: Schema = COCO_WHOLEBODY) -> npt.NDArray[np.bool_]:
+    """Which of VALID_PARTS have a labelled keypoint: visibilities (M, K) -> (M, 4), False for parts `schema` lacks."""
+    parts = [schema.parts.get(part, slice(0, 0)) for part in VALID_PARTS]
+    return np.stack([(visible[:, part] > 0).any(axis=1) for part in parts], axis=1)
+
+
 def picture_path(folder: PathLike, file_name: str) -> Path:
     """The path of an annotation file's picture: below `folder`, also with a leading slash (UBody) or as .jpg for .png.
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from wholebody.arrays import Doubles, Image
 from wholebody.data.coco import read_labels, write_labels
-from wholebody.data.labels import Labels, PictureFile
+from wholebody.data.labels import Labels, PictureFile, parts_labelled
 from wholebody.data.sheet import LabelledPicture, draw, sheet
 from wholebody.errors import WholebodyError
 from wholebody.files import make_folder, replacing
@@ -300,7 +300,6 @@ def as_labels(rows: Sequence[Mapping[str, Any]], images: Sequence[Path]) -> Labe
     keypoints, visible = np.zeros((count + crowds, K, 2)), np.zeros((count + crowds, K), np.float32)
     for m, (_, i, row) in enumerate(people):
         keypoints[m], visible[m] = row["keypoints"][i], row["scores"][i]
-    valid = np.stack([(visible[:, part] > 0).any(axis=1) for part in _PARTS], axis=1)
     return Labels(
         ids=np.arange(1, count + crowds + 1),
         image_ids=np.array([n for n, _, _ in people] + [n for n, _ in doubtful], np.int64),
@@ -309,12 +308,9 @@ def as_labels(rows: Sequence[Mapping[str, Any]], images: Sequence[Path]) -> Labe
         boxes=boxes,
         areas=box_areas(boxes),
         iscrowd=np.arange(count + crowds) >= count,
-        valid=valid,
+        valid=parts_labelled(visible),
         images=pictures,
     )
-
-
-_PARTS = (slice(17, 23), slice(23, 91), slice(91, 112), slice(112, 133))
 
 
 def _as_lists(people: AgreedPeople) -> dict[str, Any]:
