@@ -40,6 +40,14 @@ class Stages(NamedTuple):
     stride32: Tensor  # 1280 channels: the feature of heads and of distillation
 
 
+class Begun(NamedTuple):
+    """The encoder's state after its first blocks."""
+
+    x: Tensor
+    maps: tuple[Tensor, ...]  # those of `Stages` that are complete
+    blocks: int = 0
+
+
 class Pyramid(NamedTuple):
     """What `Thunder.pyramid` returns, each (B, C, H, W)."""
 
@@ -124,13 +132,25 @@ class Thunder(nn.Module):
 
     def stages(self, images: Tensor) -> Stages:
         """(B, 3, H, W) normalised RGB -> the maps of all strides; H and W are multiples of 32."""
-        x, fine = F.relu6(self.stem(images), inplace=True), []
-        for i, block in enumerate(self.blocks):
-            x = block(x)
-            if i in _LATERAL:
-                fine.append(x)
-        stride4, stride8, stride16 = fine
+        return self.resume(self.begin(images, 0))
+
+    def begin(self, images: Tensor, count: int) -> Begun:
+        """The stem and the first `count` blocks of `stages`."""
+        return self._on(Begun(F.relu6(self.stem(images), inplace=True), ()), range(count))
+
+    def resume(self, begun: Begun) -> Stages:
+        """The rest of `stages`, with the blocks after those of `begin`, of this encoder or one that began alike."""
+        x, maps, _ = self._on(begun, range(begun.blocks, len(self.blocks)))
+        stride4, stride8, stride16 = maps
         return Stages(stride4, stride8, stride16, F.relu6(self.top(x), inplace=True))
+
+    def _on(self, begun: Begun, blocks: range) -> Begun:
+        x, maps = begun.x, begun.maps
+        for i in blocks:
+            x = self.blocks[i](x)
+            if i in _LATERAL:
+                maps = (*maps, x)
+        return Begun(x, maps, blocks.stop)
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> (B, 1280, H/32, W/32)."""

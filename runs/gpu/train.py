@@ -1,0 +1,210 @@
+"""Train the bundled networks on a graphics card, from the people of people.py.
+
+    python runs/gpu/train.py default OUT --people work/cut/*.npz --init work/encoder/model.safetensors --seconds 240
+    python runs/gpu/train.py students OUT --people work/cut/*.npz --teacher OUT/default.safetensors \
+        --t dwpose-t --s dwpose-t --fast work/fast/model.safetensors --seconds 330
+
+`default` fine-tunes a two-scale network. `students` trains up to three networks on the same crops at once: RTMPose-t
+and RTMPose-s with stage 1 of DWPose, and the default network's smaller sibling at half the size; the teacher sees every
+crop. A run takes the seconds it is given: its first steps are timed, which gives the number of steps. OUT gets a file
+of weights (averaged) for each network, and figures.txt. Without a graphics card it runs on the processor.
+"""
+
+import argparse
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wholebody.codec import SimCC
+from wholebody.geometry import oks
+from wholebody.networks.checkpoints import load_pose, save_pose
+from wholebody.networks.kinds import kind_of
+from wholebody.networks.rtmpose import RTMPose, rtmpose
+from wholebody.networks.two_scale import TwoScale
+from wholebody.networks.widen import widen
+from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.config import Distill, Optim
+from wholebody.train.data.crops import part_factors
+from wholebody.train.data.packed import CROP, PackedPeople
+from wholebody.train.data.people import NOWHERE
+from wholebody.train.distill import StageOne, decay
+from wholebody.train.engine.parallel import Process
+from wholebody.train.engine.precision import native_bfloat16, quick_kernels
+from wholebody.train.engine.step import Training, start, step
+from wholebody.train.fine_tuning import FineTuning
+from wholebody.train.lesson import Batch
+from wholebody.train.recipes import DISTILLATIONS
+from wholebody.train.teachers import Checkpoint
+
+BODY = COCO_WHOLEBODY.parts["body"]
+# The first steps are timed, without the very first.
+TIMED = 30
+TWO_SCALE = Optim(
+    lr=8e-4, lr_end=1e-5, flat=0.1, warmup=150, backbone=0.33, ema_momentum=2e-3, ema_gamma=200, weight_decay=0.03
+)
+STUDENT = Optim(lr=3e-3, lr_end=2e-5, flat=0.3, warmup=150, ema_momentum=2e-3, ema_gamma=200)
+
+
+def taught(teacher: Checkpoint, batch: Batch) -> Batch:
+    """The batch with the teacher's output, which says nothing of what was cut off."""
+    said = teacher(batch.images)
+    there = (batch.keypoints[..., 0] != NOWHERE)[..., None]
+    return batch._replace(
+        teacher_x=said.x.float() * there, teacher_y=said.y.float() * there, teacher_feature=said.feature
+    )
+
+
+def halved(batch: Batch) -> Batch:
+    """The batch for a network with half the input size: x becomes x / 2, and so does a logit's bin."""
+    planes = batch.images.permute(0, 3, 1, 2).float()
+    blur = torch.tensor([0.25, 0.5, 0.25], device=planes.device)
+    kernel = (blur[:, None] * blur).expand(3, 1, 3, 3)
+    images = F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, groups=3)
+    points = torch.where(batch.keypoints == NOWHERE, NOWHERE, batch.keypoints / 2)
+    x, y = (cast(Tensor, each)[..., ::2] for each in (batch.teacher_x, batch.teacher_y))
+    images = images.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return Batch(images, points, batch.weight, x, y)
+
+
+@torch.no_grad()
+def measured(network: RTMPose, people: PackedPeople | None) -> str:
+    """The mean body OKS on people never trained on, of their plain crops and the most likely positions."""
+    if people is None:
+        return "-"
+    network, found = network.eval(), list[Tensor]()
+    for at in range(0, len(people), 64):
+        crops = people.plain(slice(at, at + 64))
+        if network.codec.input_size != CROP:
+            nothing = torch.zeros(len(crops), 1, 2, device=crops.device)
+            crops = halved(Batch(crops, nothing, nothing[..., 0], nothing, nothing)).images
+        x, y = network(network.normalise(crops))
+        found.append(torch.stack([x.argmax(dim=-1), y.argmax(dim=-1)], dim=-1) / network.codec.split_ratio)
+    points, truth, visible, box = (
+        each.float().cpu().numpy() for each in (torch.cat(found), people.points(), people.visible, people.box)
+    )
+    points = points[:, BODY] * (CROP[0] / network.codec.input_size[0])
+    areas, labelled = 0.53 * (box[:, 2:] - box[:, :2]).prod(axis=1), (visible[:, BODY] > 0).any(axis=1)
+    scores = [
+        oks(points[n, None], truth[n, None, BODY], visible[n, None, BODY], areas[n, None], COCO_WHOLEBODY.sigmas[BODY])
+        for n in np.flatnonzero(labelled)
+    ]
+    return f"{np.mean(scores):.4f}"
+
+
+class Run:
+    """Some trainings on the same crops, in a time."""
+
+    def __init__(self, trainings: Mapping[str, Training], people: PackedPeople, options: argparse.Namespace) -> None:
+        self.trainings, self.people, self.options = trainings, people, options
+        self.device = people.box.device
+
+    def go(self, teacher: Checkpoint | None, held_out: PackedPeople | None) -> None:
+        options, steps, number = self.options, 1_000, 0
+        self.say(f"{len(self.people)} people, batch {options.batch}, {self.device}")
+        self.say(" ".join(f"{name} {measured(each.ema, held_out)}" for name, each in self.trainings.items()))
+        since = began = time.perf_counter()
+        while number < steps:
+            figures = self.step(teacher, number, steps)
+            number += 1
+            if number == TIMED // 3:
+                since = time.perf_counter()
+            if number == TIMED:
+                each = (time.perf_counter() - since) / (TIMED - TIMED // 3)
+                steps = options.steps or max(TIMED, int((options.seconds - (time.perf_counter() - began)) / each))
+                self.say(f"{each * 1e3:.1f} ms a step, {options.batch / each:.0f} crops/s, {steps} steps")
+            if number % options.report == 0 or number == steps:
+                self.say(f"{number} {time.perf_counter() - began:.0f} s")
+                for name, values in figures.items():
+                    body = measured(self.trainings[name].ema, held_out)
+                    self.say(f"  {name} body {body} " + " ".join(f"{k} {v:.5f}" for k, v in values.items()))
+                self.save()
+        self.save()
+
+    def step(self, teacher: Checkpoint | None, number: int, steps: int) -> dict[str, dict[str, float]]:
+        batch = self.people.draw(self.options.batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=native_bfloat16(self.device)):
+            batch = batch if teacher is None else taught(teacher, batch)
+        small = halved(batch) if "fast" in self.trainings else batch
+        return {
+            name: step(training, number, steps, [small if name == "fast" else batch])
+            for name, training in self.trainings.items()
+        }
+
+    def save(self) -> None:
+        for name, training in self.trainings.items():
+            save_pose(training.ema, self.options.out / f"{name}.safetensors")
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+        with (self.options.out / "figures.txt").open("a") as file:
+            file.write(line + "\n")
+
+
+def larger(path: str) -> RTMPose:
+    """An RTMPose-s that computes what the RTMPose-t of a file does; or the RTMPose-s of a file."""
+    found = load_pose(path)
+    if kind_of(found) == "s":
+        return found
+    network = rtmpose("s")
+    widen(found, network)
+    return network
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=("default", "students"))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--people", nargs="+", type=Path, required=True)
+    parser.add_argument("--held-out", nargs="+", type=Path, default=[])
+    parser.add_argument("--init", help="the default network to start from")
+    parser.add_argument("--teacher")
+    for name in ("t", "s", "fast"):
+        parser.add_argument(f"--{name}", help="the network to start from")
+    parser.add_argument("--frozen", type=int, default=3, help="first blocks of Thunder's encoder that stay")
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--steps", type=int, default=0, help="instead of a time")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the students' backbones")
+    parser.add_argument("--report", type=int, default=250)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(options.seed)
+    quick_kernels(tf32=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    weights = part_factors(DISTILLATIONS["student-t"]().first)
+    people = PackedPeople.read(options.people, device, weights)
+    held_out = PackedPeople.read(options.held_out, device) if options.held_out else None
+    precision, process = torch.bfloat16 if native_bfloat16(device) else None, Process(0, 1, device)
+    lessons: dict[str, tuple[nn.Module, Optim]] = {}
+    teacher = None
+    if options.kind == "default":
+        network = cast(TwoScale, load_pose(options.init))
+        lessons["default"] = (FineTuning(network, options.frozen), TWO_SCALE)
+    else:
+        network = load_pose(options.teacher).to(device)
+        teacher = Checkpoint(network, cast(SimCC, network.codec))
+        channels = cast(int, network.backbone.channels)
+        for name, load in (("t", load_pose), ("s", larger)):
+            if path := getattr(options, name):
+                stage = StageOne(load(path), None, Distill(), channels, lambda done: decay(1 + done, 1))
+                lessons[name] = (stage, STUDENT)
+        if options.fast:
+            lessons["fast"] = (FineTuning(cast(TwoScale, load_pose(options.fast)), options.frozen), TWO_SCALE)
+    trainings = {
+        name: start(lesson, optim, options.batch, precision, process) for name, (lesson, optim) in lessons.items()
+    }
+    for name in ("t", "s") if options.compile else ():
+        if name in trainings:
+            cast(RTMPose, trainings[name].lesson.network).backbone.compile()
+    Run(trainings, people, options).go(teacher, held_out)
+
+
+if __name__ == "__main__":
+    main()
