@@ -2,6 +2,7 @@ import pytest
 
 from networks import save_detector, save_pose
 from wholebody.commands import doctor
+from wholebody.evaluate.speed import precision
 from wholebody.wholebody import WholeBody
 
 
@@ -34,6 +35,16 @@ def test_it_times_every_stage_and_ends_well(tiny, capsys):
     ):
         assert word in out
     assert "Tensor(" not in out and "…" not in out  # nothing is cut off in a pipe
+
+
+@pytest.mark.slow
+def test_it_ends_well_with_the_bundled_networks(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WHOLEBODY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(doctor, "duplicates", dict)
+    monkeypatch.setattr(precision, "CONTESTANTS", precision.CONTESTANTS[:1])
+    assert doctor.report() == 0
+    out = capsys.readouterr().out
+    assert "1 person" in out and out.count("fastest here") == 2
 
 
 def test_a_sample_photo_without_its_person_is_an_error(tiny, capsys):

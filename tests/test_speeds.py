@@ -8,6 +8,8 @@ from wholebody.errors import WholebodyError
 from wholebody.evaluate.speed import precision
 from wholebody.evaluate.speed.precision import Speed, fastest, open_all, time_precisions
 from wholebody.runtime.session import int8_file
+from wholebody.weights.lookup import find
+from wholebody.weights.manifest import MANIFEST
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +27,14 @@ def test_everything_that_is_there_takes_part(tmp_path):
     for speed in found:
         assert list(speed.wall) == list(speed.cpu) == [1, 3]
         assert all(np.isfinite(ms) and ms > 0 for ms in speed.wall.values())
+
+
+@pytest.mark.parametrize("name", [name for name, weights in MANIFEST.items() if weights.bundled])
+def test_every_bundled_network_can_be_timed(name, monkeypatch):
+    """The detectors' inputs have free sides."""
+    monkeypatch.setattr(precision, "CONTESTANTS", precision.CONTESTANTS[:1])
+    (speed,) = time_precisions(find(name, kind=MANIFEST[name].kind), 1, rounds=1)
+    assert speed.wall[1] > 0
 
 
 def test_the_fastest_has_the_least_processor_time():

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from wholebody.console import say
-from wholebody.train.config import parse_source
-from wholebody.train.data.crops import people
+from wholebody.errors import WholebodyError
+from wholebody.train.config import TrainConfig, parse_source
+from wholebody.train.data.crops import load_mixture
 from wholebody.train.data.packed import Packed, pack, write_packed
-from wholebody.train.data.people import PersonSource
 
 
 def main() -> None:
@@ -27,17 +27,23 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    wanted = list[tuple[PersonSource, int, float]]()
-    for source in map(parse_source, options.data):
-        groups = people(source).values()
-        chance = (source.share or 1.0) / sum(map(len, groups))
-        wanted += [(group, n, chance) for group in groups for n in range(len(group))]
+    if list(options.out.glob("*.npz")):
+        raise SystemExit(f"{options.out}: has packed people already. Name another folder.")
+    config = TrainConfig("packed", "t", tuple(map(parse_source, options.data)))
+    wanted = [
+        (people, n, share / len(people) or 1.0)
+        for people, share in load_mixture(config).sets
+        for n in range(len(people))
+    ]
     packed, size, number = list[Packed](), 0, 0
     for at, which in enumerate(np.random.default_rng(0).permutation(len(wanted))):
-        group, n, chance = wanted[which]
-        packed.append(pack(group[n], chance))
-        size += sum(column.nbytes for column in packed[-1][:4])
-        if size > options.megabytes * 1e6 or at + 1 == len(wanted):
+        people, n, chance = wanted[which]
+        try:
+            packed.append(pack(people[n], chance))
+            size += sum(column.nbytes for column in packed[-1][:4])
+        except WholebodyError as error:
+            say(f"{error} Left out.")
+        if packed and (size > options.megabytes * 1e6 or at + 1 == len(wanted)):
             write_packed(options.out / f"{number:02}.npz", packed)
             say(f"{options.out / f'{number:02}.npz'}: {len(packed)} people")
             packed, size, number = [], 0, number + 1

@@ -1,8 +1,8 @@
 """Train the bundled networks on a graphics card, from the people of people.py.
 
-    python runs/gpu/train.py default OUT --people work/cut/*.npz --init work/encoder/model.safetensors --seconds 240
-    python runs/gpu/train.py students OUT --people work/cut/*.npz --teacher OUT/default.safetensors \
-        --t dwpose-t --s dwpose-t --fast work/fast/model.safetensors --seconds 330
+    python runs/gpu/train.py default OUT --people work/packed/*.npz --init wholebody-133 --seconds 240
+    python runs/gpu/train.py students OUT --people work/packed/*.npz --teacher OUT/default.safetensors \
+        --t dwpose-t --s dwpose-t --fast fast --seconds 330
 
 `default` fine-tunes a two-scale network. `students` trains up to three networks on the same crops at once: RTMPose-t
 and RTMPose-s with stage 1 of DWPose, and the default network's smaller sibling at half the size; the teacher sees every
@@ -24,11 +24,13 @@ from torch.nn import functional as F
 from wholebody.codec import SimCC
 from wholebody.geometry import oks
 from wholebody.networks.checkpoints import load_pose, save_pose
+from wholebody.networks.exported import measure_norms, wants_measuring
 from wholebody.networks.kinds import kind_of
 from wholebody.networks.rtmpose import RTMPose, rtmpose
 from wholebody.networks.two_scale import TwoScale
 from wholebody.networks.widen import widen
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.build import weights_file
 from wholebody.train.config import Distill, Optim
 from wholebody.train.data.crops import part_factors
 from wholebody.train.data.packed import CROP, PackedPeople
@@ -43,6 +45,7 @@ from wholebody.train.recipes import DISTILLATIONS
 from wholebody.train.teachers import Checkpoint
 
 BODY = COCO_WHOLEBODY.parts["body"]
+NORM_CROPS = 256
 # The first steps are timed, without the very first.
 TIMED = 30
 TWO_SCALE = Optim(
@@ -52,7 +55,7 @@ STUDENT = Optim(lr=3e-3, lr_end=2e-5, flat=0.3, warmup=150, ema_momentum=2e-3, e
 
 
 def taught(teacher: Checkpoint, batch: Batch) -> Batch:
-    """The batch with the teacher's output, which says nothing of what was cut off."""
+    """The batch with the teacher's output; what was cut off is nowhere, which is what the labels say, too."""
     said = teacher(batch.images)
     there = (batch.keypoints[..., 0] != NOWHERE)[..., None]
     return batch._replace(
@@ -105,26 +108,30 @@ class Run:
         self.device = people.box.device
 
     def go(self, teacher: Checkpoint | None, held_out: PackedPeople | None) -> None:
-        options, steps, number = self.options, 1_000, 0
+        options, steps, number = self.options, self.options.steps or 1_000, 0
         self.say(f"{len(self.people)} people, batch {options.batch}, {self.device}")
         self.say(" ".join(f"{name} {measured(each.ema, held_out)}" for name, each in self.trainings.items()))
         since = began = time.perf_counter()
+        aside = 0.0
         while number < steps:
             figures = self.step(teacher, number, steps)
             number += 1
+            now = time.perf_counter()
             if number == TIMED // 3:
-                since = time.perf_counter()
+                since = now
             if number == TIMED:
-                each = (time.perf_counter() - since) / (TIMED - TIMED // 3)
-                steps = options.steps or max(TIMED, int((options.seconds - (time.perf_counter() - began)) / each))
+                each = (now - since) / (TIMED - TIMED // 3)
+                # Reports and the last files take time, too.
+                left = 0.96 * options.seconds - (now - began)
+                steps = options.steps or number + max(1, int(left / each))
                 self.say(f"{each * 1e3:.1f} ms a step, {options.batch / each:.0f} crops/s, {steps} steps")
             if number % options.report == 0 or number == steps:
-                self.say(f"{number} {time.perf_counter() - began:.0f} s")
+                self.say(f"{number} of {steps}, {now - began:.0f} s, {aside:.0f} of them for reports")
                 for name, values in figures.items():
                     body = measured(self.trainings[name].ema, held_out)
                     self.say(f"  {name} body {body} " + " ".join(f"{k} {v:.5f}" for k, v in values.items()))
                 self.save()
-        self.save()
+                aside += time.perf_counter() - now
 
     def step(self, teacher: Checkpoint | None, number: int, steps: int) -> dict[str, dict[str, float]]:
         batch = self.people.draw(self.options.batch)
@@ -146,9 +153,14 @@ class Run:
             file.write(line + "\n")
 
 
+def given(name: str) -> RTMPose:
+    """A network from a file, or a bundled one."""
+    return load_pose(weights_file(name))
+
+
 def larger(path: str) -> RTMPose:
     """An RTMPose-s that computes what the RTMPose-t of a file does; or the RTMPose-s of a file."""
-    found = load_pose(path)
+    found = given(path)
     if kind_of(found) == "s":
         return found
     network = rtmpose("s")
@@ -174,6 +186,10 @@ def main() -> None:
     parser.add_argument("--report", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.kind == "default" and not options.init:
+        parser.error("default needs --init")
+    if options.kind == "students" and not (options.teacher and (options.t or options.s or options.fast)):
+        parser.error("students needs --teacher and at least one of --t, --s and --fast")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)
     quick_kernels(tf32=True)
@@ -185,18 +201,21 @@ def main() -> None:
     lessons: dict[str, tuple[nn.Module, Optim]] = {}
     teacher = None
     if options.kind == "default":
-        network = cast(TwoScale, load_pose(options.init))
+        network = cast(TwoScale, given(options.init))
         lessons["default"] = (FineTuning(network, options.frozen), TWO_SCALE)
     else:
-        network = load_pose(options.teacher).to(device)
+        network = given(options.teacher).to(device)
         teacher = Checkpoint(network, cast(SimCC, network.codec))
         channels = cast(int, network.backbone.channels)
-        for name, load in (("t", load_pose), ("s", larger)):
+        for name, load in (("t", given), ("s", larger)):
             if path := getattr(options, name):
                 stage = StageOne(load(path), None, Distill(), channels, lambda done: decay(1 + done, 1))
                 lessons[name] = (stage, STUDENT)
         if options.fast:
-            lessons["fast"] = (FineTuning(cast(TwoScale, load_pose(options.fast)), options.frozen), TWO_SCALE)
+            lessons["fast"] = (FineTuning(cast(TwoScale, given(options.fast)), options.frozen), TWO_SCALE)
+    for lesson, _ in lessons.values():
+        if wants_measuring(lesson.network):
+            measure_norms(lesson.network.to(device), people.draw(NORM_CROPS).images)
     trainings = {
         name: start(lesson, optim, options.batch, precision, process) for name, (lesson, optim) in lessons.items()
     }

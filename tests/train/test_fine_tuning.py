@@ -44,6 +44,7 @@ def test_an_encoder_that_stops_after_some_blocks_goes_on_to_the_same_stages(netw
 def test_it_starts_as_it_was_and_only_the_last_blocks_and_the_head_learn(network, batch):
     network.presence = None
     lesson = FineTuning(network, FROZEN)
+    assert network.head.presence is None
     training = start(lesson, OPTIM, batch=2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     first = step(training, 0, 10, [batch])

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from wholebody.errors import WholebodyError
+from wholebody.export.convert import export_pose
 from wholebody.networks.checkpoints import save_pose
+from wholebody.networks.exported import measure_norms, wants_measuring
 from wholebody.networks.rtmpose import rtmpose
 from wholebody.networks.widen import widen
 from wholebody.train.build import build
@@ -59,6 +61,22 @@ def test_a_run_starts_from_a_smaller_network_by_its_file(small, tmp_path):
     with torch.no_grad():
         for one, other in zip(large(pictures), small(pictures), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_from_a_smaller_bundled_file_measures_its_norms(small, tmp_path):
+    """An exported file has no batch norms: in training, its channels need statistics of their own."""
+    export_pose(small, tmp_path / "t.onnx")
+    large = build(starting_from(tmp_path / "t.onnx", "s"))
+    pictures = torch.randint(0, 256, (24, *SIZE[::-1], 3), dtype=torch.uint8)
+    assert wants_measuring(large)
+    measure_norms(large, pictures)
+    with torch.no_grad():
+        wanted = small(small.normalise(pictures))
+        for one, other in zip(large.eval()(large.normalise(pictures)), wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3 * float(other.std()))
+        # In training the statistics are those of this batch.
+        for one, other in zip(large.train()(large.normalise(pictures)), wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-2, atol=2e-2 * float(other.std()))
 
 
 def test_what_does_not_extend_the_other_is_refused_and_left_alone(small, tmp_path):

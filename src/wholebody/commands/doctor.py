@@ -21,9 +21,10 @@ from wholebody.errors import WholebodyError
 from wholebody.evaluate.speed.precision import fastest, table, time_precisions
 from wholebody.files import cache_folder
 from wholebody.images import read_image
+from wholebody.pose.detect import YOLOX
 from wholebody.runtime.choose import no_openvino, open_session
 from wholebody.runtime.ort import PROVIDERS, absent, open_ort
-from wholebody.runtime.session import input_size
+from wholebody.runtime.session import Session, input_size
 from wholebody.weights.lookup import find
 from wholebody.weights.manifest import MANIFEST
 from wholebody.wholebody import DETECTOR, POSE, WholeBody
@@ -85,7 +86,7 @@ def time_stages(rounds: int = 7) -> Table:
     opened = time.perf_counter() - started
     image = read_image(SAMPLE)
     detector = model.detector
-    if detector is None:
+    if not isinstance(detector, YOLOX):
         raise WholebodyError("the default detector is missing. Install wholebody again.")
     boxes, box_scores = detector.images([image])[0]
     poses = model.pose(image, boxes, box_scores)
@@ -93,8 +94,8 @@ def time_stages(rounds: int = 7) -> Table:
         raise WholebodyError(f"found {len(poses)} people on the sample photo, not 1. Install wholebody again.")
     stages: dict[str, Callable[[], Any]] = {
         "read the photo": lambda: read_image(SAMPLE),
-        f"find people{_where(detector)}": lambda: detector.images([image]),
-        f"find keypoints{_where(model.pose)}": lambda: model.pose(image, boxes, box_scores),
+        f"find people{_where(detector.session, detector.size_for(image))}": lambda: detector.images([image]),
+        f"find keypoints{_where(model.pose.session)}": lambda: model.pose(image, boxes, box_scores),
         "draw": lambda: skeleton(image, poses),
     }
     height, width = image.shape[:2]
@@ -106,12 +107,9 @@ def time_stages(rounds: int = 7) -> Table:
     return stages_table
 
 
-def _where(network: object) -> str:
-    """The input size and provider of a network, if known."""
-    session = getattr(network, "session", None)
-    if session is None:
-        return ""
-    w, h = input_size(session)
+def _where(session: Session, size: tuple[int, int] | None = None) -> str:
+    """The input size and provider of a network."""
+    w, h = size or input_size(session)
     return f", {w} x {h}, {session.provider}"
 
 

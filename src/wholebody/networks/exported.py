@@ -122,8 +122,11 @@ def _unmeasured(model: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def _changes_nothing(norm: nn.BatchNorm2d) -> bool:
-    """Whether a norm comes from `unfolded`, rather than a new one, which has a weight of exactly 1."""
-    return bool((norm.weight == (1 + norm.eps) ** 0.5).all())
+    """Whether a norm comes from `unfolded`, rather than a new one, which has a weight of exactly 1.
+
+    Of a network that was widened, only some of its channels do.
+    """
+    return bool((norm.weight == (1 + norm.eps) ** 0.5).any())
 
 
 def _norms(model: nn.Module) -> dict[str, str]:

@@ -29,7 +29,9 @@ class Look:
         scale: factors on the crop's extent.
         rotation: maximum degrees in either direction, in 60 % of the crops.
         shift: relative to the extent, in 30 % of the crops.
-        camera: probability of another exposure, contrast and white balance.
+        camera: probability of another exposure, contrast, white balance and saturation.
+        hue: probability of a small change of hue and saturation; a third as often the hue is any.
+        blur, noise: probabilities of a soft lens, and of noise.
         cutout: probability of a rectangle of one colour, 0.2 to 0.4 of each side.
     """
 
@@ -40,6 +42,9 @@ class Look:
     rotation: float = 40.0
     shift: float = 0.16
     camera: float = 0.5
+    hue: float = 0.5
+    blur: float = 0.2
+    noise: float = 0.2
     cutout: float = 0.4
 
 
@@ -107,12 +112,12 @@ def other_look(images: Tensor, look: Look) -> Tensor:
     out = out * torch.exp(camera * 0.1 * torch.randn(count, 3, 1, 1, device=device))
     # Saturation, and hue as a rotation around grey: small in half of the pictures, any in a few.
     grey = out.mean(dim=1, keepdim=True)
-    angle = math.pi * (some(0.5) * between(-0.06, 0.06) + some(0.15) * between(-1, 1))
+    angle = math.pi * (some(look.hue) * between(-0.06, 0.06) + some(look.hue / 3) * between(-1, 1))
     across = (out[:, [1, 2, 0]] - out[:, [2, 0, 1]]) / 3**0.5
-    colour = 1 + camera * some(0.6) * between(-1, 0.5) + some(0.3) * between(-0.15, 0.15)
+    colour = 1 + camera * some(0.6) * between(-1, 0.5) + some(look.hue) * between(-0.1, 0.1)
     out = grey + colour * ((out - grey) * angle.cos() + across * angle.sin())
-    out = _blurred(out, (some(0.2) * between(0.4, 2.0))[:, 0, 0]) * 255
-    out = out + some(0.2) * between(2, 14) * torch.randn_like(out)
+    out = _blurred(out, (some(look.blur) * between(0.4, 2.0))[:, 0, 0]) * 255
+    out = out + some(look.noise) * between(2, 14) * torch.randn_like(out)
     return out * (images.amax(dim=1, keepdim=True) > _BLACK)
 
 

@@ -4,10 +4,10 @@
     people = PackedPeople.read(["work/packed/00.npz"], torch.device("cuda"))
     batch = people.draw(512)
 
-A person takes a few kilobytes in a file and a third of a megabyte on the card, so tens of thousands fit. There a batch
-of 512 crops, different each time, takes milliseconds; a processor would take seconds. The crops are those of
-`wholebody.train.data.augment` (`augment_batch`), and one thing is added: the photo may end beside or within the person,
-who is then cropped as a detector would do it, and what is outside is known to be (`NOWHERE`).
+A person takes a few kilobytes in a file and a third of a megabyte on the card, so tens of thousands fit. The changes
+are like those of `wholebody.train.data.augment`, for a whole batch at once (`augment_batch`). One is added: the photo
+may end beside or within the person, who is then cropped as a detector would do it, and what is outside is known to be
+(`NOWHERE`). A crop that reaches beyond the margin is black there.
 """
 
 import os
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import Crop, center_scale, crop_matrix
 from wholebody.reading import reading
@@ -74,8 +75,9 @@ def pack(person: LabelledPerson, chance: float = 1.0) -> Packed:
     center, extent = center_scale(person.box, CROP)
     extent = extent * WIDE[0] / CROP[0]
     crop = Crop(crop_matrix(center, extent, WIDE), WIDE)
-    height = int(np.clip(extent[1], _LEAST, WIDE[1]))
-    size = (round(height * WIDE[0] / WIDE[1]), height)
+    # Multiples of four, so that both sides shrink alike.
+    height = int(np.clip(extent[1], _LEAST, WIDE[1])) // 4 * 4
+    size = (height * WIDE[0] // WIDE[1], height)
     picture = cut(person.image, Crop(crop_matrix(center, extent, size), size))
     data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1]
     box = crop.to_input(person.box.reshape(2, 2)).ravel()
@@ -128,20 +130,15 @@ class PackedPeople:
         """The people of some files of `write_packed`.
 
         Raises:
-            WholebodyError: a file is missing or damaged.
+            WholebodyError: a file is missing or damaged, or there is none.
         """
-        columns: dict[str, list[Tensor]] = {}
-        for path in paths:
-            with reading(Path(path), "a file of packed people", "Write it with `write_packed`"), np.load(path) as found:
-                stored = {name: found[name] for name in found.files}
-                data, ends = stored.pop("pictures"), stored.pop("ends")
-                with ThreadPoolExecutor() as pool:
-                    stored["pictures"] = np.stack(list(pool.map(_decoded, np.split(data, ends[:-1]))))
-            for name, column in stored.items():
-                columns.setdefault(name, []).append(torch.from_numpy(column).to(device))
+        if not paths:
+            raise WholebodyError("name at least one file of packed people.")
+        parts = [_read(Path(path)) for path in paths]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         every = np.ones(len(COCO_WHOLEBODY), np.float32) if weights is None else weights
-        joined = {name: torch.cat(parts) for name, parts in columns.items()}
-        return cls(**joined, weights=torch.from_numpy(every).to(device), look=look)
+        columns = {name: torch.from_numpy(column).to(device) for name, column in joined.items()}
+        return cls(**columns, weights=torch.from_numpy(every).to(device), look=look)
 
     def __len__(self) -> int:
         return len(self.box)
@@ -182,7 +179,8 @@ class PackedPeople:
         absent = (visible < 0) | ((visible > 0) & (far | ~there))
         weight = torch.where(absent, _ABSENT, visible.clamp(min=0)) * self.weights
         at = torch.where(absent[..., None], NOWHERE, at)
-        places = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy"), dim=-1).to(device)
+        columns, lines = torch.arange(w, device=device), torch.arange(h, device=device)
+        places = torch.stack(torch.meshgrid(columns, lines, indexing="xy"), dim=-1)
         source = turned((places - middle).reshape(1, -1, 2), -angle) / scale + center[:, None]
         images = self._pixels(rows, source.reshape(count, h, w, 2), mirrored, photo)
         images = cutout(other_look(images, look), look)
@@ -217,18 +215,34 @@ class PackedPeople:
     def _pixels(self, rows: Tensor, source: Tensor, mirrored: Tensor, photo: Tensor) -> Tensor:
         """The pixels (N, 3, h, w) at places of the pictures (N, h, w, 2), black outside of the photo."""
         inside = ((source >= photo[:, None, None, :2]) & (source <= photo[:, None, None, 2:])).all(dim=-1)
-        edges = torch.tensor([WIDE[0] - 1, WIDE[1] - 1], device=rows.device)
-        x = torch.where(mirrored[:, None, None], edges[0] - source[..., 0], source[..., 0])
-        grid = 2 * torch.stack([x, source[..., 1]], dim=-1) / edges - 1
+        x = torch.where(mirrored[:, None, None], WIDE[0] - 1 - source[..., 0], source[..., 0])
+        # From -1 to 1 between the outer borders of the outer pixels.
+        grid = (2 * torch.stack([x, source[..., 1]], dim=-1) + 1) / torch.tensor(WIDE, device=rows.device) - 1
         pictures = self.pictures[rows].permute(0, 3, 1, 2).float()
-        return F.grid_sample(pictures, grid, align_corners=True) * inside[:, None]
+        return F.grid_sample(pictures, grid, align_corners=False) * inside[:, None]
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The columns of a file, with the pictures decoded."""
+    shapes = {"keypoints": (len(COCO_WHOLEBODY), 2), "visible": (len(COCO_WHOLEBODY),), "box": (4,), "chance": ()}
+    with reading(path, "a file of packed people", "Write it with `write_packed`"), np.load(path) as found:
+        columns, ends = {name: found[name] for name in shapes}, found["ends"]
+        wanted = {name: (len(ends), *shape) for name, shape in shapes.items()}
+        if (given := {name: column.shape for name, column in columns.items()}) != wanted:
+            raise ValueError(f"columns of {given}")
+        with ThreadPoolExecutor() as pool:
+            columns["pictures"] = np.stack(list(pool.map(_decoded, np.split(found["pictures"], ends[:-1]))))
+    return columns
 
 
 def _decoded(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if picture is None:
         raise ValueError("a picture is damaged")
-    return np.asarray(cv2.resize(picture, WIDE, interpolation=cv2.INTER_LINEAR), np.uint8)
+    # Crops map pixel 0 to pixel 0 (`crop_matrix`), which cv2.resize does not.
+    height, width = picture.shape[:2]
+    larger = np.array([[WIDE[0] / width, 0, 0], [0, WIDE[1] / height, 0]])
+    return np.asarray(cv2.warpAffine(picture, larger, WIDE, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _margins() -> tuple[int, int]:
