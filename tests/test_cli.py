@@ -328,7 +328,7 @@ def test_numbers_that_make_no_sense_are_one_line(tmp_path, capsys, options, mess
     with pytest.raises(SystemExit) as end:
         cli.main(["predict", str(tmp_path / "photo.png"), *options])
     errors = capsys.readouterr().err.strip()
-    assert end.value.code == 1 and len(errors.splitlines()) == 1 and message in errors
+    assert end.value.code == 1 and len(errors.splitlines()) == 1 and errors.startswith(f"wholebody: {message}")
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 
