@@ -8,6 +8,7 @@ from walkers import model, picture
 from wholebody.batch import Settings, read
 from wholebody.cli import main
 from wholebody.commands import batch as command
+from wholebody.errors import WholebodyError
 
 BOXES = ((20, 20, 50, 110), (90, 30, 115, 105))
 
@@ -35,6 +36,27 @@ def test_a_folder_into_one_file(capsys):
     assert [len(result.poses) for result in read("poses.parquet")] == [0, 1, 2, 0]
     assert status(*words) == 0
     assert capsys.readouterr().out == "poses.parquet: 0 done, 0 people, 4 done before\n"
+
+
+def test_a_refused_run_leaves_no_folder_of_parts(tmp_path, capsys, monkeypatch):
+    words = ("in", "--output", "poses.parquet", "--readers", "0")
+
+    def absent(self):
+        raise WholebodyError("no such network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Settings, "open", absent)
+        assert status(*words) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert status(*words) == 0 and status(*words, "--threshold", "0.4") == 1
+    assert "was made with threshold None" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "poses.parquet"]
+
+
+def test_a_folder_that_looks_like_a_file_is_refused(tmp_path, capsys):
+    assert status("in", "--output", "out.csv") == 1
+    assert "--output out.csv: looks like a file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_errors_are_counted(tmp_path, capsys):
