@@ -88,7 +88,7 @@ def batch(
     from wholebody.batch import Columns, Settings, run
     from wholebody.batch.sources import FILE_SUFFIXES
 
-    if not output.endswith(".parquet"):
+    if not output.rstrip("/").endswith(".parquet"):
         check_folder(PurePath(output), FILE_SUFFIXES)
     settings = Settings(pose, detector, threshold, flip, people, fps, device, precision, threads, strict)
     columns = Columns(image_column, id_column)
