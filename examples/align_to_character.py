@@ -12,6 +12,11 @@ from wholebody import WholeBody, draw, follow, read_image, read_video, write_ima
 from wholebody.align import align
 from wholebody.video.decode import info
 
+if len(sys.argv) != 4:
+    sys.exit(f"usage: {__doc__.splitlines()[2]}")
+for path in sys.argv[1:3]:
+    if not Path(path).exists():
+        sys.exit(f"{path}: no such file")
 dance, character, out = sys.argv[1], read_image(sys.argv[2]), Path(sys.argv[3])
 out.mkdir(parents=True, exist_ok=True)
 model = WholeBody("fast")

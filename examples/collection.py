@@ -8,6 +8,7 @@ You can stop it at any time and start it again: finished work is not repeated.
 
 import sys
 
+from wholebody import WholebodyError
 from wholebody.batch import Settings, Tally, read, run
 
 
@@ -31,4 +32,9 @@ def main(photos: str, output: str) -> None:
 
 # Worker processes decode the pictures, and each of them imports this file first.
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/collection.py PHOTOS poses.parquet")
+    try:
+        main(*sys.argv[1:])
+    except WholebodyError as error:
+        sys.exit(str(error))

@@ -10,6 +10,10 @@ import numpy as np
 
 from wholebody import WholeBody, draw, read_image, write_image
 
+if len(sys.argv) != 4:
+    sys.exit(f"usage: {__doc__.splitlines()[2]}")
+if not Path(sys.argv[1]).exists():
+    sys.exit(f"{sys.argv[1]}: no such file")
 photo, out = Path(sys.argv[1]), Path(sys.argv[2])
 width, height = map(int, sys.argv[3].split("x"))
 out.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,10 @@ from pathlib import Path
 from wholebody import WholeBody, WholebodyError, formats, read_image
 from wholebody.images import find_images
 
+if len(sys.argv) != 3:
+    sys.exit(f"usage: {__doc__.splitlines()[2]}")
+if not Path(sys.argv[1]).exists():
+    sys.exit(f"{sys.argv[1]}: no such file")
 folder, table = Path(sys.argv[1]), Path(sys.argv[2])
 model = WholeBody("fast")
 

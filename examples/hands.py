@@ -10,6 +10,10 @@ import cv2
 
 from wholebody import WholeBody, read_image, write_image
 
+if len(sys.argv) != 3:
+    sys.exit(f"usage: {__doc__.splitlines()[2]}")
+if not Path(sys.argv[1]).exists():
+    sys.exit(f"{sys.argv[1]}: no such file")
 image, out = read_image(sys.argv[1]), Path(sys.argv[2])
 out.mkdir(parents=True, exist_ok=True)
 poses = WholeBody()(image)

@@ -5,6 +5,7 @@ python examples/own_detector.py clip.mp4
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -30,7 +31,10 @@ class Moving:
         return np.array([box], np.float32), np.ones(1, np.float32)
 
 
+if len(sys.argv) != 2:
+    sys.exit(f"usage: {__doc__.splitlines()[2]}")
+if not Path(sys.argv[1]).exists():
+    sys.exit(f"{sys.argv[1]}: no such file")
 frames = list(read_video(sys.argv[1]))
-model = WholeBody("fast", detector=Moving(frames[0].image))
-poses = model(frames[-1].image)
+poses = WholeBody("fast", detector=Moving(frames[0].image))(frames[-1].image)
 print(f"{len(poses)} moving, {(poses.scores > 0.3).sum()} of their points above 0.3")

@@ -9,6 +9,10 @@ from pathlib import Path
 from wholebody import WholeBody, follow, formats, read_video
 from wholebody.formats.pose2sim import pose2sim_folder
 
+if len(sys.argv) != 3:
+    sys.exit(f"usage: {__doc__.splitlines()[2]}")
+if not Path(sys.argv[1]).exists():
+    sys.exit(f"{sys.argv[1]}: no such file")
 clip, project = Path(sys.argv[1]), Path(sys.argv[2])
 folder = pose2sim_folder(project / f"{clip.stem}_pose")  # project/pose/cam01_json, where Pose2Sim looks
 folder.parent.mkdir(parents=True, exist_ok=True)

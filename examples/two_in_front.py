@@ -4,12 +4,17 @@ python examples/two_in_front.py photo.jpg out.jpg
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from wholebody import WholeBody, draw, read_image, write_image
 from wholebody.geometry import box_areas
 
+if len(sys.argv) != 3:
+    sys.exit(f"usage: {__doc__.splitlines()[2]}")
+if not Path(sys.argv[1]).exists():
+    sys.exit(f"{sys.argv[1]}: no such file")
 image = read_image(sys.argv[1])
 poses = WholeBody()(image)
 

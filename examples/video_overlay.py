@@ -6,11 +6,16 @@ python examples/video_overlay.py clip.mp4 clip_overlay.mp4
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from wholebody import Smoother, WholeBody, draw, follow, read_video, write_video
 from wholebody.video.decode import info
 from wholebody.video.frame import Frame
 
+if len(sys.argv) != 3:
+    sys.exit(f"usage: {__doc__.splitlines()[2]}")
+if not Path(sys.argv[1]).exists():
+    sys.exit(f"{sys.argv[1]}: no such file")
 clip, result = sys.argv[1:3]
 
 

@@ -12,6 +12,10 @@ import numpy as np
 from wholebody import WholeBody, follow, read_video
 from wholebody.tracking.smooth import smooth_track
 
+if len(sys.argv) != 3:
+    sys.exit(f"usage: {__doc__.splitlines()[2]}")
+if not Path(sys.argv[1]).exists():
+    sys.exit(f"{sys.argv[1]}: no such file")
 clip, table = sys.argv[1:3]
 times, people = [], {}
 for frame, poses in follow(read_video(clip), WholeBody("fast")):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from networks import people, save_detector, save_heatmaps, save_pose
+from walkers import model, picture
 from wholebody import cli, formats
 from wholebody.errors import WholebodyError
 from wholebody.schema import COCO_BODY, OPENPOSE_25
@@ -123,6 +124,50 @@ def test_nobody_is_an_empty_result_never_a_ghost(run, photo):
     np.testing.assert_array_equal(cv2.imread(str(photo.with_name("photo_pose.png"))), PICTURE)
 
 
+@pytest.mark.parametrize("name", ["out.jpg", "out.MP4", "out.json", "new/poses.trc"])
+def test_an_output_that_looks_like_a_file_is_refused(run, photo, name):
+    status, _, errors = run(photo, "--output", photo.parent / name)
+    assert status == 1 and f"{name}: looks like a file" in errors and len(errors.splitlines()) == 1
+    assert names(photo.parent) == ["photo.png"]
+
+
+@pytest.mark.parametrize("words", [("evaluate", "fast"), ("compare",)])
+def test_a_report_goes_to_a_folder(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        cli.main([*words, "--annotations", "labels.json", "--images", ".", "--output", "report.html"])
+    assert end.value.code == 1 and "--output report.html: looks like a file" in capsys.readouterr().err
+    assert not names(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "run.v2"])
+def test_a_folder_may_have_any_name(run, photo, name):
+    folder = photo.with_name(name)
+    if name == "out.jpg":
+        folder.mkdir()
+    assert run(photo, "--output", folder)[0] == 0 and (folder / "photo_pose.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "there", "told"),
+    [
+        ((), [], True),
+        ((), BOXES, False),
+        (("--mode", "lightweight"), [], True),
+        (("--threshold", "0.3"), [], False),
+        (("--detector", "person-crowd"), [], False),
+        (("--region", "0,0,0.5,1"), [], False),
+    ],
+)
+def test_nobody_at_all_is_worth_a_hint(photo, monkeypatch, capsys, options, there, told):
+    cv2.imwrite(str(photo), picture(there))
+    monkeypatch.setattr("wholebody.wholebody.WholeBody", lambda *_, **__: model())
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(photo), *options])
+    said = capsys.readouterr().err
+    assert end.value.code == 0 and ("nobody was found: try --threshold 0.3 --detector person-crowd" in said) == told
+
+
 def test_pictures_that_share_a_name_keep_their_own_results(run, photo):
     cv2.imwrite(str(photo.with_suffix(".bmp")), PICTURE)
     status, _, _ = run(photo, photo.with_suffix(".bmp"))
@@ -172,8 +217,9 @@ def test_a_full_disk_leaves_nothing_half_written(run, photo, monkeypatch):
     ("arguments", "says"),
     [
         (("nowhere.jpg",), "nowhere.jpg"),
-        ((), "nothing to do"),
-        (("--output", "x"), "nothing to do"),
+        ((), "name a picture, a folder or a video"),
+        (("--output", "x"), "name a picture, a folder or a video"),
+        ((".",), "no pictures"),
     ],
 )
 def test_wrong_inputs_are_one_line(run, arguments, says, tmp_path, monkeypatch):
@@ -328,7 +374,7 @@ def test_numbers_that_make_no_sense_are_one_line(tmp_path, capsys, options, mess
     with pytest.raises(SystemExit) as end:
         cli.main(["predict", str(tmp_path / "photo.png"), *options])
     errors = capsys.readouterr().err.strip()
-    assert end.value.code == 1 and len(errors.splitlines()) == 1 and message in errors
+    assert end.value.code == 1 and len(errors.splitlines()) == 1 and errors.startswith(f"wholebody: {message}")
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 

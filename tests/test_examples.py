@@ -109,6 +109,17 @@ def test_pose2sim(run):
     assert {len(person["pose_keypoints_2d"]) for person in json.loads(first.read_text())["people"]} == {3 * 133}
 
 
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_says_how_to_use_it(run, name):
+    usage = (EXAMPLES / f"{name}.py").read_text().splitlines()[2]
+    with pytest.raises(SystemExit) as end:
+        run(name)
+    assert end.value.code == f"usage: {usage}"
+    with pytest.raises(SystemExit) as end:
+        run(name, *["nowhere.jpg"] * (len(usage.split()) - 2))
+    assert end.value.code == "nowhere.jpg: no such file"
+
+
 def test_each_script_is_short_and_tested():
     assert len(SCRIPTS) >= 10
     for name in SCRIPTS:

@@ -148,6 +148,28 @@ def test_nothing_of_an_earlier_run_stays_between_the_new_results(run, tmp_path):
     )
 
 
+def test_a_video_without_people_in_every_format(run, tmp_path):
+    path = tmp_path / "nobody.mp4"
+    video.write(path, [Frame(n / FPS, picture([])) for n in range(4)], FPS)
+    (tmp_path / "nobody_pose_1.trc").write_text("of an earlier run")
+    every = tuple(name for name, kind in kinds.KINDS.items() if kind.video is not None and name != "deeplabcut-h5")
+    status, out, errors = run(path, kinds=every)
+    assert status == 0 and "1 video, 0 people" in out
+    assert errors.splitlines() == [
+        f"{path}: {name} has a file for each person, and nobody was found." for name in every if name in TRC
+    ]
+    assert not list(tmp_path.glob("*.trc")) and not list(tmp_path.glob("*.parts"))
+    assert {"nobody_pose.npz", "nobody_pose.csv", "nobody_pose.mp4"} <= set(names(tmp_path))
+    assert run(path, kinds=("trc",), look=Look("none", (), 0.3, False))[0] == 0  # with nothing to write at all
+    assert "done before" in run(path, kinds=("trc",), look=Look("none", (), 0.3, False), resume=True)[1]
+
+
+def test_a_start_after_the_end_leaves_nothing(run, tmp_path):
+    status, _, errors = run(movie(tmp_path / "clip.mp4", count=12), start=9)
+    assert status == 1 and "ends before 9 s" in errors and names(tmp_path) == ["clip.mp4"]
+
+
+TRC = ("trc", "sports2d")
 MOTION = ("pose2sim", "sports2d", "trc", "pose-format", "deeplabcut", "coco")
 
 

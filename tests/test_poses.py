@@ -81,6 +81,12 @@ def test_nobody_there(index):
         make(4)[index]
 
 
+@pytest.mark.parametrize("name", ["lefthand", "feet ", None])
+def test_a_part_that_is_not_there(name):
+    with pytest.raises(ValueError, match="known: body, feet, face, left_hand, right_hand"):
+        Poses.empty().part(name)
+
+
 def test_parts():
     poses = make(2)
     for name, rows in COCO_WHOLEBODY.parts.items():

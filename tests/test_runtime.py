@@ -148,6 +148,9 @@ def test_bad_file(tmp_path, name, make, message):
     ("kwargs", "message"),
     [
         ({"device": "cdua"}, "Did you mean 'cuda'"),
+        ({"device": "cuda:0"}, "Did you mean 'cuda'"),
+        ({"device": "gpu"}, "Did you mean 'cuda'"),
+        ({"device": "mps"}, "Did you mean 'coreml'"),
         ({"device": "abacus"}, "Choose one of auto, cuda"),
         ({"threads": 0}, "threads is 0"),
     ],

@@ -122,6 +122,12 @@ def test_wrong_name(wanted, kind, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_missing_file_is_answered_briefly():
+    with pytest.raises(WholebodyError) as error:
+        find("abacus.pth", kind="pose")
+    assert str(error.value).count("`wholebody models`") == 1 and len(str(error.value)) < 100
+
+
 def test_any_local_onnx(tmp_path, cache):
     path = tmp_path / "my.onnx"
     path.write_bytes(b"anything")

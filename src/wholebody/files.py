@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePath
@@ -284,6 +284,19 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise WholebodyError(f"{folder}: cannot be written ({reason}). Choose another folder with --output.") from error
+
+
+def check_folder(folder: PurePath, suffixes: Iterable[str]) -> None:
+    """Refuse an --output that is meant as a file, where results go to a folder.
+
+    Args:
+        suffixes: of files that somebody may mean. A folder that exists may have any name.
+
+    Raises:
+        WholebodyError: the name has one of the suffixes, and is no folder yet.
+    """
+    if folder.suffix.lower() in suffixes and not is_folder(Path(folder)):
+        raise WholebodyError(f"--output {folder}: looks like a file, and results go to a folder. Name a folder.")
 
 
 def replace_folder(final: Path, fresh: Path) -> None:

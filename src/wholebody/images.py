@@ -71,13 +71,13 @@ def decode_image(
     _check_size(*header.size, name)
     _check_room(header, len(data), name)
     if not header.complete:
-        raise WholebodyError(f"{name}: the picture is cut off (its end is missing). Copy or download it again.")
+        raise WholebodyError(f"{name}: cut off (its end is missing). Copy or download it again.")
     stored, damage = _decoded(data, header)
     if stored is None:
-        reason = "the picture is damaged, or its samples are of an uncommon kind"
+        reason = "damaged, or its samples are of an uncommon kind"
         raise WholebodyError(f"{name}: {reason}. Save it again as JPEG or PNG.")
     if damage and strict:
-        raise WholebodyError(f"{name}: the picture is damaged ({damage}). Copy or download it again.")
+        raise WholebodyError(f"{name}: damaged ({damage}). Copy or download it again.")
     if damage:
         logging.getLogger("wholebody").warning("%s: damaged (%s): a part of the picture is wrong.", name, damage)
     picture = _eight_bits(stored) if alpha and stored.shape[2:] == (4,) else _bgr(stored)
@@ -156,7 +156,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
             header = parse(data)
         orientation = _tags(data).get(274, 1) if parse is _tiff else header.orientation
     except (struct.error, IndexError) as error:
-        raise WholebodyError(f"{path}: the picture is cut off or damaged. Copy or download it again.") from error
+        raise WholebodyError(f"{path}: cut off or damaged. Copy or download it again.") from error
     width, height = header.size
     _check_size(width, height, f"{path}")
     return (height, width) if 5 <= orientation <= 8 else (width, height)
@@ -353,7 +353,7 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 def _check_size(width: int, height: int, name: str) -> None:
     if width < 1 or height < 1:
-        raise WholebodyError(f"{name}: the picture has no pixels ({width} x {height}). Use another one.")
+        raise WholebodyError(f"{name}: has no pixels ({width} x {height}). Use another one.")
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         limit = f"{MAX_PIXELS / 1e6:.0f} million pixels or {MAX_SIDE} a side"
         raise WholebodyError(f"{name}: {width} x {height} is more than {limit}. Scale it down first.")
@@ -455,7 +455,7 @@ def _header(data: bytes, name: str) -> _Header:
     try:
         return parse(data)
     except (struct.error, IndexError) as error:
-        raise WholebodyError(f"{name}: the picture is cut off or damaged. Copy or download it again.") from error
+        raise WholebodyError(f"{name}: cut off or damaged. Copy or download it again.") from error
 
 
 def _parser(start: bytes, path: Path | str) -> Callable[[bytes], _Header]:

@@ -87,7 +87,13 @@ class Poses:
         )
 
     def part(self, name: str) -> tuple[Floats, Floats]:
-        """Keypoints (N, k, 2) and scores (N, k) of one part: "body", "feet", "face", "left_hand", "right_hand"."""
+        """Keypoints (N, k, 2) and scores (N, k) of one part: "body", "feet", "face", "left_hand", "right_hand".
+
+        Raises:
+            ValueError: the schema has no such part; the message lists its parts.
+        """
+        if name not in self.schema.parts:
+            raise ValueError(f"no part {str(name)[:40]!r} in {self.schema.name}; known: {', '.join(self.schema.parts)}")
         rows = self.schema.parts[name]
         return self.keypoints[:, rows], self.scores[:, rows]
 

@@ -8,6 +8,7 @@ from walkers import model, picture
 from wholebody.batch import Settings, read
 from wholebody.cli import main
 from wholebody.commands import batch as command
+from wholebody.errors import WholebodyError
 
 BOXES = ((20, 20, 50, 110), (90, 30, 115, 105))
 
@@ -37,6 +38,27 @@ def test_a_folder_into_one_file(capsys):
     assert capsys.readouterr().out == "poses.parquet: 0 done, 0 people, 4 done before\n"
 
 
+def test_a_refused_run_leaves_no_folder_of_parts(tmp_path, capsys, monkeypatch):
+    words = ("in", "--output", "poses.parquet", "--readers", "0")
+
+    def absent(self):
+        raise WholebodyError("no such network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Settings, "open", absent)
+        assert status(*words) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert status(*words) == 0 and status(*words, "--threshold", "0.4") == 1
+    assert "was made with threshold None" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "poses.parquet"]
+
+
+def test_a_folder_that_looks_like_a_file_is_refused(tmp_path, capsys):
+    assert status("in", "--output", "out.csv") == 1
+    assert "--output out.csv: looks like a file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 def test_errors_are_counted(tmp_path, capsys):
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / "in" / name).write_bytes(b"no picture")
@@ -52,7 +74,7 @@ def test_damaged_pictures_are_errors_when_it_is_strict(tmp_path, capsys, readers
     (tmp_path / "in" / "bad.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
     assert status("in", "--output", "kept", "--readers", readers_) == 0
     assert status("in", "--output", "refused", "--readers", readers_, "--strict") == 1
-    assert capsys.readouterr().err.startswith("1 x the picture is damaged")
+    assert capsys.readouterr().err.startswith("1 x damaged")
     assert [result.id for result in read("refused") if result.error] == ["bad.jpg"]
     assert status("in", "--output", "kept", "--readers", readers_, "--strict") == 1  # results of both kinds do not mix
     assert "strict" in capsys.readouterr().err

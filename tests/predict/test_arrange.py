@@ -225,6 +225,17 @@ def test_a_stopped_run_goes_on_turned(run, movie, monkeypatch):
     assert [poses.ids.tolist() for _, poses in again] == [poses.ids.tolist() for _, poses in whole]
 
 
-def test_nobody_to_choose(run, movie):
-    frames = formats.read_npz_video(run(movie, choice=Choice(keep=(99,))).with_suffix(".npz"))
-    assert [len(poses) for _, poses in frames] == [0] * 12
+def test_an_id_that_nobody_has_replaces_nothing(run, movie, capsys):
+    before = run(movie, drawn=look("skeleton")).with_suffix(".npz").read_bytes()
+    files = sorted(movie.parent.iterdir())
+    for keep, said in (((99,), "id 99: there are 1 and 2."), ((7, 1, 9), "id 7 or 9: there are 1 and 2.")):
+        assert run_job([movie], None, model, Job(look("skeleton"), (), Choice(keep=keep))) == 1
+        assert f"clip.mp4: nobody has {said}" in capsys.readouterr().err
+        assert sorted(movie.parent.iterdir()) == files
+        assert movie.with_name("clip_pose.npz").read_bytes() == before
+
+
+def test_an_id_where_nobody_is(run, tmp_path, capsys):
+    video.write(tmp_path / "empty.mp4", [Frame(n / FPS, picture([])) for n in range(4)], FPS)
+    assert run_job([tmp_path / "empty.mp4"], None, model, Job(look(), (), Choice(keep=(1,)))) == 1
+    assert "nobody has id 1: nobody was found." in capsys.readouterr().err

@@ -156,7 +156,7 @@ BAD = {
     "empty": (b"", 400, "empty"),
     "text": (b"dear all", 415, "not a picture"),
     "heic": (b"\0\0\0\x18ftypheic" + bytes(99), 415, "not a picture"),
-    "cut": (JPEG[: len(JPEG) // 2], 400, "cut off"),
+    "cut": (JPEG[: len(JPEG) // 2], 400, "the picture: cut off"),
     "a head alone": (PHOTO[:30], 400, ""),
     "noise inside": (PHOTO[:60] + bytes(range(256)) + PHOTO[316:], 400, "damaged"),
     "a bomb": (png_of(30000, 30000), 413, "30000 x 30000"),

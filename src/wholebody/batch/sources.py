@@ -40,6 +40,8 @@ _KINDS: dict[str, SourceKind] = {
     **dict.fromkeys((".tar", ".tgz", ".tar.gz"), "tar"),
     ".parquet": "parquet",
 }
+# What a name with such a suffix means is a file.
+FILE_SUFFIXES = frozenset((*_KINDS, ".txt", ".csv", ".json"))
 _SPECIAL = re.compile(r"[*?\[{]")
 
 

@@ -71,7 +71,10 @@ class Store:
         """
         with reaching(self.address):
             fs, folder = fsspec.core.url_to_fs(self.folder)
-            _try(fs, folder)
+            # A single file has no folder until its first part, so that a run refused before leaves none.
+            _try(fs, folder.rpartition("/")[0] if self.single else folder)
+            if "file" in fs.protocol:
+                _sweep(Path(folder))
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 done: set[str] = set()
                 for table in pool.map(lambda path: self._read(path, ["id"]), self._files()):
@@ -169,7 +172,6 @@ def _try(fs: Any, folder: str) -> None:
     """Check that the folder is writable now, rather than when the first part is ready."""
     if "file" in fs.protocol:
         make_folder(Path(folder))
-        _sweep(Path(folder))
     elif _kept_whole(fs):
         # No makedirs: a bucket has no folders, and a mistyped bucket would be created.
         fs.pipe_file(f"{folder}/.wholebody", b"")
@@ -190,6 +192,7 @@ def _write(fs: Any, path: str, tables: Iterable[pa.Table]) -> None:
     partial = f"{parent}/.{name}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
     if "file" in fs.protocol:
         try:
+            Path(parent).mkdir(parents=True, exist_ok=True)
             _write_file(Path(partial), tables)
             with Path(partial).open("rb") as file:
                 os.fsync(file.fileno())  # otherwise a power failure could leave a name without its bytes
@@ -207,6 +210,7 @@ def _write(fs: Any, path: str, tables: Iterable[pa.Table]) -> None:
         if _kept_whole(fs):
             fs.put_file(str(whole), path)
         else:
+            fs.makedirs(parent, exist_ok=True)
             fs.put_file(str(whole), partial)
             fs.mv(partial, path)
 

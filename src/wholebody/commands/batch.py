@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -12,6 +13,7 @@ from wholebody.choices import Device, Precision
 from wholebody.commands.models import need
 from wholebody.console import say
 from wholebody.errors import WholebodyError
+from wholebody.files import check_folder
 
 if TYPE_CHECKING:
     from wholebody.batch import Tally
@@ -84,7 +86,10 @@ def batch(
     need("pyarrow", "batch")
     need("fsspec", "batch")
     from wholebody.batch import Columns, Settings, run
+    from wholebody.batch.sources import FILE_SUFFIXES
 
+    if not output.rstrip("/").endswith(".parquet"):
+        check_folder(PurePath(output), FILE_SUFFIXES)
     settings = Settings(pose, detector, threshold, flip, people, fps, device, precision, threads, strict)
     columns = Columns(image_column, id_column)
     if part < 1 or (readers is not None and readers < 0) or (workers is not None and workers < 1):

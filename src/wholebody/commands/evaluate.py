@@ -7,6 +7,10 @@ import tyro
 
 from wholebody.choices import Device, Precision
 from wholebody.console import progress
+from wholebody.files import check_folder
+
+# What a report may be expected to be written to.
+_REPORTS = (".json", ".html", ".csv", ".md", ".txt")
 
 
 def evaluate(
@@ -53,6 +57,7 @@ def evaluate(
     """
     from wholebody.evaluate.run import EvaluateOptions, evaluate_model
 
+    check_folder(output, _REPORTS)
     options = EvaluateOptions(
         model, annotations, images, output, boxes, detector, flip, batch, mapping, device, precision, threads, strict
     )
@@ -98,6 +103,7 @@ def compare(
     from wholebody.evaluate.compare import compare as measure
     from wholebody.evaluate.entrant import CompareOptions
 
+    check_folder(output, _REPORTS)
     options = CompareOptions(
         annotations, images, output, models, devices, rtmlib, run, results, boxes, threads, precisions, mapping
     )

@@ -59,7 +59,7 @@ def predict(
     from wholebody.predict.job import Job, Look, Pace
     from wholebody.predict.run import run_job
     from wholebody.predict.turn import TURNS, Turn
-    from wholebody.wholebody import MODES, WholeBody
+    from wholebody.wholebody import DETECTOR, MODES, WholeBody
 
     sizing = Sizing(None if draw.size is None else parsed_size(draw.size), draw.short_side, draw.multiple, draw.resize)
     look = Look(draw.draw, draw.parts, draw.draw_threshold, draw.xinsir, sizing)
@@ -77,7 +77,9 @@ def predict(
     aligned = None if draw.align_to is None else (draw.align_to, draw.align)
     axes = axes_of(write.trc_unit, write.metres_per_pixel)
     files = (write.true_scores, axes, write.annotations)
-    job = Job(look, write.formats, choice, pace, networks, turn, aligned, *files, strict=find.strict)
+    usual = chosen[1] == DETECTOR and find.threshold is None and find.region is None
+    advice = "try --threshold 0.3 --detector person-crowd; together they find the most." if usual else ""
+    job = Job(look, write.formats, choice, pace, networks, turn, aligned, *files, strict=find.strict, advice=advice)
     return run_job(inputs, write.output, model, job)
 
 

@@ -48,7 +48,8 @@ class Origin:
 
 
 PictureWriter = Callable[[Path, Poses, Origin], None]
-# Frames can be iterated repeatedly. A writer that does not write `path` itself returns the paths it wrote.
+# Frames can be iterated repeatedly. A writer that does not write `path` itself returns the paths it wrote, which may be
+# none; the others return None.
 VideoWriter = Callable[[Path, Iterable[Timed], Origin], Sequence[Path] | None]
 # The people of all pictures of a run, by COCO's ids.
 TogetherWriter = Callable[[Path, Mapping[int, Poses]], None]

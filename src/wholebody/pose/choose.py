@@ -85,12 +85,18 @@ class Choice:
         return poses if len(rows) == len(poses) and (rows == np.arange(len(poses))).all() else poses[rows]
 
     def ids(self, frames: Iterable[Poses], size: tuple[int, int] | None = None) -> list[int]:
-        """The ids chosen from a tracked clip, in order, by the median of each person's boxes and box scores."""
+        """The ids chosen from a tracked clip, in order, by the median of each person's boxes and box scores.
+
+        Raises:
+            WholebodyError: nobody has one of the ids of `keep`.
+        """
         seen: defaultdict[int, list[npt.NDArray[np.float32]]] = defaultdict(list)
         for poses in frames:
             for n, one in enumerate(row_ids(poses)):
                 seen[one].append(np.append(poses.boxes[n], poses.box_scores[n]))
-        people = [one for one in self.keep if one in seen] if self.keep else sorted(seen)
+        if missing := [one for one in self.keep if one not in seen]:
+            raise WholebodyError(f"nobody has id {_listed(missing, 'or')}: {_there(sorted(seen))}.")
+        people = list(self.keep) or sorted(seen)
         middle = np.array([np.median(seen[one], axis=0) for one in people]).reshape(len(people), 5)
         inside = np.flatnonzero(self._inside(middle[:, :4], size))
         rows = self._rows(middle[inside, :4], middle[inside, 4])
@@ -112,6 +118,17 @@ class Choice:
         if self.people is None or self.keep or len(boxes) <= self.people:
             return np.arange(len(boxes))[: self.people]
         return np.sort(_rank(boxes, scores, "size")[: self.people])
+
+
+def _there(ids: list[int]) -> str:
+    if not ids:
+        return "nobody was found"
+    return f"there {'is only' if len(ids) == 1 else 'are'} {_listed(ids, 'and')}"
+
+
+def _listed(ids: list[int], last: str) -> str:
+    *others, end = map(str, ids)
+    return f"{', '.join(others)} {last} {end}" if others else end
 
 
 def parsed_region(text: str) -> Region:

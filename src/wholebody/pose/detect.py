@@ -123,6 +123,16 @@ def _check_rows(rows: Floats) -> None:
         )
 
 
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold that is no score.
+
+    Raises:
+        WholebodyError: it is not within 0 and 1.
+    """
+    if not 0 <= threshold <= 1:
+        raise WholebodyError(f"threshold is {threshold:g}: scores of people lie between 0 and 1.")
+
+
 @dataclass(frozen=True, eq=False)
 class YOLOX:
     """A YOLOX network of any size; class 0 is the person.
@@ -165,8 +175,7 @@ class YOLOX:
         outputs = tuple(tensor.name for tensor in self.session.outputs[: 2 if columns == 5 else 1])
         # Networks differ in how they score; a bundled one stores the threshold that it was measured at.
         least = notes(self.session).get("threshold", 0.3) if self.threshold is None else self.threshold
-        if not 0 <= least <= 1:
-            raise WholebodyError(f"threshold is {least}: scores of people lie between 0 and 1.")
+        check_threshold(least)
         for name, value in (
             ("least", least),
             ("size", size),

@@ -14,7 +14,7 @@ from wholebody.arrays import PathLike
 from wholebody.choices import Precision
 from wholebody.errors import WholebodyError
 from wholebody.export.once import exported
-from wholebody.pose.detect import YOLOX
+from wholebody.pose.detect import YOLOX, check_threshold
 from wholebody.pose.topdown import BATCH, TopDown
 from wholebody.reading import reading
 from wholebody.runtime.choose import open_session
@@ -76,8 +76,11 @@ def open_detector(
             "auto". threshold: lowest score of a box; None takes what the file recommends, or 0.3.
 
     Raises:
-        WholebodyError: it cannot be found or loaded, or is something else; the message names the file.
+        WholebodyError: the threshold is not within 0 and 1; or it cannot be found or loaded, or is something else, and
+            the message names the file.
     """
+    if threshold is not None:  # before the file is opened, which is not to blame
+        check_threshold(threshold)
     path = onnx_file(name, "detector")
     if precision == "int8" and not int8_file(path).is_file():
         precision = "auto"

@@ -84,20 +84,27 @@ class Clip:
         parts = self.parts
         if pace.resume and not parts.folder.exists() and (finished := self._finished()):
             return finished
+        size = self._size(source.size)
         if lost := parts.begin(self._settings(), pace.resume):
             self.notes.append(lost)
         length = None if source.duration is None else min(source.duration, pace.end or np.inf) - pace.start
         total = None if length is None else max(round(length * fps), 1)
-        size = self._size(source.size)
         before = sum(len(formats.read_npz_video(part)) for part in parts.in_order())
-        with progress(f"{self.file.name}: people", total, "frames", before) as advance:
-            self._find_people(fps, size, self.afterwards, advance)
-        stored = Stored(parts.in_order(), STRENGTHS[pace.smooth], pace.two_pass)
-        if not stored.times:
-            raise WholebodyError(f"{self.file}: no frame from {pace.start:g} s on. Choose an earlier start.")
         try:
+            with progress(f"{self.file.name}: people", total, "frames", before) as advance:
+                self._find_people(fps, size, self.afterwards, advance)
+        except WholebodyError:
+            if not parts.in_order():  # nothing to resume
+                shutil.rmtree(parts.folder)
+            raise
+        stored = Stored(parts.in_order(), STRENGTHS[pace.smooth], pace.two_pass)
+        try:
+            if not stored.times:
+                raise WholebodyError(f"no frame from {pace.start:g} s on. Choose an earlier start.")
             people = Arranged.of(stored, self.job.choice if self.afterwards else Choice(), self.character, size)
         except WholebodyError as error:
+            # These options fail with these parts every time, so there is nothing to resume.
+            shutil.rmtree(parts.folder)
             raise WholebodyError(f"{self.file}: {error}") from error
         if self.afterwards and parts.drawings:
             with progress(f"{self.file.name}: drawing", len(stored.times), "frames") as advance:
@@ -312,12 +319,14 @@ class Clip:
         stored = people.stored
         about(self.place).unlink(missing_ok=True)
         written: list[Path] = []
-        name = result_name(self.file)
-        source = Origin(name, size, self.job.comfy_threshold, fps, stored.numbers, self.job.axes)
+        source = Origin(result_name(self.file), size, self.job.comfy_threshold, fps, stored.numbers, self.job.axes)
         for name in dict.fromkeys(self.kinds):
             path, kind = self._kind_path(name), KINDS[name]
             if kind.video is not None:
-                written += kind.video(path, people, source) or [path]
+                paths = kind.video(path, people, source)
+                written += [path] if paths is None else paths
+                if paths is not None and not paths:
+                    self.notes.append(f"{self.file}: {name} has a file for each person, and nobody was found.")
             elif kind.drawn:
                 # None if an earlier run, stopped since, has already moved them.
                 if self.parts.pictures.exists():

@@ -102,6 +102,7 @@ class Job:
         axes: of marker files.
         annotations: COCO JSON with the ids of the pictures, for formats that put all pictures into one file.
         strict: refuse partly damaged JPEGs.
+        advice: what to try if nobody is found in any file, as the end of a sentence; "" if there is nothing.
 
     Raises:
         WholebodyError: a format is unknown.
@@ -118,6 +119,7 @@ class Job:
     axes: Axes = field(default_factory=Axes)
     annotations: Path | None = None
     strict: bool = False
+    advice: str = ""
 
     def __post_init__(self) -> None:
         check_kinds(self.kinds)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wholebody.errors import WholebodyError
-from wholebody.files import make_folder
+from wholebody.files import check_folder, make_folder
 from wholebody.formats.coco import image_ids
 from wholebody.formats.kinds import KINDS, refused
+from wholebody.images import READ_SUFFIXES
 from wholebody.poses import Poses
 from wholebody.predict.arrange import Character
 from wholebody.predict.clip import Clip
@@ -23,7 +24,11 @@ from wholebody.predict.job import Done, Job
 from wholebody.predict.names import find, result_names
 from wholebody.predict.pictures import done_pictures
 from wholebody.predict.tell import mistake, report
+from wholebody.video.frame import VIDEO_SUFFIXES
 from wholebody.wholebody import WholeBody
+
+# The suffixes of pictures, videos and results.
+_FILES = frozenset((*READ_SUFFIXES, *VIDEO_SUFFIXES, *(kind.suffix for kind in KINDS.values())))
 
 
 def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], WholeBody], job: Job) -> int:
@@ -38,12 +43,15 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
     Raises:
         WholebodyError: there is nothing to do, the folder cannot be written, or the networks cannot be loaded.
     """
+    if not inputs:
+        raise WholebodyError("nothing to do: name a picture, a folder or a video.")
     pictures, videos = find(inputs, job.pace.fps is not None)
     if not pictures and not videos:
         raise WholebodyError("nothing to do: name at least one picture or video that is not itself a result.")
     failed: list[str] = []
     pictures, videos = _wanted(pictures, videos, job, failed)
     if output is not None:
+        check_folder(output, _FILES)
         make_folder(output)
     places = result_names([*pictures, *videos], output)
     if pictures and job.choice.keep:
@@ -71,7 +79,7 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
             except Exception as error:  # a bug of ours: the other videos are still processed
                 failed.append(f"{file}: {mistake(error)}")
     finally:
-        report(done, notes, failed)
+        report(done, notes, failed, job.advice)
     return 1 if failed else 0
 
 

@@ -18,7 +18,8 @@ def mistake(error: Exception) -> str:
     return f"failed ({what}; {Path(place.filename).name}, line {place.lineno}). Report it, or continue with --resume."
 
 
-def report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str]) -> None:
+def report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str], advice: str = "") -> None:
+    """Print the summary; `advice` only if nobody was found anywhere."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -47,6 +48,8 @@ def report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str]) ->
     console.print(f"{', '.join(sums)}, {people}" + (f", {len(failed)} failed:" if failed else ""))
     for line in failed:
         say(line)
+    if advice and done and not any(row.people for row in done):
+        say(f"nobody was found: {advice}")
 
 
 def _count(number: int, word: str, many: str | None = None) -> str:

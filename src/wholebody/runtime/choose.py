@@ -27,6 +27,10 @@ from wholebody.runtime.session import PRECISIONS, Session, float_file, int8_file
 MOST_THREADS = 1024
 
 
+# What other packages call a device.
+_OTHERS = {"gpu": "cuda", "nvidia": "cuda", "mps": "coreml", "trt": "tensorrt", "dml": "directml"}
+
+
 @dataclass(frozen=True)
 class Runtime:
     """An alternative CPU runtime, chosen by its name as `device`.
@@ -192,5 +196,6 @@ def _check_file(path: Path) -> None:
 
 
 def _closest(word: str) -> str:
-    close = difflib.get_close_matches(word.lower(), DEVICES, n=1)
+    name = word.lower().partition(":")[0]  # of "cuda:0", as PyTorch has it
+    close = [_OTHERS[name]] if name in _OTHERS else difflib.get_close_matches(name, DEVICES, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -110,7 +110,7 @@ def _names(kind: NetworkKind) -> str:
 def _unknown(text: str, kind: NetworkKind) -> str:
     looks_like_a_path = Path(text).suffix.lower() in (".onnx", *CHECKPOINTS) or "/" in text or os.sep in text
     if looks_like_a_path:
-        return f"{text}: no such file. Check the path, or use one of {_names(kind)}."
+        return f"{text}: no such file. Check the path, or see `wholebody models` for the names of networks."
     names = [name for name, weights in MANIFEST.items() if weights.kind == kind]
     close = [name for name in names if name.startswith(text.lower())] or difflib.get_close_matches(text.lower(), names)
     if close:
