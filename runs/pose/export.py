@@ -27,12 +27,14 @@ class Stored(NamedTuple):
     rank: int = 0
 
 
+_CSPNEXT = Stored(("head.", "backbone.stage2.", "backbone.stage3.", "backbone.stage4."))
 _LAST_BLOCKS = tuple(f"backbone.blocks.{block}.{layer}" for block in range(13, 17) for layer in ("expand", "project"))
 # By network and width of the crop.
 STORED = {
     ("thunder-fine", 192): Stored(("head.final_layer", "backbone.top.", *_LAST_BLOCKS), rank=256),
     ("thunder-fine", 96): Stored(("head.final_layer", "head.fine", "backbone."), rank=128),
-    ("t", 192): Stored(("head.", "backbone.stage2.", "backbone.stage3.", "backbone.stage4.")),
+    ("t", 192): _CSPNEXT,
+    ("s", 192): _CSPNEXT,
 }
 
 
