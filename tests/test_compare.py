@@ -84,7 +84,7 @@ def test_networks_commands_and_files_stand_in_one_table(folder, capsys):
         (("--devices", "cpu", "abacus"), "'abacus' is unknown"),
         (("--devices", "coreml"), "Leave coreml out of --devices"),
         (("--run", "bright=true {out}"), "two estimators have the same name"),
-        (("--output", "labels.json"), "labels.json: cannot make a folder"),
+        (("--output", "labels.json"), "labels.json: looks like a file"),
         (("--precisions", "fp32", "int8"), "bright.int8.onnx: no such file"),
     ],
 )

@@ -41,7 +41,7 @@ def test_order(by, expected):
         (Choice(region=(0, 0, 250, 400)), [5, 7]),
         (Choice(region=(0.5, 0, 0.5, 1)), [5, 6]),
         (Choice(region=(0, 0, 250, 400), people=1), [5]),
-        (Choice(keep=(7, 9, 5)), [7, 5]),
+        (Choice(keep=(7, 5)), [7, 5]),
         (Choice(keep=(7, 5), people=1), [7]),
         (Choice(keep=(7, 5), order="size"), [5, 7]),
         (Choice(region=(900, 900, 10, 10)), []),
@@ -50,6 +50,11 @@ def test_order(by, expected):
 def test_choice(choice, expected):
     assert choice(three(), (400, 400)).ids.tolist() == expected
     assert choice.ids([three()] * 3, (400, 400)) == expected
+
+
+def test_an_id_that_nobody_has_is_an_error_with_those_there_are():
+    with pytest.raises(WholebodyError, match="nobody has id 9: there are 5, 6 and 7"):
+        Choice(keep=(7, 9, 5)).ids([three()], (400, 400))
 
 
 def test_everybody_is_the_same_object():
