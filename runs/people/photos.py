@@ -144,12 +144,14 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     coco, found = None, list[Photo]()
+    rows = json.loads((options.pool / "index.json").read_text()) if options.pool else []
+    without = {number for row in rows if (number := coco_id(row["file"])) is not None}
     if options.coco:
-        rows = json.loads((options.pool / "index.json").read_text()) if options.pool else []
-        without = {number for row in rows if (number := coco_id(row["file"])) is not None}
         coco = Coco(options.coco[1], without)
-        found += of_coco(options.coco[0], coco)
-    found += of_pool(options.people, options.boxes, coco, {coco_id(photo.file.name) for photo in found})
+        # A photo may be in several folders.
+        found += {coco_id(photo.file.name): photo for photo in of_coco(options.coco[0], coco)}.values()
+    taken = {coco_id(photo.file.name) for photo in found} | without
+    found += of_pool(options.people, options.boxes, coco, taken)
     found = [photo for photo in found if photo.people]
     if options.count:
         found = [found[i] for i in np.random.default_rng(0).permutation(len(found))[: options.count]]
