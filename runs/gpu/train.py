@@ -13,29 +13,28 @@ of weights (averaged) for each network, and figures.txt. Without a graphics card
 import argparse
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wholebody.codec import SimCC
-from wholebody.geometry import oks
+from wholebody.evaluate.oks import part_oks
+from wholebody.evaluate.report import COVERED
+from wholebody.geometry import box_areas
 from wholebody.networks.checkpoints import load_pose, save_pose
 from wholebody.networks.exported import measure_norms, wants_measuring
-from wholebody.networks.kinds import kind_of
-from wholebody.networks.rtmpose import RTMPose, rtmpose
+from wholebody.networks.rtmpose import RTMPose
 from wholebody.networks.two_scale import TwoScale
-from wholebody.networks.widen import widen
-from wholebody.schema import COCO_WHOLEBODY
-from wholebody.train.build import weights_file
+from wholebody.train.build import build, fading, weights_file
 from wholebody.train.config import Distill, Optim
 from wholebody.train.data.crops import part_factors
 from wholebody.train.data.packed import CROP, PackedPeople
-from wholebody.train.data.people import NOWHERE
-from wholebody.train.distill import StageOne, decay
+from wholebody.train.data.people import NOWHERE, PersonFile
+from wholebody.train.distill import StageOne
 from wholebody.train.engine.parallel import Process
 from wholebody.train.engine.precision import native_bfloat16, quick_kernels
 from wholebody.train.engine.step import Training, start, step
@@ -44,7 +43,6 @@ from wholebody.train.lesson import Batch
 from wholebody.train.recipes import DISTILLATIONS
 from wholebody.train.teachers import Checkpoint
 
-BODY = COCO_WHOLEBODY.parts["body"]
 NORM_CROPS = 256
 # The first steps are timed, without the very first.
 TIMED = 30
@@ -63,16 +61,20 @@ def taught(teacher: Checkpoint, batch: Batch) -> Batch:
     )
 
 
-def halved(batch: Batch) -> Batch:
-    """The batch for a network with half the input size: x becomes x / 2, and so does a logit's bin."""
-    planes = batch.images.permute(0, 3, 1, 2).float()
+def shrunk(images: Tensor) -> Tensor:
+    """Crops (N, h, w, 3) at half the size: every second pixel of a blurred picture, because x becomes x / 2."""
+    planes = images.permute(0, 3, 1, 2).float()
     blur = torch.tensor([0.25, 0.5, 0.25], device=planes.device)
     kernel = (blur[:, None] * blur).expand(3, 1, 3, 3)
-    images = F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, groups=3)
+    planes = F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, groups=3)
+    return planes.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def halved(batch: Batch) -> Batch:
+    """The batch for a network with half the input size; a logit's bin is halved, too."""
     points = torch.where(batch.keypoints == NOWHERE, NOWHERE, batch.keypoints / 2)
     x, y = (cast(Tensor, each)[..., ::2] for each in (batch.teacher_x, batch.teacher_y))
-    images = images.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-    return Batch(images, points, batch.weight, x, y)
+    return Batch(shrunk(batch.images), points, batch.weight, x, y)
 
 
 @torch.no_grad()
@@ -84,20 +86,16 @@ def measured(network: RTMPose, people: PackedPeople | None) -> str:
     for at in range(0, len(people), 64):
         crops = people.plain(slice(at, at + 64))
         if network.codec.input_size != CROP:
-            nothing = torch.zeros(len(crops), 1, 2, device=crops.device)
-            crops = halved(Batch(crops, nothing, nothing[..., 0], nothing, nothing)).images
+            crops = shrunk(crops)
         x, y = network(network.normalise(crops))
         found.append(torch.stack([x.argmax(dim=-1), y.argmax(dim=-1)], dim=-1) / network.codec.split_ratio)
     points, truth, visible, box = (
         each.float().cpu().numpy() for each in (torch.cat(found), people.points(), people.visible, people.box)
     )
-    points = points[:, BODY] * (CROP[0] / network.codec.input_size[0])
-    areas, labelled = 0.53 * (box[:, 2:] - box[:, :2]).prod(axis=1), (visible[:, BODY] > 0).any(axis=1)
-    scores = [
-        oks(points[n, None], truth[n, None, BODY], visible[n, None, BODY], areas[n, None], COCO_WHOLEBODY.sigmas[BODY])
-        for n in np.flatnonzero(labelled)
-    ]
-    return f"{np.mean(scores):.4f}"
+    rows = zip(truth, visible, box, COVERED * box_areas(box), strict=True)
+    labelled = [PersonFile(Path(), *row) for row in rows]
+    scores = part_oks(labelled, points * (CROP[0] / network.codec.input_size[0]), least=1)
+    return f"{scores['body']:.4f}"
 
 
 class Run:
@@ -158,16 +156,6 @@ def given(name: str) -> RTMPose:
     return load_pose(weights_file(name))
 
 
-def larger(path: str) -> RTMPose:
-    """An RTMPose-s that computes what the RTMPose-t of a file does; or the RTMPose-s of a file."""
-    found = given(path)
-    if kind_of(found) == "s":
-        return found
-    network = rtmpose("s")
-    widen(found, network)
-    return network
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("default", "students"))
@@ -207,15 +195,17 @@ def main() -> None:
         network = given(options.teacher).to(device)
         teacher = Checkpoint(network, cast(SimCC, network.codec))
         channels = cast(int, network.backbone.channels)
-        for name, load in (("t", given), ("s", larger)):
+        for name in ("t", "s"):
             if path := getattr(options, name):
-                stage = StageOne(load(path), None, Distill(), channels, lambda done: decay(1 + done, 1))
-                lessons[name] = (stage, STUDENT)
+                student = build(replace(DISTILLATIONS[f"student-{name}"]().first, init=path, seed=options.seed)).to(
+                    device
+                )
+                # A two-scale network's norms keep their statistics; a student's are those of each batch.
+                if wants_measuring(student):
+                    measure_norms(student, people.draw(NORM_CROPS).images)
+                lessons[name] = (StageOne(student, None, Distill(), channels, fading(Distill(), 0)), STUDENT)
         if options.fast:
             lessons["fast"] = (FineTuning(cast(TwoScale, given(options.fast)), options.frozen), TWO_SCALE)
-    for lesson, _ in lessons.values():
-        if wants_measuring(lesson.network):
-            measure_norms(lesson.network.to(device), people.draw(NORM_CROPS).images)
     trainings = {
         name: start(lesson, optim, options.batch, precision, process) for name, (lesson, optim) in lessons.items()
     }

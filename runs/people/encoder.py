@@ -38,7 +38,7 @@ def train(network: TwoScale, views: Views, out: Path, steps: int, frozen: int) -
     half = torch.bfloat16 if native_bfloat16(torch.device("cpu")) else None
     training, first = start(FineTuning(network, frozen), OPTIM, BATCH, half), 0
     # Depthwise convolutions of a CPU are faster so.
-    training.lesson.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    training.lesson.to(memory_format=torch.contiguous_format)
     if (out / "state.pt").exists():
         state = torch.load(out / "state.pt", weights_only=True)
         network.load_state_dict(state["network"])

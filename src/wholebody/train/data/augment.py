@@ -21,7 +21,7 @@ def close_up(
     keypoints: Doubles, visible: npt.NDArray[np.float32], center: Doubles, scale: Doubles, rng: np.random.Generator
 ) -> tuple[Doubles, Doubles]:
     """Centre and scale of the head or a hand, as in portraits, if enough of it is labelled; otherwise unchanged."""
-    shown = [rows[visible[rows] > 0] for rows in _CLOSE_UPS]
+    shown = [rows[visible[rows] > 0] for rows in CLOSE_UPS]
     chosen = [rows for rows in shown if len(rows) >= _LEAST_POINTS]
     if not chosen:
         return center, scale
@@ -164,7 +164,7 @@ def half_body_box(
 
 
 # The targets of close-ups: the head, and each hand with its wrist; and the least number of labelled points.
-_CLOSE_UPS = (
+CLOSE_UPS = (
     np.r_[0:5, COCO_WHOLEBODY.parts["face"]],
     np.r_[9, COCO_WHOLEBODY.parts["left_hand"]],
     np.r_[10, COCO_WHOLEBODY.parts["right_hand"]],

@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wholebody.schema import COCO_WHOLEBODY
+from wholebody.train.data.augment import CLOSE_UPS
 
 _UPPER, _LOWER = range(11), range(11, 23)
-_FAR = 1e6
+# Further away than anything in a picture.
+FAR = 1e6
 # Pixels that are darker are taken for those outside of the photo, which stay black.
 _BLACK = 6
 
@@ -84,9 +86,7 @@ def half_body(points: Tensor, shown: Tensor, center: Tensor, extent: Tensor, loo
 def portrait(points: Tensor, shown: Tensor, center: Tensor, extent: Tensor, look: Look) -> tuple[Tensor, Tensor]:
     """Centre and extent (N, 2) of the head or a hand in a few crops, from it alone to a portrait."""
     count, device = len(points), points.device
-    parts = COCO_WHOLEBODY.parts
-    head, left, right = (range(parts[name].start, parts[name].stop) for name in ("face", "left_hand", "right_hand"))
-    rows = _rows([[*range(5), *head], [9, *left], [10, *right]], device)
+    rows = _rows([part.tolist() for part in CLOSE_UPS], device)
     found = shown & rows[torch.randint(len(rows), (count,), device=device)]
     low, high = _bounds(points, found)
     side = (high - low).amax(dim=1)
@@ -154,5 +154,5 @@ def _rows(parts: list[list[int]], device: torch.device) -> Tensor:
 
 def _bounds(points: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
     """The lowest and highest coordinates (N, 2) of the points found (N, K)."""
-    low = torch.where(found[..., None], points, _FAR).amin(dim=1)
-    return low, torch.where(found[..., None], points, -_FAR).amax(dim=1)
+    low = torch.where(found[..., None], points, FAR).amin(dim=1)
+    return low, torch.where(found[..., None], points, -FAR).amax(dim=1)

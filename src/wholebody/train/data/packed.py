@@ -26,11 +26,12 @@ from torch.nn import functional as F
 
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.geometry import Crop, center_scale, crop_matrix
+from wholebody.geometry import PADDING, Crop, center_scale, crop_matrix
 from wholebody.reading import reading
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data.augment import cut
 from wholebody.train.data.augment_batch import (
+    FAR,
     MILD,
     Look,
     chosen,
@@ -53,7 +54,6 @@ _ABSENT, _BESIDE = 0.3, 6
 _TRUNK = [5, 6, 11, 12]
 # Which side of the photo is cut off (left, top, right, bottom), and at most how much of the person.
 _SIDES, _MOST = (0.3, 0.1, 0.3, 0.3), (0.5, 0.2, 0.5, 0.6)
-_FAR = 1e6
 
 
 class Packed(NamedTuple):
@@ -162,7 +162,7 @@ class PackedPeople:
         box = box.maximum(photo[:, [0, 1, 0, 1]]).minimum(photo[:, [2, 3, 2, 3]])
         there = _within(points, photo)
         shown = (visible > 0) & there
-        center, extent = (box[:, :2] + box[:, 2:]) / 2, (box[:, 2:] - box[:, :2]) * 1.25
+        center, extent = (box[:, :2] + box[:, 2:]) / 2, (box[:, 2:] - box[:, :2]) * PADDING
         center, extent = half_body(points, shown, center, extent, look)
         center, extent = portrait(points, shown, center, extent, look)
         extent = torch.maximum(extent[:, :1], extent[:, 1:] * w / h) * torch.tensor([1.0, h / w], device=device)
@@ -202,7 +202,7 @@ class PackedPeople:
         """The borders of the photo (N, 4): mostly far away, else one of them a line through the person, if two points
         of the trunk remain."""
         count, device = len(box), box.device
-        far = torch.tensor([-_FAR, -_FAR, _FAR, _FAR], device=device).expand(count, 4)
+        far = torch.tensor([-FAR, -FAR, FAR, FAR], device=device).expand(count, 4)
         side = torch.multinomial(torch.tensor(_SIDES, device=device), count, replacement=True)
         most = torch.tensor(_MOST, device=device)[side]
         share = (most * torch.rand(count, device=device))[:, None]
