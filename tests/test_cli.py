@@ -131,6 +131,27 @@ def test_an_output_that_looks_like_a_file_is_refused(run, photo, name):
     assert names(photo.parent) == ["photo.png"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "warm-t", "--out", "new.safetensors"),
+        ("train", "detector", "--labels", "boxes.json", "--out", "new.onnx"),
+        ("distill", "student-t", "--out", "new.onnx"),
+        ("distill", "--images", ".", "--teacher", "wholebody-133", "--student", "t", "--out", "new.onnx"),
+        ("label", ".", "--out", "new.json"),
+        ("synth", "new.tar", "--count", "1"),
+    ],
+)
+def test_what_is_trained_labelled_or_rendered_goes_to_a_folder(tmp_path, monkeypatch, capsys, words):
+    pytest.importorskip("torch")
+    pytest.importorskip("numba")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        cli.main([*words])
+    assert end.value.code == 1 and ": looks like a file" in capsys.readouterr().err
+    assert not names(tmp_path)
+
+
 @pytest.mark.parametrize("words", [("evaluate", "fast"), ("compare",)])
 def test_a_report_goes_to_a_folder(tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)

@@ -41,6 +41,8 @@ def train(network: TwoScale, views: Views, out: Path, steps: int, frozen: int) -
     training.lesson.to(memory_format=torch.contiguous_format)
     if (out / "state.pt").exists():
         state = torch.load(out / "state.pt", weights_only=True)
+        if state["frozen"] != frozen:
+            raise SystemExit(f"{out}: began with --frozen {state['frozen']}. Name another folder, or the same number.")
         network.load_state_dict(state["network"])
         training.ema.load_state_dict(state["average"])
         training.optimizer.load_state_dict(state["optimizer"])
@@ -55,7 +57,7 @@ def train(network: TwoScale, views: Views, out: Path, steps: int, frozen: int) -
                 means = np.mean(losses, axis=0)
                 file.write(",".join([str(number + 1), *(f"{mean:.6f}" for mean in means)]) + "\n")
             losses.clear()
-            state = {"network": network.state_dict(), "average": training.ema.state_dict()}
+            state = {"frozen": frozen, "network": network.state_dict(), "average": training.ema.state_dict()}
             with replacing(out / "state.pt") as partial:
                 torch.save({**state, "optimizer": training.optimizer.state_dict(), "step": number + 1}, partial)
             save_pose(cast(TwoScale, training.ema), out / "model.safetensors")

@@ -286,17 +286,18 @@ def make_folder(folder: Path) -> None:
         raise WholebodyError(f"{folder}: cannot be written ({reason}). Choose another folder with --output.") from error
 
 
-def check_folder(folder: PurePath, suffixes: Iterable[str]) -> None:
-    """Refuse an --output that is meant as a file, where results go to a folder.
+def check_folder(folder: PurePath, suffixes: Iterable[str], option: str = "--output") -> None:
+    """Refuse a name that is meant as a file, where results go to a folder.
 
     Args:
         suffixes: of files that somebody may mean. A folder that exists may have any name.
+        option: what the name was given to.
 
     Raises:
         WholebodyError: the name has one of the suffixes, and is no folder yet.
     """
     if folder.suffix.lower() in suffixes and not is_folder(Path(folder)):
-        raise WholebodyError(f"--output {folder}: looks like a file, and results go to a folder. Name a folder.")
+        raise WholebodyError(f"{option} {folder}: looks like a file, and results go to a folder. Name a folder.")
 
 
 def replace_folder(final: Path, fresh: Path) -> None:

@@ -10,6 +10,7 @@ from wholebody.choices import SheetPart
 from wholebody.commands.models import need
 from wholebody.console import progress, say
 from wholebody.errors import WholebodyError
+from wholebody.files import check_folder
 
 
 def data_check(
@@ -149,6 +150,7 @@ def synth(
         raise WholebodyError(f"--workers {workers}: must be 1 or more.")
     if preview is not None and preview.suffix.lower() not in (".jpg", ".png"):
         raise WholebodyError(f"--preview {preview}: name a .jpg or .png file.")
+    check_folder(out, (".tar", ".zip", ".json", ".jpg", ".png"), "OUT")
     longer = _longer_side(size)
     open_backgrounds(backgrounds, held_out)
     factory = GeneratorFactory(

@@ -7,6 +7,7 @@ import tyro
 
 from wholebody.choices import Device
 from wholebody.console import progress, say
+from wholebody.files import check_folder
 
 
 def label(
@@ -47,6 +48,7 @@ def label(
     from wholebody.label.run import Labeller, human_labels
     from wholebody.label.run import label as run
 
+    check_folder(out, (".json", ".jsonl", ".png"), "--out")
     labeller = Labeller.of(detectors, estimators, close_ups, turns, device, threads)
     images = find_images(inputs)
     human = human_labels(labels) if labels else None

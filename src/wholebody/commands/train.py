@@ -12,6 +12,10 @@ from wholebody.choices import Changes, TrainPrecision
 from wholebody.commands.models import need
 from wholebody.console import progress
 from wholebody.errors import WholebodyError
+from wholebody.files import check_folder
+
+# What somebody may take --out for.
+_WEIGHTS = (".safetensors", ".onnx", ".pth", ".pt", ".json")
 
 
 def train(words: Sequence[str]) -> int:
@@ -26,6 +30,7 @@ def train(words: Sequence[str]) -> int:
     if run.check:
         return _check(run.recipe)
     need("torch", "train")
+    check_folder(run.out, _WEIGHTS, "--out")
     from wholebody.train.loop import fit
 
     fit(run.recipe, run.out, changes=run.changes)
@@ -75,6 +80,7 @@ def _detector(words: Sequence[str]) -> int:
         args=words,
         config=(tyro.conf.AvoidSubcommands,),
     )
+    check_folder(run.out, _WEIGHTS, "--out")
     from wholebody.train.detector.fit import fit
 
     fit(run.recipe, run.out)
@@ -94,6 +100,7 @@ def distill(words: Sequence[str]) -> int:
     if run.check:
         return _check(run.recipe.first, run.recipe.second)
     need("torch", "train")
+    check_folder(run.out, _WEIGHTS, "--out")
     from wholebody.train.engine.parallel import is_first
     from wholebody.train.stages import distil
 
@@ -147,6 +154,7 @@ def _adapt(
     """
     from wholebody.train.adapt import Footage, adapt
 
+    check_folder(out, _WEIGHTS, "--out")
     footage = Footage(images, detector, every, threshold)
     result = adapt(footage, teacher, student, out, steps, batch, lr, precision, progress)
     print(f"{result}: {result.stat().st_size / 1e6:.1f} MB")
