@@ -65,7 +65,7 @@ def serve(
         threads = max(usable_cores() // workers, 1)
     for option, number, unit in (("--max-mb", max_mb, 2**20), ("--max-megapixels", max_megapixels, 1e6)):
         if not math.isfinite(number * unit):
-            raise WholebodyError(f"{option} {number:g}: give a number above 0.")
+            raise WholebodyError(f"{option} {number:g}: give a finite number above 0.")
     usual = Limits()
     size, pixels = round(max_mb * 2**20), round(max_megapixels * 1e6)
     limits = Limits(
