@@ -14,7 +14,7 @@ from walkers import model, picture
 from wholebody import video
 from wholebody.draw import skeleton
 from wholebody.errors import WholebodyError
-from wholebody.serve.camera import Board, served, watch
+from wholebody.serve.camera import Board, newest, served, watch
 from wholebody.tracking.pipeline import Follower
 from wholebody.video.frame import Frame
 
@@ -87,6 +87,8 @@ def test_a_recording_that_is_ended_from_outside_is_there(tmp_path, name, request
 def test_without_a_camera_there_is_one_line(tmp_path):
     with pytest.raises(WholebodyError, match="cannot be opened"):
         watch(str(tmp_path / "no.mp4"), Follower(model()), skeleton, port=0)
+    with pytest.raises(WholebodyError, match="²: cannot be opened"):
+        next(newest("²"))
 
 
 def test_a_taken_port_is_one_line():

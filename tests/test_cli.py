@@ -15,8 +15,10 @@ from networks import people, save_detector, save_heatmaps, save_pose
 from walkers import model, picture
 from wholebody import cli, formats
 from wholebody.errors import WholebodyError
+from wholebody.images import read_image
+from wholebody.predict import pictures
 from wholebody.schema import COCO_BODY, OPENPOSE_25
-from wholebody.wholebody import DETECTOR, MODES, POSE
+from wholebody.wholebody import DETECTOR, MODES, POSE, WholeBody
 
 BOXES = np.array([[150, 40, 260, 210], [20, 30, 80, 200]])
 PICTURE = people(BOXES)
@@ -220,6 +222,34 @@ def test_a_foreign_network_of_the_body_alone(files, photo, tmp_path, capsys):
     assert formats.read_npz(tmp_path / "photo_pose.npz").schema is COCO_BODY
     errors = capsys.readouterr().err
     assert ends == [0, 1] and "coco_body has no" in errors and len(errors.splitlines()) == 1
+
+
+def test_a_network_that_fails_on_one_picture_stops_nobody_else(run, photo, monkeypatch):
+    images = WholeBody.images
+
+    def failing(self, pictures, *more, **options):
+        if any(picture.shape == (7, 7, 3) for picture in pictures):
+            raise MemoryError
+        return images(self, pictures, *more, **options)
+
+    monkeypatch.setattr(WholeBody, "images", failing)
+    cv2.imwrite(str(photo.with_name("bad.png")), np.zeros((7, 7, 3), np.uint8))
+    status, out, errors = run(photo.parent, "--formats", "csv")
+    assert status == 1 and "1 picture, 2 people, 1 failed" in out
+    assert len(errors.strip().splitlines()) == 1 and "bad.png: there is not enough memory" in errors
+    assert (photo.parent / "photo_pose.csv").exists()
+
+
+def test_a_picture_that_needs_too_much_memory_stops_nobody_else(run, photo, monkeypatch):
+    def reading(file, **options):
+        if file.name == "bad.png":
+            raise MemoryError
+        return read_image(file, **options)
+
+    monkeypatch.setattr(pictures, "read_image", reading)
+    photo.with_name("bad.png").write_bytes(photo.read_bytes())
+    status, out, errors = run(photo.parent, "--formats", "csv")
+    assert status == 1 and "1 picture, 2 people, 1 failed" in out and "bad.png: there is not enough memory" in errors
 
 
 def test_a_full_disk_leaves_nothing_half_written(run, photo, monkeypatch):

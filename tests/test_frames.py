@@ -147,3 +147,21 @@ def test_a_sound_is_no_video(tmp_path):
         container.mux(stream.encode())
     with pytest.raises(WholebodyError, match="only sound"):
         frames.extract(path, tmp_path / "out")
+
+
+def test_a_cover_is_no_picture_of_a_film(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=44100)
+        cover = container.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        container.mux(sound.encode(frame))
+        picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
+        container.mux(cover.encode(picture.reformat(format="yuvj420p")))
+        container.mux(cover.encode())
+        container.mux(sound.encode())
+    with pytest.raises(WholebodyError, match="only sound"):
+        frames.extract(path, tmp_path / "out")

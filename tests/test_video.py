@@ -450,6 +450,13 @@ def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path):
     assert [number_of(frame.image) for frame in found] == [n for n in range(12) if n != 5]
     assert found[-1].time == pytest.approx(1.1) and len(lines) == 1 and "5.png" in lines[0]
     assert video.info(tmp_path).size == SIZE
+    assert (video.info(tmp_path).duration, video.info(tmp_path, 10).duration) == (12 / 25, 1.2)
+
+
+def test_superscripts_are_no_numbers(tmp_path):
+    for n, name in enumerate(("1.png", "1²3.png", "2.png")):
+        cv2.imwrite(str(tmp_path / name), picture(n))
+    assert [number_of(frame.image) for frame in video.read(tmp_path)] == [0, 1, 2]
 
 
 def test_an_error_leaves_no_file(tmp_path):

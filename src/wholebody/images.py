@@ -41,7 +41,7 @@ _HEADER_BYTES = 2**16
 READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 WRITE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 # Pictures that cannot be read here: in a folder they are reported, whereas a text file is skipped.
-_FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".nef", ".arw", ".svg")
+FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".nef", ".arw", ".svg")
 
 
 def read_image(path: str | os.PathLike[str], *, strict: bool = False) -> Image:
@@ -340,7 +340,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    known = READ_SUFFIXES + _FOREIGN_SUFFIXES
+    known = READ_SUFFIXES + FOREIGN_SUFFIXES
     try:
         inside = sorted(folder.iterdir())
     except OSError as error:

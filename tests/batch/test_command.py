@@ -91,6 +91,7 @@ def test_lines_where_there_is_no_terminal(capsys, monkeypatch):
     [
         (("none",), "no such file"),
         (("in", "--shard", "x"), "write 3/16"),
+        (("in", "--shard", "²/3"), "write 3/16"),
         (("in", "--shard", "2/2"), "the first of 2 is 0/2"),
         (("in", "--part", "0"), "1 or more"),
         (("in", "--workers", "2"), "are for --engine ray"),

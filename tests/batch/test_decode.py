@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import cv2
 import numpy as np
@@ -45,6 +46,8 @@ def test_errors_have_no_name_and_stop_nobody():
 def test_errors_are_one_line():
     assert in_a_line(WholebodyError("a.jpg: torn. Mend it."), "", "a.jpg") == "torn. Mend it."
     assert in_a_line(ValueError("two\n  lines")) == "ValueError: two lines"
+    assert in_a_line(WholebodyError("a\udcff.jpg: torn"), "a\udcff.jpg") == "torn"
+    assert in_a_line(WholebodyError("a\udcff: torn")) == "a\\udcff: torn"  # Arrow stores UTF-8 only
 
 
 def test_large_pictures_wait_their_turn(monkeypatch):
@@ -68,6 +71,20 @@ def test_processes_keep_the_order_and_a_crash_costs_one_picture(monkeypatch):
     assert [picture.error for picture in found if picture.image is None] == [
         "the decoder crashed. Save it again as JPEG or PNG."
     ]
+
+
+@pytest.mark.slow
+def test_a_crash_between_two_results_costs_one_picture(monkeypatch):
+    """The pool is broken before more work is submitted."""
+    pools, make = [], module._pool
+    monkeypatch.setattr(module, "decode", killer)
+    monkeypatch.setattr(module, "_pool", lambda processes: pools.append(make(processes)) or pools[-1])
+    found = []
+    for pictures in decoded([group(0, 1), [Item("killer")], group(2, 1), group(3, 1)], 1):
+        found.append(pictures)
+        while not pools[0]._broken:
+            time.sleep(0.01)
+    assert shades(found) == [("0", 0), ("killer", None), ("2", 2), ("3", 3)]
 
 
 @pytest.mark.parametrize("processes", [0, 1])

@@ -198,6 +198,31 @@ def test_errors_are_final_until_they_are_to_be_tried_again(tmp_path):
     assert [error for error, _ in known(tmp_path / "out").values()] == [None] * 4
 
 
+def test_a_refused_run_forgets_no_errors(tmp_path):
+    folder = pictures(tmp_path / "in", 2)
+    (folder / "000.png").write_bytes(b"")
+    go(folder, tmp_path / "out")
+    before = known(tmp_path / "out")
+    with pytest.raises(WholebodyError, match="was made with people None"):
+        go(folder, tmp_path / "out", settings=Settings(people=2), retry_errors=True)
+    assert known(tmp_path / "out") == before
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    folder = pictures(tmp_path / "in", 2)
+    try:
+        (folder / "001.png").rename(folder / "\udcff.png")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    with tarfile.open(folder / "x.tar", "w") as tar:
+        tar.add(folder / "000.png", "a\udcff.png")
+    for output in ("out", "one.parquet"):
+        report = go(folder, tmp_path / output)
+        assert (report.done, report.failed) == (3, 0)
+        assert {name for name, _ in known(tmp_path / output)} == {"000.png", "\\udcff.png", "x.tar/a\\udcff.png"}
+        assert go(folder, tmp_path / output).done == 0
+
+
 def test_an_id_that_comes_twice_is_done_once(tmp_path):
     folder = pictures(tmp_path / "in", 3)
     (tmp_path / "list.txt").write_text("in/000.png\nin/001.png\nin/000.png\nin/x.tar\n")

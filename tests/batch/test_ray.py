@@ -11,7 +11,7 @@ from walkers import model, picture
 from wholebody import video
 from wholebody.batch import Columns, Settings, read, run
 from wholebody.batch import ray as adapter
-from wholebody.batch.sources import find
+from wholebody.batch.sources import Source, find
 from wholebody.batch.store import Store
 from wholebody.errors import WholebodyError
 from wholebody.video.frame import Frame
@@ -52,6 +52,12 @@ def same(one, other):
             np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-2)
             np.testing.assert_allclose(a.keypoints, b.keypoints, atol=1e-2)
             np.testing.assert_allclose(a.scores, b.scores, atol=1e-4)
+
+
+def test_addresses_that_are_not_utf8_reach_the_steps():
+    source = Source("\\udcff.png", "in/\udcff.png", "picture")
+    (row,) = adapter._flat([source]).select(["id", "address", "kind"]).to_pylist()
+    assert adapter._source(row) == source
 
 
 @pytest.mark.parametrize("size", [1, 5, 100])

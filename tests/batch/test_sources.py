@@ -3,12 +3,15 @@
 import gzip
 import io
 import tarfile
+from pathlib import PureWindowsPath
+from types import SimpleNamespace
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from wholebody.batch import sources
 from wholebody.batch.sources import Columns, Item, Source, braces, check_columns, fetch, find, items
 from wholebody.errors import WholebodyError
 
@@ -111,6 +114,21 @@ def test_a_list_of_addresses(tmp_path):
     ]
 
 
+def test_a_list_that_begins_with_a_mark(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg\n", encoding="utf-8-sig")
+    assert find(f"{tmp_path}/list.txt") == [Source("a.jpg", f"{tmp_path}/a.jpg", "picture")]
+
+
+def test_a_list_from_windows(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "os", SimpleNamespace(sep="\\"))
+    monkeypatch.setattr(sources, "PurePath", PureWindowsPath)
+    (tmp_path / "list.txt").write_text("a.jpg\r\nC:\\photos\\b.jpg\r\n")
+    assert list(sources._listed(f"{tmp_path}/list.txt")) == [
+        Source("a.jpg", f"{tmp_path}/a.jpg", "picture"),
+        Source("C:\\photos\\b.jpg", "C:\\photos\\b.jpg", "picture"),
+    ]
+
+
 def test_results_are_no_input(tmp_path):
     for name in ("a.jpg", "out/part-0.parquet", "one.parquet", "one.parquet.parts/part-0.parquet"):
         put(f"{tmp_path}/{name}")
@@ -177,6 +195,12 @@ def test_pictures_of_a_parquet_file(bucket):
     source = find(f"{bucket}/a.parquet")[0]
     assert list(items(source)) == [Item("a.parquet/0", data=b"1"), Item("a.parquet/1", data=b"")]
     assert [item.id for item in items(source, Columns("jpg", "key"))] == ["x", "y"]
+
+
+def test_rows_without_an_id_are_numbered(bucket):
+    put(f"{bucket}/a.parquet", parquet_of(key=[None, "x", None], jpg=[b"1", b"2", b"3"]))
+    found = items(find(f"{bucket}/a.parquet")[0], Columns(id="key"))
+    assert [item.id for item in found] == ["a.parquet/0", "x", "a.parquet/2"]
 
 
 def test_hugging_faces_pictures(bucket):

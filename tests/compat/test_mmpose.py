@@ -153,6 +153,7 @@ def test_a_window_is_shown_or_its_absence_said(inferencer, photo, monkeypatch, c
         (lambda: next(MMPoseInferencer("fast")("x", batch_size=0)), "batch_size is 0"),
         (lambda: next(MMPoseInferencer("fast")("x", skeleton_style="coco")), "skeleton_style 'coco'"),
         (lambda: next(MMPoseInferencer("fast")("webcam:none")), "camera none"),
+        (lambda: next(MMPoseInferencer("fast")("webcam:²")), "camera ²"),
     ],
 )
 def test_what_does_not_run_is_said(call, message):

@@ -12,6 +12,7 @@ from wholebody.draw.canvas import Sizing
 from wholebody.errors import WholebodyError
 from wholebody.images import read_image, write_image
 from wholebody.pose.choose import Choice, parsed_region
+from wholebody.predict import arrange
 from wholebody.predict.arrange import Character
 from wholebody.predict.job import Job, Look, Pace
 from wholebody.predict.run import run_job
@@ -239,3 +240,13 @@ def test_an_id_where_nobody_is(run, tmp_path, capsys):
     video.write(tmp_path / "empty.mp4", [Frame(n / FPS, picture([])) for n in range(4)], FPS)
     assert run_job([tmp_path / "empty.mp4"], None, model, Job(look(), (), Choice(keep=(1,)))) == 1
     assert "nobody has id 1: nobody was found." in capsys.readouterr().err
+
+
+def test_a_turn_is_looked_for_all_over_a_folder_and_not_behind_it(tmp_path, monkeypatch):
+    for n in range(20):
+        write_image(tmp_path / f"{n}.png", picture(BOXES))
+    starts, read = [], video.read
+    monkeypatch.setattr(video, "read", lambda file, **how: starts.append(how["start"]) or read(file, **how))
+    for end in (None, 100):
+        arrange.surest_turn(model(), tmp_path, 0, end, 10)
+    np.testing.assert_allclose(starts, [0, 0.4, 0.8, 1.2, 1.6] * 2)

@@ -282,8 +282,13 @@ def test_pictures_wait_until_there_is_room_for_them():
         same(answer)
 
 
+def test_a_length_that_no_number_holds():
+    (answer,) = ask(("POST", "/v1/pose", {"content": PHOTO, "headers": {"content-length": "9" * 5000}}))
+    error(answer, 413, "larger")
+
+
 def test_keys():
-    keys = {"keys": ("first", "second")}
+    keys = {"keys": ("first", "second", "schlüssel")}
     tries = [
         ({}, 401),
         ({"authorization": "Bearer wrong"}, 401),
@@ -291,6 +296,7 @@ def test_keys():
         ({"x-api-key": "fïrst".encode()}, 401),
         ({"authorization": "Bearer second"}, 200),
         ({"x-api-key": "first"}, 200),
+        ({"x-api-key": "schlüssel".encode()}, 200),
     ]
     requests = [("POST", "/v1/pose", {"content": PHOTO, "headers": headers}) for headers, _ in tries]
     for answer, (headers, status) in zip(ask(*requests, **keys), tries, strict=True):

@@ -90,6 +90,9 @@ NONSENSE = [
     ({"inputs": [tensor(photos=PHOTOS[:1], shape=[])]}, "shape"),
     ({"inputs": [tensor(shape=[True])]}, "shape"),
     ({"inputs": [tensor(shape=[17])]}, "16"),
+    ({"inputs": [tensor(photos=PHOTOS[:1] * 64, shape=[8, 8])]}, "1 to 16"),
+    ({"inputs": [tensor(photos=[], shape=[16] * 16)]}, "1 to 16"),
+    ({"inputs": [tensor(shape=[-1, -3])]}, "1 to 16"),
     ({"inputs": [tensor(data=[1, 2, 3])]}, "base64"),
     ({"inputs": [tensor(data=None)]}, "base64"),
     ({"inputs": [tensor(data=["http://x"], shape=[1])]}, "not base64"),
@@ -112,7 +115,7 @@ def test_what_makes_no_sense():
 
 
 def test_a_header_of_the_wrong_length():
-    lengths = ("x", "-1", "99999", "")
+    lengths = ("x", "-1", "99999", "9" * 5000, "")
     for answer in ask(*(("POST", PATH, {"content": b"{}", "headers": {HEADER_LENGTH: length}}) for length in lengths)):
         assert answer.status_code == 400 and HEADER_LENGTH in answer.json()["error"]
 

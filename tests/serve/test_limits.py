@@ -1,4 +1,5 @@
 import asyncio
+import math
 
 import pytest
 
@@ -6,7 +7,10 @@ from wholebody.errors import WholebodyError
 from wholebody.serve.limits import Allowance, Budget, Limits
 
 
-@pytest.mark.parametrize("wrong", [{"queue": 0}, {"seconds": -1}, {"pixels": 200_000_000}, {"held_bytes": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"queue": 0}, {"seconds": -1}, {"seconds": math.inf}, {"pixels": 200_000_000}, {"held_bytes": 1}],
+)
 def test_limits_that_make_no_sense(wrong):
     with pytest.raises(WholebodyError, match=next(iter(wrong))):
         Limits(**wrong)

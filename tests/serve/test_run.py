@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 
 from serve.clients import photo, tiny
+from wholebody.cli import main
 from wholebody.errors import WholebodyError
 from wholebody.serve import run
 from wholebody.serve.app import make_app
@@ -113,6 +114,15 @@ def test_a_taken_port_is_one_line():
         port = listener.getsockname()[1]
         with pytest.raises(WholebodyError, match=f"127.0.0.1:{port} cannot be used"), run._listening("127.0.0.1", port):
             pass
+
+
+@pytest.mark.parametrize("option", ["--max-mb", "--max-megapixels", "--seconds"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_limits_without_end_are_one_line(capsys, option, value):
+    with pytest.raises(SystemExit) as end:
+        main(["serve", option, value])
+    errors = capsys.readouterr().err
+    assert end.value.code == 1 and len(errors.splitlines()) == 1 and value in errors
 
 
 def test_keys_come_from_the_environment(monkeypatch):

@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 import cv2
 
 from wholebody.arrays import Image
-from wholebody.batch.sources import Item, fetch
+from wholebody.batch.sources import Item, fetch, storable
 from wholebody.errors import WholebodyError
 from wholebody.images import decode_image, encoded_size
 
@@ -62,11 +62,11 @@ def decode(items: Sequence[Item], strict: bool = False) -> Decoded:
 def in_a_line(error: Exception, *names: str) -> str:
     """An error's message without the file name, so that equal errors have equal texts."""
     if not isinstance(error, WholebodyError):
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        return storable(" ".join(f"{type(error).__name__}: {error}".split()))
     text = str(error)
     for name in filter(None, names):
         text = text.removeprefix(f"{name}: ")
-    return text
+    return storable(text)
 
 
 def decoded(groups: Iterable[Sequence[Item]], processes: int, strict: bool = False) -> Generator[list[Picture]]:
@@ -84,7 +84,7 @@ def decoded(groups: Iterable[Sequence[Item]], processes: int, strict: bool = Fal
     try:
         while True:
             for group in islice(upcoming, processes + 1 - len(waiting)):
-                waiting.append((group, pool.submit(decode, group, strict)))
+                waiting.append((group, _submitted(pool, group, strict)))
             if not waiting:
                 return
             group, future = waiting.popleft()
@@ -98,12 +98,22 @@ def decoded(groups: Iterable[Sequence[Item]], processes: int, strict: bool = Fal
                     except BrokenProcessPool:
                         pictures.append(Picture(item.id, error="the decoder crashed. Save it again as JPEG or PNG."))
                         pool = _pool(processes)
-                waiting = deque((again, pool.submit(decode, again, strict)) for again, _ in waiting)
+                waiting = deque((again, _submitted(pool, again, strict)) for again, _ in waiting)
             if rest:
-                waiting.appendleft((rest, pool.submit(decode, rest, strict)))
+                waiting.appendleft((rest, _submitted(pool, rest, strict)))
             yield pictures
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submitted(pool: ProcessPoolExecutor, group: Sequence[Item], strict: bool) -> Future[Decoded]:
+    # A process may have crashed since the last result, and a broken pool refuses more work.
+    try:
+        return pool.submit(decode, group, strict)
+    except BrokenProcessPool as error:
+        refused: Future[Decoded] = Future()
+        refused.set_exception(error)
+        return refused
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:

@@ -100,9 +100,10 @@ def prepare(
         if source.kind == "parquet":
             check_columns(source, columns)
             break
+    done = store.open()  # refuses other options before anything is deleted
     if retry_errors:
         store.forget_errors()
-    done = store.open()
+        done = store.open()
     # By name rather than position in the list: machines that start at different times may see different lists.
     return [source for source in sources if zlib.crc32(source.id.encode()) % shards == number], done
 

@@ -14,7 +14,7 @@ twice.
 import os
 import pickle
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -39,7 +39,7 @@ _BLOCK = 512
 _FLAT = pa.schema(
     {
         "id": pa.string(),
-        "address": pa.string(),
+        "address": pa.binary(),  # a file's name need not be UTF-8
         "kind": pa.string(),
         "error": pa.string(),
         "height": pa.int32(),
@@ -163,14 +163,21 @@ def _blocks(sources: Sequence[Source], size: int) -> Iterator[pa.Table]:
 
 
 def _flat(sources: Sequence[Source]) -> pa.Table:
-    rows = [{"id": source.id, "address": source.address, "kind": source.kind} for source in sources]
+    rows = [
+        {"id": source.id, "address": source.address.encode("utf-8", "surrogateescape"), "kind": source.kind}
+        for source in sources
+    ]
     return pa.Table.from_pylist(rows, _FLAT)
+
+
+def _source(row: Mapping[str, Any]) -> Source:
+    return Source(row["id"], row["address"].decode("utf-8", "surrogateescape"), row["kind"])
 
 
 def _decoded(batch: pa.Table, columns: Columns, known: Any, strict: bool = False) -> Iterator[pa.Table]:
     """A Ray Data step: files in, decoded pictures out; videos are passed through."""
     for row in batch.select(["id", "address", "kind"]).to_pylist():
-        source = Source(**row)
+        source = _source(row)
         if source.kind == "video":
             yield _flat([source])
         elif source.kind != "picture":
@@ -180,7 +187,7 @@ def _decoded(batch: pa.Table, columns: Columns, known: Any, strict: bool = False
             while group := list(islice(fresh, GROUP)):
                 yield from _pictures(group, strict)
     plain = batch.filter(pc.equal(batch["kind"], "picture")).to_pylist()
-    yield from _pictures([Item(row["id"], row["address"]) for row in plain], strict)
+    yield from _pictures([Item(source.id, source.address) for source in map(_source, plain)], strict)
 
 
 def _new(found: Iterator[Item], done: set[str]) -> Iterator[Item]:
@@ -218,7 +225,7 @@ class _Actor:
         pictures, tally = [], Tally()
         for row, image in zip(batch.drop_columns(["image"]).to_pylist(), batch["image"], strict=True):
             if row["kind"] == "video":
-                tally += self._video(Source(row["id"], row["address"], "video"))
+                tally += self._video(_source(row))
             elif row["error"] is not None:
                 pictures.append(Picture(row["id"], error=row["error"]))
             else:

@@ -51,8 +51,8 @@ class Result:
     time: float | None = None
 
 
-def layout(schema: Schema, about: Mapping[str, Any] | None = None) -> pa.Schema:
-    """The columns for the keypoints of a schema; `about`, the run's settings, goes into the metadata."""
+def layout(schema: Schema) -> pa.Schema:
+    """The columns for the keypoints of a schema."""
     fields = {
         "id": pa.string(),
         "error": pa.string(),
@@ -67,12 +67,7 @@ def layout(schema: Schema, about: Mapping[str, Any] | None = None) -> pa.Schema:
         "box_score": pa.float32(),
         "keypoints": pa.list_(pa.float32(), 3 * len(schema)),
     }
-    metadata = {
-        "schema": schema.name,
-        "keypoints": json.dumps(schema.names),
-        "wholebody": json.dumps(dict(about or {})),
-    }
-    return pa.schema(fields, metadata)
+    return pa.schema(fields, {"schema": schema.name, "keypoints": json.dumps(schema.names)})
 
 
 def to_table(results: Iterable[Result], columns: pa.Schema) -> pa.Table:

@@ -12,13 +12,14 @@ slash and its name there, or its row number.
 """
 
 import itertools
+import os
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import IO, Any, Literal, cast
 
 import fsspec
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 
 from wholebody.errors import WholebodyError
 from wholebody.files import is_hidden
-from wholebody.images import _FOREIGN_SUFFIXES, READ_SUFFIXES
+from wholebody.images import FOREIGN_SUFFIXES, READ_SUFFIXES
 from wholebody.reading import MOST, in_line
 from wholebody.video.frame import VIDEO_SUFFIXES
 
@@ -35,7 +36,7 @@ SourceKind = Literal["picture", "video", "tar", "parquet"]
 
 _KINDS: dict[str, SourceKind] = {
     # Unsupported kinds become errors, whereas skipping them would lose them silently.
-    **dict.fromkeys((*READ_SUFFIXES, *_FOREIGN_SUFFIXES), "picture"),
+    **dict.fromkeys((*READ_SUFFIXES, *FOREIGN_SUFFIXES), "picture"),
     **dict.fromkeys(VIDEO_SUFFIXES, "video"),
     **dict.fromkeys((".tar", ".tgz", ".tar.gz"), "tar"),
     ".parquet": "parquet",
@@ -70,11 +71,16 @@ class Columns:
     Attributes:
         image: the column of bytes, or of structs with a field `bytes` (as in Hugging Face's datasets). None takes the
             only such column.
-        id: the column with the ids, used unchanged. None numbers the rows.
+        id: the column with the ids, used unchanged. None numbers the rows, and so does a null in it.
     """
 
     image: str | None = None
     id: str | None = None
+
+
+def storable(text: str) -> str:
+    """The text for Arrow, which stores UTF-8 only: other bytes of a file's name are escaped (\\udcff)."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def find(address: str, apart: str | None = None) -> list[Source]:
@@ -106,11 +112,11 @@ def find(address: str, apart: str | None = None) -> list[Source]:
 
 
 def _listed(address: str) -> Iterator[Source]:
-    folder = address.rpartition("/")[0]
-    with fsspec.open(address, "rt", encoding="utf-8") as lines:
+    folder = address.replace(os.sep, "/").rpartition("/")[0]
+    with fsspec.open(address, "rt", encoding="utf-8-sig") as lines:  # Windows begins a file with a mark
         for line in filter(None, map(str.strip, lines)):
-            remote = "://" in line or line.startswith("/") or not folder
-            yield Source(line, line if remote else f"{folder}/{line}", _kind(line) or "picture")
+            whole = "://" in line or line.startswith("/") or PurePath(line).is_absolute() or not folder
+            yield Source(line, line if whole else f"{folder}/{line}", _kind(line) or "picture")
 
 
 def _matching(address: str, base: str | None) -> Iterator[Source]:
@@ -131,7 +137,7 @@ def _matching(address: str, base: str | None) -> Iterator[Source]:
         # A file named explicitly is used whatever its suffix.
         kind = _kind(path) or ("picture" if named else None)
         if kind and (named or not is_hidden(PurePosixPath(name))):
-            yield Source(name, _address(fs, path), kind)
+            yield Source(storable(name), _address(fs, path), kind)
 
 
 def _exists(address: str) -> bool:
@@ -239,7 +245,7 @@ def _in_tar(source: Source) -> Iterator[Item]:
         for member in tar:
             hidden = PurePosixPath(member.name).name.startswith(".")
             if member.isfile() and not hidden and _kind(member.name) == "picture":
-                name = f"{source.id}/{member.name.removeprefix('./')}"
+                name = storable(f"{source.id}/{member.name.removeprefix('./')}")
                 if member.size > MOST:
                     large = f"{in_line(name)}: is said to have {member.size} bytes. A picture may have up to {MOST}."
                     yield Item(name, data=WholebodyError(large))
@@ -256,7 +262,8 @@ def _in_parquet(source: Source, columns: Columns) -> Iterator[Item]:
         number = 0
         for batch in parquet.iter_batches(64, columns=names):
             for row in batch.to_pylist():
-                name = f"{source.id}/{number}" if columns.id is None else str(row[columns.id])
+                own = None if columns.id is None else row[columns.id]
+                name = f"{source.id}/{number}" if own is None else str(own)
                 value = row[image]
                 if isinstance(value, dict):
                     value = value["bytes"] if value["bytes"] is not None else (value.get("path") or b"")

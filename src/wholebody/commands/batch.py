@@ -130,7 +130,7 @@ def batch(
 
 def _shard(text: str) -> tuple[int, int]:
     number, slash, of = text.partition("/")
-    if not (slash and number.isdigit() and of.isdigit()):
+    if not (slash and number.isdecimal() and of.isdecimal()):
         raise WholebodyError(f"--shard {text}: write 3/16 for the fourth of sixteen.")
     return int(number), int(of)
 

@@ -1,6 +1,5 @@
 """`wholebody data` and `wholebody synth`."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +7,7 @@ import tyro
 
 from wholebody.choices import SheetPart
 from wholebody.commands.models import need
+from wholebody.commands.options import usable_cores
 from wholebody.console import progress, say
 from wholebody.errors import WholebodyError
 from wholebody.files import check_folder
@@ -175,8 +175,7 @@ def synth(
             advance(done - shown)
             shown = done
 
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        paths = write_shards(out, count, seed, workers or cores, factory, progress=tell, options=options)
+        paths = write_shards(out, count, seed, workers or usable_cores(), factory, progress=tell, options=options)
     print(f"{count} pictures in {len(paths)} shards -> {out}")
     if preview is not None:
         view(out, preview)

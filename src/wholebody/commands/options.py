@@ -1,5 +1,6 @@
 """Options that several commands take, in the groups that --help shows them in."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,6 +148,11 @@ class Video:
     smooth: Smoothing = "light"
     two_pass: bool = False
     background: str = "white"
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_port(port: int) -> None:

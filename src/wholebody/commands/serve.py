@@ -1,11 +1,12 @@
 """`wholebody serve`."""
 
-import os
+import math
 from typing import Literal
 
 from wholebody.choices import Device, Precision
 from wholebody.commands.models import need
-from wholebody.commands.options import check_port
+from wholebody.commands.options import check_port, usable_cores
+from wholebody.errors import WholebodyError
 
 
 def serve(
@@ -61,8 +62,10 @@ def serve(
     from wholebody.serve.run import serve as run
 
     if threads is None and workers > 1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = max(cores // workers, 1)
+        threads = max(usable_cores() // workers, 1)
+    for option, number, unit in (("--max-mb", max_mb, 2**20), ("--max-megapixels", max_megapixels, 1e6)):
+        if not math.isfinite(number * unit):
+            raise WholebodyError(f"{option} {number:g}: give a finite number above 0.")
     usual = Limits()
     size, pixels = round(max_mb * 2**20), round(max_megapixels * 1e6)
     limits = Limits(

@@ -245,7 +245,7 @@ def _picture(number: int, source: Any) -> _Picture:
 
 
 def _camera(number: str) -> Iterator[_Picture]:
-    capture = cv2.VideoCapture(int(number)) if number.isdigit() else None
+    capture = cv2.VideoCapture(int(number)) if number.isdecimal() else None
     if capture is None or not capture.isOpened():
         raise WholebodyError(f"camera {number}: cannot be opened. Is it plugged in, allowed, and not in use elsewhere?")
     try:

@@ -108,8 +108,8 @@ def turned_frames(frames: Iterator[Frame], degrees: Turn) -> Generator[Frame]:
 
 def surest_turn(model: WholeBody, file: Path, start: float, end: float | None, fps: float | None) -> Turn:
     """The rotation at which people of a video are found best, from a few frames spread over it."""
-    length = video.info(file).duration
-    last = end if end is not None else length if length is not None else start
+    length = video.info(file, fps).duration
+    last = min((at for at in (end, length) if at is not None), default=start)
     pictures = []
     for at in np.unique(np.linspace(start, max(last, start), _LOOKS, endpoint=False)):
         try:

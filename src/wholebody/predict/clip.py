@@ -79,7 +79,7 @@ class Clip:
     def run(self) -> Done:
         started = time.perf_counter()
         pace = self.job.pace
-        source = video.info(self.file)
+        source = video.info(self.file, pace.fps)
         fps = pace.fps or source.fps
         parts = self.parts
         if pace.resume and not parts.folder.exists() and (finished := self._finished()):

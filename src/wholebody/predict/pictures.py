@@ -46,10 +46,8 @@ def done_pictures(
                         written = _write_picture(places[file], file, image, poses, job)
                         found[file] = poses
                         yield Done(file, len(poses), written, (time.perf_counter() - started) / len(group))
-                    except WholebodyError as error:
-                        failed.append(str(error))
                     except Exception as error:  # the other pictures are still processed
-                        failed.append(f"{file}: {mistake(error)}")
+                        failed.append(_told(file, error))
                 advance()
 
 
@@ -61,8 +59,8 @@ def _groups(
     for file in files:
         try:
             group.append((file, read_image(file, strict=strict)))
-        except WholebodyError as error:
-            failed.append(str(error))
+        except Exception as error:
+            failed.append(_told(file, error))
             advance()
         pixels = sum(image.shape[0] * image.shape[1] for _, image in group)
         if len(group) == GROUP_PICTURES or pixels > GROUP_PIXELS:
@@ -78,13 +76,19 @@ def _estimate(
     """Poses of each picture, None if it failed: one failure does not affect the rest of the group."""
     try:
         yield from model.images([image for _, image in group])
-    except WholebodyError:
+    except Exception:
         for file, image in group:
+            poses = None
             try:
-                yield model(image)
-            except WholebodyError as error:
-                failed.append(f"{file}: {error}")
-                yield None
+                poses = model(image)
+            except Exception as error:
+                failed.append(f"{file}: {error if isinstance(error, WholebodyError) else mistake(error)}")
+            yield poses
+
+
+def _told(file: Path, error: Exception) -> str:
+    """One line about an error; ours name the file themselves."""
+    return str(error) if isinstance(error, WholebodyError) else f"{file}: {mistake(error)}"
 
 
 def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job) -> list[Path]:

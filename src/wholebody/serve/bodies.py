@@ -23,7 +23,7 @@ from wholebody.serve.limits import Limits, Refused, Share
 T = TypeVar("T")
 
 # Extra bytes around the picture: headers of the parts, boxes.
-_ROOM = 2**16
+ROOM = 2**16
 _KINDS = "Send multipart/form-data, application/json, image/* or application/octet-stream."
 
 
@@ -50,7 +50,7 @@ async def read_upload(request: Request, limits: Limits, share: Share) -> Upload:
     if kind == "multipart/form-data":
         return await arriving(_form(request, limits, share), limits)
     if kind == "application/json":
-        body = await arriving(whole(request, limits.bytes * 4 // 3 + _ROOM, share), limits)
+        body = await arriving(whole(request, limits.bytes * 4 // 3 + ROOM, share), limits)
         return await asyncio.to_thread(_json, body, limits)
     if kind in ("", "application/octet-stream") or kind.startswith("image/"):
         return Upload(await arriving(whole(request, limits.bytes, share), limits))
@@ -84,7 +84,8 @@ async def _chunks(request: Request, most: int, share: Share) -> AsyncGenerator[b
     declared = request.headers.get("content-length", "")
     total = 0
     too_large = Refused(413, f"the body is larger than {most / 2**20:.1f} MiB. Send a smaller picture.")
-    if declared.isdecimal() and int(declared) > most:
+    # Python refuses to parse thousands of digits.
+    if declared.isdecimal() and (len(declared) > 19 or int(declared) > most):
         raise too_large
     async for chunk in request.stream():
         total += len(chunk)
@@ -97,9 +98,9 @@ async def _chunks(request: Request, most: int, share: Share) -> AsyncGenerator[b
 
 async def _form(request: Request, limits: Limits, share: Share) -> Upload:
     parser = MultiPartParser(
-        request.headers, _chunks(request, limits.bytes + _ROOM, share), max_files=1, max_fields=4, max_part_size=_ROOM
+        request.headers, _chunks(request, limits.bytes + ROOM, share), max_files=1, max_fields=4, max_part_size=ROOM
     )
-    parser.spool_max_size = limits.bytes + 2 * _ROOM  # pictures are never written to disk
+    parser.spool_max_size = limits.bytes + 2 * ROOM  # pictures are never written to disk
     try:
         form = await parser.parse()
     except MultiPartException as error:

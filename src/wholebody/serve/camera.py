@@ -39,7 +39,7 @@ def newest(source: str) -> Generator[Frame]:
     Raises:
         WholebodyError: there is no such camera, or it delivers no picture.
     """
-    number = int(source) if source.isdigit() else None
+    number = int(source) if source.isdecimal() else None
     capture = cv2.VideoCapture(source if number is None else number)
     if not capture.isOpened():
         what = f"camera {number}" if number is not None else source

@@ -112,7 +112,7 @@ class Engine:
         self._batches = Batcher(
             self._detector, self._pose, wait=batching.wait, threads=1 if on_processor else 2, told=told
         )
-        # A few threads decode and encode pictures while the networks run, and leave most of the cores to them.
+        # A thread per core, and two at least, so that pictures are decoded and encoded while the networks run.
         self._helpers = ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "pictures")
         self._pixels = Budget(self.limits.held_pixels)
         self.inside = 0

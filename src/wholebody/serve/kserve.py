@@ -11,6 +11,7 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 
 import asyncio
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy as np
 from fastapi import FastAPI, Path, Request, Response
 
 from wholebody.poses import Poses
-from wholebody.serve.bodies import arriving, from_base64, parsed, whole
+from wholebody.serve.bodies import ROOM, arriving, from_base64, parsed, whole
 from wholebody.serve.engine import LEAST_SCORE, Ask, Engine, Found
 from wholebody.serve.limits import Limits, Refused
 from wholebody.serve.service import Service, refusals
@@ -33,7 +34,6 @@ Name = Annotated[Literal["wholebody"], Path()]
 Number = Annotated[Literal["1"], Path()]
 # Pictures in one request.
 MOST = 16
-_ROOM = 2**16
 _DTYPES = {"keypoints": "FP32", "boxes": "FP32", "counts": "INT64"}
 
 
@@ -65,7 +65,7 @@ def add_routes(app: FastAPI, service: Service, guard: Sequence[Any]) -> None:
     async def infer(request: Request, model: Name) -> Response:
         """Everyone in a few pictures, as tensors."""
         engine = service.ready()
-        most = service.limits.bytes * 4 // 3 + _ROOM
+        most = service.limits.bytes * 4 // 3 + ROOM
         with service.bodies.share() as share:
             body = await arriving(whole(request, most, share), service.limits)
             asked = await asyncio.to_thread(read_request, body, request.headers.get(HEADER_LENGTH), service.limits)
@@ -154,7 +154,9 @@ def read_request(body: bytes, header_length: str | None, limits: Limits) -> Infe
     """
     length = len(body)
     if header_length is not None:
-        if not (header_length.isascii() and header_length.isdecimal() and int(header_length) <= len(body)):
+        # Python refuses to parse thousands of digits.
+        digits = len(header_length) < 20 and header_length.isascii() and header_length.isdecimal()
+        if not (digits and int(header_length) <= len(body)):
             raise Refused(400, f"{HEADER_LENGTH} must be the length of the JSON at the start of the body.")
         length = int(header_length)
     content = parsed(body[:length])
@@ -169,11 +171,16 @@ def read_request(body: bytes, header_length: str | None, limits: Limits) -> Infe
     if tensor.get("name") != "image" or tensor.get("datatype") != "BYTES":
         raise Refused(400, "the input must be named image and have the datatype BYTES.")
     shape = tensor.get("shape")
-    if not isinstance(shape, list) or not shape or not all(type(side) is int and 0 < side <= MOST for side in shape):
+    if (
+        not isinstance(shape, list)
+        or not 0 < len(shape) <= MOST
+        or not all(type(side) is int and 0 < side <= MOST for side in shape)
+        or math.prod(shape) > MOST
+    ):
         raise Refused(400, f"the shape of image must be [B], 1 to {MOST} pictures.")
     raw = _parameters(tensor).get("binary_data_size")
     pictures = _from_json(tensor.get("data"), limits) if raw is None else _from_binary(body[length:], raw, limits)
-    if len(pictures) != np.prod(shape, dtype=int):
+    if len(pictures) != math.prod(shape):
         raise Refused(400, f"the shape of image is {shape}, but there are {len(pictures)} pictures.")
     parameters = _parameters(content)
     return Inference(asked, pictures, _ask(parameters, limits), _outputs(content.get("outputs"), parameters))

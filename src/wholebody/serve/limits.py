@@ -1,6 +1,7 @@
 """The limits of the service, and how requests are refused."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ class Limits:
         held_pixels: total pixels of all decoded pictures; the others wait undecoded.
 
     Raises:
-        WholebodyError: a limit is not above 0, or one picture alone would not fit.
+        WholebodyError: a limit is not a finite number above 0, or one picture alone would not fit.
     """
 
     bytes: int = 20 * 2**20
@@ -48,8 +49,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise WholebodyError(f"the limit {field.name} is {getattr(self, field.name)}: give more than 0.")
+            limit = getattr(self, field.name)
+            if not 0 < limit < math.inf:
+                raise WholebodyError(f"the limit {field.name} is {limit}: give a finite number above 0.")
         for held, one in (("held_bytes", "bytes"), ("held_pixels", "pixels")):
             if getattr(self, held) < getattr(self, one):
                 raise WholebodyError(f"the limit {held} is below the limit {one}: no such picture would ever fit.")

@@ -49,7 +49,7 @@ class Service:
         self.limits = limits
         self.metrics = Metrics()
         self.bodies = Allowance(limits.held_bytes)
-        self._keys = [key.encode() for key in keys]
+        self._keys = [key.encode("utf-8", "surrogateescape") for key in keys]
 
     @property
     def needs_key(self) -> bool:
@@ -63,7 +63,7 @@ class Service:
         """
         if not self._keys:
             return
-        sent = (given or "").encode()
+        sent = (given or "").encode("latin-1", "replace")  # the bytes that came: Starlette decodes headers so
         # All keys are compared, each in constant time, so the duration reveals nothing.
         if not sum(hmac.compare_digest(sent, key) for key in self._keys):
             raise Refused(401, "an API key is required. Send it as Authorization: Bearer KEY, or as X-API-Key.")

@@ -38,8 +38,12 @@ from wholebody.video.frame import LONGEST, Frame, Info, Notice, reason, silent
 SEQUENCE_FPS = 25.0
 
 
-def info(source: PathLike) -> Info:
+def info(source: PathLike, fps: float | None = None) -> Info:
     """Size, frame rate and length of a video, or of a folder of pictures.
+
+    Args:
+        source: as for `read`.
+        fps: the rate of a folder, as for `read`; a video has its own.
 
     Raises:
         WholebodyError: as `read`.
@@ -47,9 +51,10 @@ def info(source: PathLike) -> Info:
     if Path(source).is_dir():
         pictures = _sequence(source)
         height, width = read_image(pictures[0]).shape[:2]
-        return Info((width, height), SEQUENCE_FPS, len(pictures) / SEQUENCE_FPS, False)
+        fps = fps or SEQUENCE_FPS
+        return Info((width, height), fps, len(pictures) / fps, False)
     with open_container(source) as container:
-        stream = _pictures(container, source)
+        stream = picture_stream(container, source)
         _, _, first = next(_decoded(container, stream, source, silent))
         height, width = display(aspect_of(stream))(first).shape[:2]
         return Info((width, height), _fps(stream), _duration(container, stream), bool(container.streams.audio))
@@ -103,7 +108,7 @@ def _read_file(
     notice: Notice,
 ) -> Iterator[Frame]:
     with open_container(source) as container:
-        stream = _pictures(container, source)
+        stream = picture_stream(container, source)
         if fps is None:
             timed = _decoded(container, stream, source, notice, start if after is None else after)
         else:
@@ -129,8 +134,12 @@ def _read_file(
             notice(f"{source}: breaks off at {last + lasts:.1f} s of {length:.1f} s; everything before that is kept.")
 
 
-def _pictures(container: Any, source: PathLike) -> Any:
-    """The video stream; cover art does not count."""
+def picture_stream(container: Any, source: PathLike) -> Any:
+    """The video stream; cover art does not count.
+
+    Raises:
+        WholebodyError: there is none, or it cannot be decoded here.
+    """
     covers = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & covers]
     if Path(source).suffix.lower() == ".webp":
@@ -169,7 +178,7 @@ def _decoded(
             return
         # Not every file is seekable.
         with open_container(source) as again:
-            yield from _decoded(again, _pictures(again, source), source, notice)
+            yield from _decoded(again, picture_stream(again, source), source, notice)
         return
     for number, (time, frame) in enumerate(_timed(container.demux(stream), stream, zero, source, notice, 0.0)):
         yield time, number, frame
@@ -247,7 +256,7 @@ def _from(container: Any, stream: Any, start: float, zero: Fraction) -> Iterator
 def _stamps(source: PathLike) -> list[int]:
     """The timestamps of all frames of a file, in order; packets are read but not decoded."""
     with open_container(source) as container:
-        packets = container.demux(_pictures(container, source))
+        packets = container.demux(picture_stream(container, source))
         return sorted(packet.pts for packet in packets if packet.pts is not None and not packet.is_discard)
 
 
@@ -313,7 +322,7 @@ def _sequence(folder: PathLike) -> list[Path]:
     """The pictures in a folder, without results, sorted by the numbers in their names: 2.png before 10.png."""
 
     def order(path: Path) -> list[tuple[int, str]]:
-        return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", path.name) if word]
+        return [(int(word), "") if word.isdecimal() else (-1, word) for word in re.split(r"(\d+)", path.name) if word]
 
     pictures = sorted((path for path in find_images([folder]) if not is_result(path)), key=order)
     if not pictures:

@@ -19,6 +19,7 @@ from wholebody.errors import WholebodyError
 from wholebody.files import is_hidden, replacing
 from wholebody.images import write_image
 from wholebody.video.container import open_container
+from wholebody.video.decode import picture_stream
 from wholebody.video.display import aspect_of, display
 from wholebody.video.frame import VIDEO_SUFFIXES
 
@@ -94,10 +95,7 @@ def steady(video: PathLike, fps: float) -> Iterator[tuple[int, Callable[[], Imag
     """
     try:
         with open_container(video) as container:
-            if not container.streams.video:
-                raise WholebodyError(f"{video}: has no pictures, only sound. Use another file.")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+            stream = picture_stream(container, video)
             start, number, last, shown = None, 1, None, display(aspect_of(stream))
             for frame in container.decode(stream):
                 start = frame.time if start is None else start
