@@ -3,6 +3,7 @@ import sys
 from dataclasses import replace
 from xml.etree import ElementTree
 
+import cv2
 import numpy as np
 import pytest
 
@@ -79,6 +80,8 @@ def test_networks_commands_and_files_stand_in_one_table(folder, capsys):
         (("--run", "broken=false"), "broken: the command failed with status 1"),
         (("--run", "none=no-such-command {out}"), "none: cannot run"),
         (("--run", "odd=true {nothing}"), "odd: cannot run"),
+        (("--run", "odd=true {out.parent}"), "odd: cannot run"),
+        (("--run", "odd=true {out[x]}"), "odd: cannot run"),
         (("--run", "no-equals-sign"), "is not NAME=VALUE"),
         (("--results", "gone=missing.json"), "missing.json"),
         (("--devices", "cpu", "abacus"), "'abacus' is unknown"),
@@ -163,6 +166,13 @@ def test_estimators_take_turns_on_each_picture(folder):
         assert entrant.people == 3 and len(entrant.seconds) == len(entrant.processor) == 2
         assert entrant.milliseconds == pytest.approx(1000 * sum(entrant.seconds) / 3)
         np.testing.assert_array_equal(entrant.predictions[2].keypoints[0], labels.keypoints[2].astype(np.float32))
+
+
+def test_opencvs_threads_come_back_when_a_picture_cannot_be_read(folder):
+    labels, before = read_labels(folder / "labels.json"), cv2.getNumThreads()
+    with pytest.raises(WholebodyError):
+        side_by_side([], labels, folder / "nowhere", labelled_boxes(labels), threads=before + 1)
+    assert cv2.getNumThreads() == before
 
 
 def test_rtmlib_gets_blue_first_unless_told(folder):

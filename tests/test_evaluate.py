@@ -7,14 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wholebody import evaluate as room
-from wholebody.codec import SimCC
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import Labels, PictureFile
 from wholebody.errors import WholebodyError
 from wholebody.evaluate import intervals
 from wholebody.evaluate.metric import evaluate, match, rank
 from wholebody.evaluate.official import random_set, reference
-from wholebody.evaluate.oks import accuracy, part_oks
+from wholebody.evaluate.oks import part_oks
 from wholebody.evaluate.report import FIGURES, PARTS, ROWS, Report, Settings
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY, OPENPOSE
@@ -333,16 +332,3 @@ def test_part_oks():
     assert figures["body"] == pytest.approx(0.5) and figures["body_people"] == 2
     assert figures["face"] == pytest.approx(1) and figures["face_people"] == 1
     assert figures["all"] == pytest.approx(0.5)
-
-
-def test_accuracy_golden(oracle):
-    golden = json.loads((oracle / "09_misc.json").read_text())["pck"]
-    rs = np.random.RandomState(golden["seed"])
-    px, py, gx, gy = (rs.standard_normal((3, 9, bins)).astype(np.float32) for bins in (384, 512, 384, 512))
-    gx[0, :5], gy[0, :5] = px[0, :5], py[0, :5]
-    gx[1, 0], gy[1, 0] = np.roll(px[1, 0], 4), py[1, 0]
-    gx[2, 2], gy[2, 2] = np.roll(px[2, 2], 30), py[2, 2]
-    mask, threshold = np.array(golden["mask"]), golden["threshold"]
-    per_point, average = accuracy((px, py), (gx, gy), mask, SimCC((192, 256)), threshold)
-    np.testing.assert_allclose(per_point, golden["acc"], atol=1e-6)
-    assert average == pytest.approx(golden["avg"])

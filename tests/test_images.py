@@ -98,6 +98,13 @@ def test_a_size_is_read_from_the_header(tmp_path, monkeypatch, orientation):
             image_size(path)
 
 
+def test_a_png_may_say_after_its_pixels_that_it_lies_on_its_side(tmp_path):
+    path = tmp_path / "p.png"
+    data = encoded(np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8), ".png")
+    path.write_bytes(data[:-12] + png_chunk(b"eXIf", exif(6)) + data[-12:])
+    assert image_size(path) == read_image(path).shape[1::-1] == (200, 300)
+
+
 def test_bytes_are_refused_under_their_name():
     cut = encoded(PICTURE, ".jpg")[:100]
     for data, says in ((b"", "empty"), (b"dear all", "not a picture"), (cut, "cut off")):

@@ -5,17 +5,25 @@ import cv2
 import numpy as np
 import pytest
 
-from networks import bright_pose, people, save_pose
+from networks import bright_pose, people, save_heatmaps, save_pose
 from wholebody import cli
 from wholebody.data.coco import write_labels
 from wholebody.data.labels import Labels, PictureFile
 from wholebody.errors import WholebodyError
-from wholebody.evaluate.html import error_bars, size_plot
+from wholebody.evaluate.html import TILE, error_bars, person_tile, size_plot
 from wholebody.evaluate.journal import read_journal
-from wholebody.evaluate.run import as_wholebody, labelled_boxes, parts_of, predict, read_boxes, read_set
+from wholebody.evaluate.run import (
+    as_wholebody,
+    check_comparable,
+    labelled_boxes,
+    parts_of,
+    predict,
+    read_boxes,
+    read_set,
+)
 from wholebody.pose.topdown import TopDown
 from wholebody.poses import Poses
-from wholebody.schema import COCO_BODY, COCO_WHOLEBODY
+from wholebody.schema import COCO_BODY, COCO_WHOLEBODY, HAND_21
 
 ABOUT = {"model": "bright"}
 BOXES = {1: [[20, 10, 80, 90], [120, 60, 200, 180]], 2: [[40, 40, 120, 160]], 4: [[30, 30, 90, 110]]}
@@ -72,6 +80,14 @@ class Dies:
         if len(self.calls) == 2:
             raise KeyboardInterrupt
         return self.network.images(images, boxes, box_scores)
+
+
+def test_a_run_that_goes_on_repeats_what_could_not_be_used(tmp_path):
+    labels = photos(tmp_path)
+    labels.boxes[0] = 1000, 10, 1060, 90
+    first, again = (run(labels, tmp_path, tmp_path / "out" / "predictions.jsonl") for _ in range(2))
+    assert "image 1: 1 boxes have no area in the picture." in again.failed
+    assert sorted(first.failed) == sorted(again.failed) and not again.people
 
 
 def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
@@ -190,6 +206,33 @@ def test_evaluate_writes_figures_predictions_and_a_report(tmp_path, capsys):
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 6 and "not a picture" in page.lower()
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 3
+
+
+def test_other_points_than_the_labels_are_refused_before_anything_is_predicted(tmp_path, capsys):
+    write_labels(tmp_path / "labels.json", photos(tmp_path))
+    save_heatmaps(tmp_path / "sports.onnx", k=26)
+    arguments = ["--annotations", str(tmp_path / "labels.json"), "--images", str(tmp_path), "--output"]
+    out = str(tmp_path / "out")
+    for command in ["evaluate", str(tmp_path / "sports.onnx")], ["compare", "--models", str(tmp_path / "sports.onnx")]:
+        with pytest.raises(SystemExit) as end:
+            cli.main([*command, *arguments, out])
+        said = capsys.readouterr().err.strip().splitlines()
+        assert end.value.code == 1 and len(said) == 1 and "finds halpe_26, whose points are not" in said[0]
+    assert not (tmp_path / "out" / "predictions.jsonl").exists()
+    with pytest.raises(WholebodyError, match="hand_21"):
+        check_comparable("hands", HAND_21)
+    check_comparable("body", COCO_BODY)
+
+
+@pytest.mark.parametrize("box", [(200, 10, 300, 90), (-90, -90, -20, -30), (10, 1e6, 1e12, 2e12), (10, 10, 90, 1e15)])
+def test_what_is_labelled_outside_of_its_picture_does_not_end_the_report(box, tmp_path):
+    labels = photos(tmp_path)
+    labels.boxes[0], labels.keypoints[0, 3] = box, 1e12
+    pose = TopDown(bright_pose())(people(BOXES[1]), BOXES[1][:1])
+    for image in (np.zeros((100, 100, 3), np.uint8), np.zeros((20, 9000, 3), np.uint8)):
+        for found in (None, pose):
+            tile = person_tile(image, labels, 0, found)
+            assert 0 < tile.shape[0] <= TILE and 0 < tile.shape[1] <= 4 * TILE
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,13 @@ def test_points_can_be_left_out():
     assert draw(example, 100).any() and not draw(example, 100, points=False).any()
 
 
+def test_labels_far_outside_are_left_out():
+    example = labelled({0: (50, 50, 2)}, boxes=[[10, 10, 1e10, 1e10], [-1e300, 0, 1e300, 20]])
+    far = labelled({0: (50, 50, 2), 1: (1e12, 1e300, 2), 2: (-1e12, 0, 2)}, boxes=example.boxes)
+    assert tuple(draw(far, 320)[200, 34]) == (80, 220, 80)  # the first box's left side
+    assert tuple(draw(far, 320)[161, 161]) == MIDDLE
+
+
 def test_a_sheet_holds_every_tile():
     tiles = [np.full((20, 20, 3), 100 + i, np.uint8) for i in range(7)]
     page = sheet(tiles)

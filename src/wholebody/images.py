@@ -144,14 +144,14 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         WholebodyError: as `read_image`, but damage after the header is not detected.
     """
-    # JPEG and PNG have the size at the start of the file; the others may have it anywhere.
+    # JPEG has everything at the start of the file; the others may have it anywhere.
     data, parse = _read(Path(path), _HEADER_BYTES)
     try:
         header = parse(data) if parse in (_jpeg, _png) else None
     except (struct.error, IndexError):
         header = None
     try:
-        if header is None:
+        if header is None or (parse is _png and not header.complete):  # a PNG may say its orientation after the pixels
             data, parse = _read(Path(path))
             header = parse(data)
         orientation = _tags(data).get(274, 1) if parse is _tiff else header.orientation

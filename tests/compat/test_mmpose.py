@@ -4,6 +4,7 @@ import logging
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from wholebody import COCO_WHOLEBODY, WholeBody, video
 from wholebody.compat.mmpose import MMPoseInferencer
@@ -91,6 +92,17 @@ def test_pictures_and_files(inferencer, photo, sample, tmp_path):
     assert result["visualization"] == []
     assert [path.name for path in (tmp_path / "v").iterdir()] == ["000000.jpg"]
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["000000.json"]
+
+
+def test_pictures_of_kinds_that_cannot_be_written_become_png(inferencer, photo, tmp_path):
+    Image.fromarray(photo[:40, :40, ::-1]).save(tmp_path / "x.gif")
+    list(inferencer(tmp_path / "x.gif", out_dir=str(tmp_path / "out")))
+    assert read_image(tmp_path / "out" / "visualizations" / "x.png").shape == (40, 40, 3)
+
+
+def test_an_overlap_of_nothing_is_not_the_usual_one(inferencer):
+    assert inferencer._with(None, 0).detector.nms == 0
+    assert inferencer._with(0.5, None).detector.nms == inferencer.model.detector.nms > 0
 
 
 @pytest.mark.parametrize("style", ["mmpose", "openpose"])

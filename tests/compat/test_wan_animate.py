@@ -76,6 +76,7 @@ def test_key_points():
     points = json.loads(key_points([somebody()] * 8))
     assert len(points) == 8 * 4 and set(points[0]) == {"x", "y"}
     assert points[0] == {"x": int(somebody().keypoints[0, 0, 0]), "y": int(somebody().keypoints[0, 0, 1])}
+    assert [len(json.loads(key_points([somebody()] * n))) // 8 for n in (1, 3, 4, 7, 11)] == [1, 1, 4, 7, 6]
     assert json.loads(key_points([Poses.empty()])) == []
 
 

@@ -8,6 +8,7 @@ import pytest
 from networks import BLUE
 from wholebody.poses import Poses
 from wholebody.predict.turn import TURNS, Turned, surest, turned, turned_back
+from wholebody.schema import HAND_21
 from wholebody.synth.walkers import person, seen
 
 
@@ -31,6 +32,13 @@ def test_points_go_back_to_their_pixels(degrees):
 def test_four_quarters_are_none(degrees):
     image = np.random.default_rng(0).integers(0, 256, (5, 8, 3), dtype=np.uint8)
     np.testing.assert_array_equal(turned(turned(image, degrees), TURNS[-(degrees // 90) % 4]), image)
+
+
+def test_a_hand_alone_is_turned_too():
+    hand = Poses(np.full((1, 21, 2), 5.0), np.full((1, 21), 0.5), [[0, 0, 10, 20]], [1], HAND_21)
+    model = SimpleNamespace(images=lambda pictures: [hand for _ in pictures])
+    poses = Turned(model, 90)(np.zeros((40, 60, 3), np.uint8))
+    np.testing.assert_array_equal(poses.keypoints[0], np.full((21, 2), (5, 34)))
 
 
 def upright_model():

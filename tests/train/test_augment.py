@@ -1,4 +1,6 @@
 import json
+import struct
+import zlib
 from dataclasses import replace
 
 import cv2
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle as formulas
+from wholebody.errors import WholebodyError
 from wholebody.geometry import Crop
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data import augment as aug
@@ -86,6 +89,16 @@ def test_a_mirrored_crop_is_a_crop_of_the_mirrored_picture(factor):
         aug.cut(image, of_labels, True, factor).astype(int) - aug.cut(turned, plain, False, factor).astype(int)
     )
     assert difference.max() <= 2 and difference.mean() < 0.2
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4, 8])
+def test_a_picture_that_claims_to_be_huge_is_one_line(tmp_path, parts):
+    data = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    head = data[12:16] + struct.pack(">II", 60000, 60000) + data[24:29]
+    path = tmp_path / "huge.png"
+    path.write_bytes(data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:])
+    with pytest.raises(WholebodyError, match=r"huge\.png"):
+        Encoded(str(path)).decode(parts)
 
 
 @pytest.mark.parametrize("parts", [2, 4, 8])

@@ -24,9 +24,11 @@ from wholebody.train.data.augment import Augmentation
 from wholebody.train.data.crops import Crops, pool_people
 from wholebody.train.data.people import LabelledPerson, Mixture, read_coco_wholebody
 from wholebody.train.engine import run as engine
+from wholebody.train.engine.log import save_picture
 from wholebody.train.engine.optim import learning_rate, parameter_groups
 from wholebody.train.engine.parallel import Process
 from wholebody.train.labels import Supervised
+from wholebody.train.lesson import Batch
 from wholebody.train.recipes import debug
 from wholebody.train.targets import drawn
 from wholebody.train.validate import Measured
@@ -372,6 +374,20 @@ def test_frozen_stages_of_a_backbone_are_not_trained():
         (network.backbone.stage2, False),
     ):
         assert all((id(p) not in trained) == kept and p.requires_grad != kept for p in part.parameters())
+
+
+def test_a_picture_that_cannot_be_written_says_why(tmp_path):
+    resource = pytest.importorskip("resource")
+    crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    batch = Batch(crops, torch.full((2, 133, 2), 9.0), torch.ones(2, 133))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(WholebodyError, match="File too large"):
+            save_picture(tmp_path / "first_batch.jpg", batch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_coco_wholebody_reader(tmp_path):

@@ -132,8 +132,11 @@ def test_a_damaged_file_is_one_line(tmp_path):
     columns = dict(np.load(path))
     np.savez(tmp_path / "short.npz", **{**columns, "ends": columns["ends"][:1]})
     np.savez(tmp_path / "without.npz", **{name: columns[name] for name in columns if name != "box"})
+    np.savez(
+        tmp_path / "empty.npz", **{**columns, "ends": columns["ends"][[0, 0]], "pictures": columns["pictures"][:0]}
+    )
     (tmp_path / "nothing.npz").write_bytes(b"PK nothing")
-    for name in ("short", "without", "nothing"):
+    for name in ("short", "without", "empty", "nothing"):
         with pytest.raises(WholebodyError, match="write_packed"):
             PackedPeople.read([tmp_path / f"{name}.npz"], CPU)
     with pytest.raises(WholebodyError, match="at least one"):

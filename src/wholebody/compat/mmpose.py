@@ -32,7 +32,7 @@ from wholebody.compat import names
 from wholebody.compat.rtmlib import draw_bbox, draw_skeleton
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
-from wholebody.images import as_image, find_images, read_image, write_image
+from wholebody.images import WRITE_SUFFIXES, as_image, find_images, read_image, write_image
 from wholebody.pose.detect import YOLOX
 from wholebody.poses import Poses
 from wholebody.schema import COCO_BODY, Schema
@@ -204,7 +204,8 @@ class MMPoseInferencer:
         if not isinstance(detector, YOLOX) or (bbox_thr is None and nms_thr is None):
             return self.model
         score = detector.threshold if bbox_thr is None else bbox_thr
-        return WholeBody(self.model.pose, replace(detector, threshold=score, nms=nms_thr or detector.nms))
+        overlap = detector.nms if nms_thr is None else nms_thr
+        return WholeBody(self.model.pose, replace(detector, threshold=score, nms=overlap))
 
 
 def _instances(poses: Poses) -> list[dict[str, Any]]:
@@ -270,7 +271,8 @@ def _write(
 ) -> None:
     for n, picture in enumerate(batch):
         if vis_to and drawn:
-            write_image(vis_to / picture.name, drawn[n])
+            place = vis_to / picture.name
+            write_image(place if place.suffix.lower() in WRITE_SUFFIXES else place.with_suffix(".png"), drawn[n])
         if pred_to:
             with replacing((pred_to / picture.name).with_suffix(".json")) as partial:
                 partial.write_text(json.dumps(instances[n], indent=2))

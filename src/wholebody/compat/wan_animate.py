@@ -137,7 +137,10 @@ def held(frames: Sequence[Poses]) -> list[Poses]:
 
 
 def key_points(frames: Sequence[Poses]) -> str:
-    """JSON [{"x": ..., "y": ...}, ...]: eight body points in each of up to four frames, for segmentation."""
+    """JSON [{"x": ..., "y": ...}, ...]: eight body points of some frames, for segmentation.
+
+    Of four frames or more it is every (n // 4)-th, which are four to seven; of fewer only the first.
+    """
     kept = held(frames)
     every = max(len(kept) // 4, 1) if len(kept) >= 4 else max(len(kept), 1)
     points = []

@@ -110,13 +110,18 @@ def _checked(record: Any, name: str) -> dict[str, Any]:
     return record
 
 
+def shard_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """The finished shards of a folder; hidden files are still being written."""
+    return sorted(path for path in Path(folder).glob("*.tar") if not path.name.startswith("."))
+
+
 def read_shards(folder: str | os.PathLike[str]) -> Shards:
     """Index the finished shards of a folder.
 
     Raises:
         WholebodyError: no shards, or a file that is not a shard.
     """
-    paths = tuple(sorted(path for path in Path(folder).glob("*.tar") if not path.name.startswith(".")))
+    paths = tuple(shard_files(folder))
     if not paths:
         raise WholebodyError(f"{folder}: no shards (*.tar) here.")
     files: list[int] = []

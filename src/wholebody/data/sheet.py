@@ -19,11 +19,13 @@ from wholebody.data.coco import read_labels
 from wholebody.data.labels import picture_path
 from wholebody.errors import WholebodyError
 from wholebody.images import read_image, write_image
-from wholebody.schema import COCO_WHOLEBODY, Schema
+from wholebody.schema import COCO_WHOLEBODY
 
 LEFT, RIGHT, MIDDLE = (0, 140, 255), (255, 120, 0), (255, 255, 255)
 
 IGNORED = (128, 128, 128)
+# Positions are cut off here, because OpenCV refuses those of more than 32 bits; points as far away are not drawn.
+FAR = 1 << 20
 # If there is a confidence instead of a flag, this value counts as visible.
 _SURE = 0.3
 
@@ -45,8 +47,9 @@ class LabelledPicture:
     others: AnyFloats
 
 
-def sides(schema: Schema = COCO_WHOLEBODY) -> npt.NDArray[np.int64]:
-    """(K,) 1 for points of the person's left, -1 for the right, 0 for those without a side."""
+def sides() -> npt.NDArray[np.int64]:
+    """(133,) 1 for points of the person's left, -1 for the right, 0 for those without a side."""
+    schema = COCO_WHOLEBODY
     rows = np.arange(len(schema))
     # Face points are only numbered. In a pair the first is the right one, except on the lower lip, which is numbered
     # from left to right.
@@ -122,11 +125,11 @@ def draw(labelled: LabelledPicture, side: int, points: bool = True) -> Image:
     if not points:
         return canvas
     for boxes, color in ((labelled.others, IGNORED), (labelled.boxes, (80, 220, 80))):
-        for x0, y0, x1, y1 in ((np.asarray(boxes) + 0.5) * zoom).round().astype(int).tolist():
+        for x0, y0, x1, y1 in np.clip(((np.asarray(boxes) + 0.5) * zoom).round(), -FAR, FAR).astype(int).tolist():
             cv2.rectangle(canvas, (x0, y0), (x1, y1), color, 1)
     side_of = sides()
     for person, flags in zip(labelled.keypoints, labelled.visible, strict=True):
-        at = np.round(((person + 0.5) * zoom - 0.5) * 16).astype(int)
+        at = np.clip(np.round(((person + 0.5) * zoom - 0.5) * 16), -FAR, FAR).astype(int)
         extent = np.ptp(person[flags > 0], axis=0).max() * zoom if (flags > 0).any() else 0
         large, small = (3, 2) if extent > 150 else (2, 1)
         for k in np.flatnonzero(flags > 0).tolist():
@@ -134,8 +137,8 @@ def draw(labelled: LabelledPicture, side: int, points: bool = True) -> Image:
             radius = (large if k < 23 else small) * 16
             seen = flags[k] >= 2 or _SURE < flags[k] < 1
             place = (int(at[k, 0]), int(at[k, 1]))
-            if max(abs(place[0]), abs(place[1])) > 1 << 20:
-                continue  # far outside
+            if max(abs(place[0]), abs(place[1])) >= FAR:
+                continue
             cv2.circle(canvas, place, radius, color, cv2.FILLED if seen else 1, cv2.LINE_AA, 4)
     return canvas
 

@@ -26,8 +26,6 @@ def read_ubody(
     *,
     split: str = "all",
     every: int = 1,
-    suffix: str = ".jpg",
-    file: str = "keypoint_annotation.json",
     strict: bool = True,
 ) -> Labels:
     """The people of UBody's scenes, file names relative to `folder`/images, ids renumbered.
@@ -37,16 +35,12 @@ def read_ubody(
         scenes: which of them.
         split: "all", "train" or "test", by the videos that the data set's authors reserve for testing.
         every: only frames 1, 1 + every, 1 + 2 every ... of each video.
-        suffix: of the pictures as `wholebody data frames` wrote them; the annotations say .png.
-        file: the name of a scene's annotations.
         strict: as in `read_labels`.
 
     Raises:
         WholebodyError: a file is missing, or one of `read_labels`' reasons.
     """
-    return Labels.concatenate(
-        list(ubody_scenes(folder, scenes, split=split, every=every, suffix=suffix, file=file, strict=strict))
-    )
+    return Labels.concatenate(list(ubody_scenes(folder, scenes, split=split, every=every, strict=strict)))
 
 
 def ubody_scenes(
@@ -55,8 +49,6 @@ def ubody_scenes(
     *,
     split: str = "all",
     every: int = 1,
-    suffix: str = ".jpg",
-    file: str = "keypoint_annotation.json",
     strict: bool = True,
 ) -> Iterator[Labels]:
     """As `read_ubody`, one scene at a time, each with the ids of its file."""
@@ -71,26 +63,23 @@ def ubody_scenes(
         wanted = split == "all" or (name.parent.name.split("_Trim")[0] in test) == (split == "test")
         return wanted and (number - 1) % every == 0
 
-    for path, scene in zip(ubody_files(folder, scenes, file), scenes, strict=True):
+    for path, scene in zip(ubody_files(folder, scenes), scenes, strict=True):
         part = read_labels(path, strict=strict, keep=keep)
         pictures = {
-            number: picture._replace(file_name=f"{scene}/{_with_suffix(picture.file_name.lstrip('/'), suffix)}")
+            # `wholebody data frames` writes .jpg, the annotations say .png.
+            number: picture._replace(
+                file_name=f"{scene}/{Path(picture.file_name.lstrip('/')).with_suffix('.jpg').as_posix()}"
+            )
             for number, picture in part.images.items()
         }
         yield replace(part, images=pictures)
 
 
-def ubody_files(
-    folder: PathLike, scenes: Sequence[str] = UBODY_SCENES, file: str = "keypoint_annotation.json"
-) -> list[Path]:
+def ubody_files(folder: PathLike, scenes: Sequence[str] = UBODY_SCENES) -> list[Path]:
     """The annotation file of each scene."""
-    return [Path(folder) / "annotations" / scene / file for scene in scenes]
+    return [Path(folder) / "annotations" / scene / "keypoint_annotation.json" for scene in scenes]
 
 
 def _test_videos(path: Path) -> set[str]:
     with reading(path, "the list of test videos"):
         return {str(name) for name in load_array(path).ravel()}
-
-
-def _with_suffix(name: str, suffix: str) -> str:
-    return str(Path(name).with_suffix(suffix).as_posix())

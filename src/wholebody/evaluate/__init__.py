@@ -2,7 +2,7 @@
 
 from wholebody.evaluate.intervals import BLOCKS, CHUNK, PLACES
 from wholebody.evaluate.metric import People, Ranking, evaluate, match, rank
-from wholebody.evaluate.oks import Labelled, accuracy, part_oks
+from wholebody.evaluate.oks import Labelled, part_oks
 from wholebody.evaluate.report import (
     AREAS,
     COCO_NAMES,
@@ -41,7 +41,6 @@ __all__ = [
     "Ranking",
     "Report",
     "Settings",
-    "accuracy",
     "evaluate",
     "match",
     "part_oks",

@@ -39,7 +39,15 @@ from wholebody.evaluate.metric import evaluate, match, settings_for
 from wholebody.evaluate.page import as_json, markdown, plot
 from wholebody.evaluate.report import Figure
 from wholebody.evaluate.rtmlib import Rtmlib
-from wholebody.evaluate.run import Boxes, as_wholebody, labelled_boxes, parts_of, read_boxes, read_set
+from wholebody.evaluate.run import (
+    Boxes,
+    as_wholebody,
+    check_comparable,
+    labelled_boxes,
+    parts_of,
+    read_boxes,
+    read_set,
+)
 from wholebody.files import replacing
 from wholebody.formats.coco import is_ranked, read_coco
 from wholebody.images import read_image
@@ -63,6 +71,7 @@ def compare(options: CompareOptions, progress: ProgressBar) -> int:
         # On CPUs only OpenVINO supports half precision.
         where = "openvino" if precision == "bf16" and device == "cpu" else device
         network = open_estimator(name, where, options.threads, precision)
+        check_comparable(name, network.schema)
         if network.session.fallback:  # a row labelled cuda must not have run on the CPU
             raise WholebodyError(f"{network.session.fallback}. Leave {device} out of --devices.")
         told = [ours[name]]
@@ -71,6 +80,7 @@ def compare(options: CompareOptions, progress: ProgressBar) -> int:
         entrants.append(Entrant(", ".join(told), parts_of(network.schema), network))
     for name in options.rtmlib:
         theirs = Rtmlib.open(onnx_file(name, "pose"), options.threads)
+        check_comparable(name, theirs.schema)
         for other, title in ((theirs, "rtmlib"), (replace(theirs, rgb=True), "rtmlib given RGB")):
             entrants.append(Entrant(f"{title} on {rtmlib[name]}", parts_of(theirs.schema), other))
     # Check everything before hours are spent.
@@ -135,22 +145,24 @@ def side_by_side(
     """
     warm, before = False, cv2.getNumThreads()
     cv2.setNumThreads(threads)
-    for turn, number in enumerate(sorted(set(boxes) & set(labels.images))):
-        image = read_image(picture_path(images, labels.images[number].file_name))
-        rows, scores = boxes[number]
-        if not warm:  # a network's first run allocates memory
-            for entrant in entrants:
-                _estimate(entrant, image, rows, scores)
-            warm = True
-        shift = turn % max(len(entrants), 1)
-        for entrant in [*entrants[shift:], *entrants[:shift]]:
-            wall, cpu = time.perf_counter(), time.process_time()
-            entrant.predictions[number] = _estimate(entrant, image, rows, scores)
-            entrant.seconds.append(time.perf_counter() - wall)
-            entrant.processor.append(time.process_time() - cpu)
-            entrant.people += len(rows)
-        advance()
-    cv2.setNumThreads(before)
+    try:
+        for turn, number in enumerate(sorted(set(boxes) & set(labels.images))):
+            image = read_image(picture_path(images, labels.images[number].file_name))
+            rows, scores = boxes[number]
+            if not warm:  # a network's first run allocates memory
+                for entrant in entrants:
+                    _estimate(entrant, image, rows, scores)
+                warm = True
+            shift = turn % max(len(entrants), 1)
+            for entrant in [*entrants[shift:], *entrants[:shift]]:
+                wall, cpu = time.perf_counter(), time.process_time()
+                entrant.predictions[number] = _estimate(entrant, image, rows, scores)
+                entrant.seconds.append(time.perf_counter() - wall)
+                entrant.processor.append(time.process_time() - cpu)
+                entrant.people += len(rows)
+            advance()
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _estimate(entrant: Entrant, image: Image, rows: Floats, scores: Floats) -> Poses:
@@ -181,7 +193,7 @@ def run(name: str, command: str, labels: Labels, options: CompareOptions) -> Ent
         words = [word.format(**places) for word in shlex.split(command)]
         wall, cpu = time.perf_counter(), _children()
         done = subprocess.run(words, capture_output=True, text=True, check=False)
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise WholebodyError(f"{name}: cannot run {command!r} ({error}). Check the command.") from error
     whole = {"seconds": time.perf_counter() - wall, "processor": _children() - cpu}
     if done.returncode or not out.exists():
@@ -235,19 +247,18 @@ def _titles(names: Sequence[str]) -> dict[str, str]:
     return titles
 
 
-def difference(ours: Doubles, theirs: Doubles, image_ids: npt.NDArray[np.int64], resamples: int = 1000) -> Figure:
+def difference(ours: Doubles, theirs: Doubles, image_ids: npt.NDArray[np.int64]) -> Figure:
     """Mean of `ours` - `theirs` over the people for whom both have a value, with its 95 % interval over pictures.
 
     Args:
         ours, theirs: (M,) OKS of the same people, NaN where a part has no label.
         image_ids: (M,) the picture of each person: people in one picture are resampled together.
-        resamples: number of resamples of the pictures.
     """
     there = np.isfinite(ours) & np.isfinite(theirs)
     if not there.any():
         return Figure(np.nan, np.nan, np.nan)
     _, place = np.unique(image_ids[there], return_inverse=True)
     totals, counts = np.bincount(place, (ours - theirs)[there]), np.bincount(place)
-    draws = np.random.default_rng(0).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), resamples)
+    draws = np.random.default_rng(0).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), 1000)
     low, high = np.percentile((draws @ totals) / (draws @ counts), (2.5, 97.5))
     return Figure(float(totals.sum() / counts.sum()), float(low), float(high))

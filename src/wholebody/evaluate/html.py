@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody import draw
-from wholebody.arrays import Image
+from wholebody.arrays import AnyFloats, Image
 from wholebody.data.labels import Labels, picture_path
+from wholebody.data.sheet import FAR
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.metric import People
 from wholebody.evaluate.report import FIGURES, Report
@@ -73,7 +74,6 @@ def write_report(
     report: Report,
     people: People,
     parts: Sequence[str],
-    seed: int = 0,
 ) -> None:
     """Write the report.
 
@@ -83,7 +83,6 @@ def write_report(
         labels, predictions: the data set and the predictions; images: the folder of the pictures.
         report, people: the results of `evaluate` and `match`.
         parts: which parts to show.
-        seed: random seed that selects people.
 
     Raises:
         WholebodyError: the file cannot be written.
@@ -93,7 +92,7 @@ def write_report(
     similar = people.oks[judged]
     there = np.flatnonzero(np.isfinite(similar))
     worst = there[np.argsort(similar[there], kind="stable")][:SHOWN]
-    chosen = np.random.default_rng(seed).permutation(there)[:SHOWN]
+    chosen = np.random.default_rng(0).permutation(there)[:SHOWN]
     errors = relative_errors(labels, people)
     title = f"{about.get('model', 'A model')} on {about.get('annotations', 'a set')}"
     sections = [
@@ -246,31 +245,39 @@ def _gallery(
 
 
 def person_tile(image: Image, labels: Labels, row: int, pose: Poses | None) -> Image:
-    """A person's box with a margin, `TILE` pixels high, with the prediction and the labels."""
+    """A person's box with a margin, `TILE` pixels high (a very wide one less), with prediction and labels."""
     x0, y0, x1, y1 = labels.boxes[row]
     margin = 0.15 * max(x1 - x0, y1 - y0)
     height, width = image.shape[:2]
-    left, top = max(int(x0 - margin), 0), max(int(y0 - margin), 0)
+    # A box may lie outside of its picture: then its nearest pixels are shown.
+    left, top = min(max(int(x0 - margin), 0), width - 1), min(max(int(y0 - margin), 0), height - 1)
     right, bottom = min(int(x1 + margin) + 1, width), min(int(y1 + margin) + 1, height)
     piece = image[top : max(bottom, top + 1), left : max(right, left + 1)]
-    zoom = TILE / piece.shape[0]
+    zoom = min(TILE / piece.shape[0], 4 * TILE / piece.shape[1])
     smooth = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-    canvas: Image = cv2.resize(piece, None, fx=zoom, fy=zoom, interpolation=smooth).astype(np.uint8)
+    size = (max(round(piece.shape[1] * zoom), 1), max(round(piece.shape[0] * zoom), 1))
+    canvas: Image = cv2.resize(piece, size, interpolation=smooth).astype(np.uint8)
     origin = np.array([left, top])
     if pose is not None:
         moved = Poses((pose.keypoints - origin) * zoom, pose.scores, pose.boxes, pose.box_scores, pose.schema)
         canvas = draw.skeleton(canvas, moved, threshold=1e-6)
     shown = np.flatnonzero(labels.visible[row] > 0)
-    points = np.rint((labels.keypoints[row] - origin) * zoom).astype(int)
+    points = _pixels((labels.keypoints[row] - origin) * zoom)
     for k in shown.tolist():
         at = (int(points[k, 0]), int(points[k, 1]))
+        if max(abs(at[0]), abs(at[1])) >= FAR:
+            continue
         if pose is not None and np.linalg.norm(pose.keypoints[0, k] - labels.keypoints[row, k]) * zoom > TILE / 25:
-            end = np.rint((pose.keypoints[0, k] - origin) * zoom).astype(int)
+            end = _pixels((pose.keypoints[0, k] - origin) * zoom)
             cv2.line(canvas, at, (int(end[0]), int(end[1])), (0, 0, 255), 1, cv2.LINE_AA)
         radius = 3 if k < 23 else 1
         cv2.circle(canvas, at, radius + 1, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
         cv2.circle(canvas, at, radius, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
     return canvas
+
+
+def _pixels(points: AnyFloats) -> npt.NDArray[np.int64]:
+    return np.clip(np.rint(points), -FAR, FAR).astype(np.int64)
 
 
 def _jpeg(image: Image) -> str:

@@ -3,7 +3,6 @@
 Each line has a checksum: a truncated or changed line is dropped, and its picture is processed again.
 """
 
-import hashlib
 import json
 import zlib
 from collections.abc import Mapping
@@ -13,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import digest, replacing
 from wholebody.poses import Poses
 from wholebody.schema import schema_named
 
 
-def journal_line(number: int, poses: Poses) -> str:
+def journal_line(number: int, poses: Poses, failed: str = "") -> str:
+    """A picture's line; `failed` says what could not be used of it."""
     row = {name: getattr(poses, name).astype(float).tolist() for name in ("keypoints", "scores", "boxes", "box_scores")}
+    row |= {"failed": failed} if failed else {}
     text = json.dumps({"image_id": number, "schema": poses.schema.name, **row}, separators=(",", ":"))
     return f"{zlib.crc32(text.encode()):08x} {text}\n"
 
@@ -33,8 +34,10 @@ def _row(line: bytes) -> dict[str, Any] | None:
     return found
 
 
-def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> dict[int, Poses]:
-    """The results of an earlier run; creates the file if there is none, and drops damaged lines from it.
+def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> tuple[dict[int, Poses], list[str]]:
+    """The results of an earlier run, and what it said of boxes that could not be used.
+
+    Creates the file if there is none, and drops damaged lines from it.
 
     Raises:
         WholebodyError: the file is for another model, set or setting, or cannot be read or written.
@@ -44,7 +47,7 @@ def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> d
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(head, encoding="utf-8")
-            return {}
+            return {}, []
         data = path.read_bytes()
     except OSError as error:
         raise WholebodyError(f"{path}: cannot be used ({error}). Choose another --output.") from error
@@ -53,7 +56,9 @@ def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> d
         first, lines = head.strip().encode(), []  # the header is damaged, so the predictions' origin is unknown
     if first + b"\n" != head.encode():
         raise WholebodyError(f"{path}: predictions of another model, set or setting. Choose another --output.")
-    found, kept = {}, [first]
+    found: dict[int, Poses] = {}
+    failed: dict[int, str] = {}
+    kept = [first]
     for line in lines:
         row = _row(line)
         if row is None:
@@ -65,16 +70,15 @@ def read_journal(path: Path, about: Mapping[str, object], images: set[int]) -> d
             shapes = {"keypoints": (count, k, 2), "scores": (count, k), "boxes": (count, 4), "box_scores": (count,)}
             keypoints, scores, boxes, box_scores = (np.array(row[n], np.float32).reshape(s) for n, s in shapes.items())
             found[row["image_id"]] = Poses(keypoints, scores, boxes, box_scores, schema)
+            if "failed" in row:  # older versions did not note it
+                failed[row["image_id"]] = row["failed"]
     whole = b"\n".join([*kept, b""])
     if whole != data:
         with replacing(path, durable=True) as partial:
             partial.write_bytes(whole)
-    return found
+    return found, list(failed.values())
 
 
-def fingerprint(*files: str | Path) -> str:
-    """A short hash of the contents of files, which identifies the networks that made the predictions."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(Path(file).read_bytes())
-    return digest.hexdigest()[:16]
+def fingerprint(file: str | Path) -> str:
+    """A short hash of a file's contents, which identifies the network that made the predictions."""
+    return digest(Path(file))[:16]

@@ -1,4 +1,4 @@
-"""Object keypoint similarity and PCK for given boxes, without ranking or matching."""
+"""Object keypoint similarity for given boxes, without ranking or matching."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -6,8 +6,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from wholebody.arrays import Doubles
-from wholebody.codec import SimCC
 from wholebody.geometry import oks
 from wholebody.schema import COCO_WHOLEBODY, Schema
 
@@ -52,30 +50,3 @@ def part_oks(
             result[name] = float(np.mean(chosen))
             result[f"{name}_people"] = len(chosen)
     return result
-
-
-def accuracy(
-    logits: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]],
-    labels: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]],
-    mask: npt.NDArray[np.generic],
-    codec: SimCC,
-    threshold: float = 0.05,
-) -> tuple[Doubles, float]:
-    """Fraction of people whose keypoint is within `threshold` of the label: `acc_pose` of the released training log.
-
-    As there, the distance along x is counted in input heights and along y in input widths.
-
-    Args:
-        logits, labels: x (N, K, X) and y (N, K, Y). mask: (N, K), the points that count.
-
-    Returns:
-        (K,) accuracy per keypoint, -1 if nobody has it, and the mean over the others.
-    """
-    found, wanted = codec.decode(*logits)[0], codec.decode(*labels)[0]
-    distance = np.linalg.norm((found - wanted) / codec.input_size[::-1], axis=-1)
-    counts = np.asarray(mask) > 0
-    hits = ((distance < threshold) & counts).sum(axis=0)
-    people = counts.sum(axis=0)
-    per_point = np.where(people > 0, hits / np.maximum(people, 1), -1.0)
-    there = per_point >= 0
-    return per_point, float(per_point[there].mean()) if there.any() else 0.0

@@ -146,7 +146,8 @@ def predict(
     Raises:
         WholebodyError: the journal belongs to another run or cannot be written.
     """
-    done = Measured(predictions=read_journal(journal, about, set(labels.images)))
+    predictions, failed = read_journal(journal, about, set(labels.images))
+    done = Measured(predictions, failed=failed)
     todo = []
     for number in sorted(labels.images):
         if number in done.predictions:
@@ -160,12 +161,12 @@ def predict(
         found = _group(estimator, labels, images, boxes, todo[start : start + GROUP], done, strict)
         try:
             with journal.open("a", encoding="utf-8") as file:
-                file.writelines(journal_line(number, poses) for number, poses in found)
+                file.writelines(journal_line(*row) for row in found)
         except OSError as error:
             raise WholebodyError(
                 f"{journal}: cannot write ({error.strerror or error}). Free some space and run it again: it resumes."
             ) from error
-        done.predictions.update(found)
+        done.predictions.update((number, poses) for number, poses, _ in found)
         for _ in todo[start : start + GROUP]:
             advance()
     return done
@@ -179,8 +180,8 @@ def _group(
     numbers: Sequence[int],
     done: Measured,
     strict: bool,
-) -> list[tuple[int, Poses]]:
-    """The people in some pictures; an unusable one is reported and skipped."""
+) -> list[tuple[int, Poses, str]]:
+    """The people in some pictures, and what could not be used of each; an unusable picture is reported and skipped."""
     read: list[tuple[int, Image]] = []
     for number in numbers:
         try:
@@ -189,17 +190,18 @@ def _group(
         except WholebodyError as error:
             done.failed.append(str(error))
     started = time.perf_counter()
-    given = []
+    given, lines = [], []
     for number, image in read:
         rows, scores = boxes[number] if isinstance(boxes, Mapping) else boxes(image)
         usable = [i for i, row in enumerate(rows) if _is_usable(row, image)]
-        if len(usable) < len(rows):
-            done.failed.append(f"image {number}: {len(rows) - len(usable)} boxes have no area in the picture.")
+        lost = len(rows) - len(usable)
+        lines.append(f"image {number}: {lost} boxes have no area in the picture." if lost else "")
         given.append((rows[usable], scores[usable]))
     found = estimator.images([image for _, image in read], [rows for rows, _ in given], [s for _, s in given])
     done.seconds += time.perf_counter() - started
     done.people += sum(map(len, found))
-    return [(number, poses) for (number, _), poses in zip(read, found, strict=True)]
+    done.failed += filter(None, lines)
+    return [(number, poses, line) for (number, _), poses, line in zip(read, found, lines, strict=True)]
 
 
 def _is_usable(box: Floats, image: Image) -> bool:
@@ -221,6 +223,18 @@ def as_wholebody(poses: Poses) -> Poses:
     scores = np.zeros(keypoints.shape[:2], np.float32)
     keypoints[:, rows], scores[:, rows] = poses.keypoints, poses.scores
     return Poses(keypoints, scores, poses.boxes, poses.box_scores, COCO_WHOLEBODY, poses.ids)
+
+
+def check_comparable(name: str, schema: Schema) -> None:
+    """Refuse a network that `as_wholebody` cannot take, before hours are spent.
+
+    Raises:
+        WholebodyError: it has points that COCO-WholeBody has not, or no whole part of it.
+    """
+    if not set(schema.names) <= set(COCO_WHOLEBODY.names) or not parts_of(schema):
+        raise WholebodyError(
+            f"{name}: finds {schema.name}, whose points are not COCO-WholeBody's. Choose a network of its 17 or 133."
+        )
 
 
 def parts_of(schema: Schema) -> tuple[str, ...]:
@@ -271,11 +285,7 @@ def read_set(annotations: Path, images: Path, mapping: Path | None = None) -> La
         raise WholebodyError(f"{annotations}: no person is labelled. Choose a set with keypoints of people.")
     if not labelled_boxes(labels):
         raise WholebodyError(f"{annotations}: only boxes, no labelled keypoints. Choose a set with keypoints.")
-    w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T
     counts = (labels.visible > 0).any(axis=1) & ~labels.iscrowd
-    if not counts.any():
-        who = f"none of {len(labels)} people has a labelled keypoint" if len(labels) else "no person is labelled"
-        raise WholebodyError(f"{annotations}: {who}. Choose a set with keypoints of people.")
     w, h = (labels.boxes[:, 2:] - labels.boxes[:, :2]).T
     wrong = np.flatnonzero(counts & ((w <= 0) | (h <= 0) | (labels.areas <= 0)))
     if len(wrong):
@@ -301,6 +311,7 @@ def evaluate_model(options: EvaluateOptions, progress: ProgressBar) -> int:
     estimator = open_estimator(
         model, options.device, options.threads, options.precision, flip=options.flip, batch=options.batch
     )
+    check_comparable(options.model, estimator.schema)
     about: dict[str, object] = {
         "model": options.model,
         "sha256": fingerprint(model),

@@ -1,10 +1,9 @@
-"""Exporting networks from torch to ONNX, with a comparison before a file gets its final name; and to int8.
+"""Exporting networks from torch to ONNX, with a comparison before a file gets its final name.
 
 There are two layouts: "fused" takes uint8 BGR pictures and, for poses, returns decoded keypoints, so the caller need
 not know about channel order, normalisation or bins; the plain layout is that of the files released by the authors.
 
     export_pose(load_pose("dw-ll_ucoco.pth"), "dwpose-l.onnx")
-    quantise("dwpose-l.onnx", int8_file("dwpose-l.onnx"), crops)
 """
 
 import copy

@@ -45,8 +45,8 @@ def _back(points: Floats, degrees: Turn, size: tuple[int, int]) -> Floats:
 
 
 def sureness(poses: Poses) -> float:
-    """How well people were found: the sum of everyone's mean body score."""
-    return float(poses.part("body")[1].mean(axis=1).sum()) if len(poses) else 0.0
+    """How well people were found: the sum of everyone's mean score, of the body if there is one."""
+    return float(poses.scores[:, poses.schema.body].mean(axis=1).sum()) if len(poses) else 0.0
 
 
 def surest(model: WholeBody, images: Sequence[Image]) -> Turn:

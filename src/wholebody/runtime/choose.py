@@ -10,7 +10,6 @@ the fastest one available.
 
 import difflib
 import functools
-import hashlib
 import importlib.util
 import os
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from wholebody.choices import Precision
 from wholebody.errors import WholebodyError
+from wholebody.files import digest
 from wholebody.runtime.ort import AUTO, DEVICES, absent, described, open_ort
 from wholebody.runtime.session import PRECISIONS, Session, float_file, int8_file, notes, notice
 
@@ -148,7 +148,7 @@ def _on_processor(path: Path, device: str, threads: int | None, precision: Preci
 def _check_origin(session: Session, path: Path) -> None:
     """An int8 file reads weights from its float file by offset; from another file it would read garbage."""
     origin, made_from = float_file(path), notes(session).get("float_sha256")
-    if made_from and origin.is_file() and hashlib.sha256(origin.read_bytes()).hexdigest() != made_from:
+    if made_from and origin.is_file() and digest(origin) != made_from:
         raise WholebodyError(
             f"{path}: was made from another {origin.name}. Delete it, or make it again with wholebody.export.quantise."
         )

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 from wholebody.arrays import Floats, Image, Ints32
 
-LinearColor = tuple[float, float, float]
-
 
 @dataclass(frozen=True, eq=False)
 class Texture:

@@ -22,7 +22,7 @@ import numpy as np
 
 from wholebody.arrays import Image
 from wholebody.errors import WholebodyError
-from wholebody.files import cache_folder
+from wholebody.files import cache_folder, digest
 from wholebody.images import READ_SUFFIXES, decode_image, find_images, image_size
 from wholebody.reading import in_line, reading, tar_members
 from wholebody.synth.layers import Assets
@@ -174,8 +174,7 @@ def fingerprint(path: str | os.PathLike[str] | None) -> str | None:
         if path.is_dir():
             lines = "".join(f"{file.name} {file.stat().st_size}\n" for file in find_images([path]))
             return hashlib.sha256(lines.encode()).hexdigest()
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return digest(path)
     except OSError as error:
         raise WholebodyError(f"{path}: cannot read ({error.strerror}). Check the name.") from error
 
@@ -190,7 +189,7 @@ def find_body(path: str | os.PathLike[str] | None = None) -> Path:
         if not Path(path).is_file():
             raise WholebodyError(f"{path}: no such body file. Build it once: wholebody synth body {path}")
         return Path(path)
-    cached = cache_folder() / f"body-{hashlib.sha256(KEYPOINT_MAP.read_bytes()).hexdigest()[:8]}.npz"
+    cached = cache_folder() / f"body-{digest(KEYPOINT_MAP)[:8]}.npz"
     if not cached.exists():
         if find_spec("anny") is None:
             raise WholebodyError(

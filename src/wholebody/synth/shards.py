@@ -31,7 +31,7 @@ import cv2
 
 from wholebody.data.shards import LabelledJpeg, read_manifest
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import digest, replacing
 
 PictureKind = Literal["crops", "scenes"]
 
@@ -50,7 +50,7 @@ class GeneratorFactory:
 
     Attributes:
         body: path of the body file.
-        assets: archive of clothes, see `looks.load_assets`. backgrounds: folder or tar, see
+        assets: archive of clothes, see `assets.load_assets`. backgrounds: folder or tar, see
             `material.open_backgrounds`.
         kind: pictures of one person (`people.PersonGenerator`), or of any number (`scenes.SceneGenerator`).
         size: pixels of the longer side.
@@ -104,10 +104,10 @@ class GeneratorFactory:
 
 def generator_version() -> str:
     """The first digits of the SHA-256 of the generator's source code."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def write_shards(
@@ -210,10 +210,7 @@ def _note(folder: Path, manifest: dict[str, Any]) -> None:
 
 def sha256(path: Path) -> str | None:
     """The SHA-256 of a file's bytes; None if there is no such file."""
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest(path) if path.exists() else None
 
 
 _maker: Maker | None = None

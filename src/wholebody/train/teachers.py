@@ -3,7 +3,7 @@
     teacher = from_file("rtmpose-l.pth", student.codec)            # a checkpoint: features and logits
     teacher = from_file("vitpose.onnx", student.codec)             # any ONNX pose network: logits, through its codec
     teacher = Average((one, other))
-    teacher = Points(ask, BLAZEPOSE_33, student.codec)             # any function that finds other landmarks
+    teacher = Landmarker(ask, BLAZEPOSE_33, student.codec)         # any function that finds other landmarks
     fit(config, out, teacher=lambda crops: Taught(*mine(crops)))   # any callable
 
 A teacher gets the student's crops, uint8 BGR, and converts them to what its own network needs: input size, colour

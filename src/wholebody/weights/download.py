@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from wholebody.errors import WholebodyError
-from wholebody.files import replacing
+from wholebody.files import digest, replacing
 from wholebody.reading import DAMAGED, in_short, open_archive
 from wholebody.weights.manifest import Weights
 
@@ -39,8 +39,7 @@ def is_here(path: Path, weights: Weights) -> bool:
 
 def sha256(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return digest(path)
     except OSError as error:
         raise WholebodyError(f"{path}: cannot read ({error.strerror}). Check the path and its permissions.") from error
 
@@ -262,8 +261,8 @@ def _verify(path: Path, weights: Weights) -> None:
         raise _MirrorFailed(f"the file has {size} bytes, not {weights.bytes}")
     if not size:
         raise _MirrorFailed("the file is empty")
-    if weights.sha256 and not (digest := sha256(path)).startswith(weights.sha256):
-        raise _MirrorFailed(f"the file's SHA-256 begins with {digest[:8]}, not {weights.sha256[:8]}")
+    if weights.sha256 and not (found := sha256(path)).startswith(weights.sha256):
+        raise _MirrorFailed(f"the file's SHA-256 begins with {found[:8]}, not {weights.sha256[:8]}")
 
 
 def _tls() -> ssl.SSLContext:

@@ -1,7 +1,7 @@
 """Our speed compared with rtmlib's: the same ONNX files, threads, picture and boxes, in one run.
 
-    print_report(bench_image())                                    # RTMPose-t and YOLOX-nano, random weights
-    print_report(bench_image("dwpose-m", "yolox-nano-humanart"))   # released files, downloaded
+    print_timings(bench_image())                                    # RTMPose-t and YOLOX-nano, random weights
+    print_timings(bench_image("dwpose-m", "yolox-nano-humanart"))   # released files, downloaded
 
 Both sides take turns, so that other load on the machine affects both equally; for the same reason CPU time is measured
 as well as wall-clock time. There are four sides:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from wholebody.errors import WholebodyError
 from wholebody.files import replacing
 from wholebody.geometry import PADDING, Crop, center_scale, crop_matrix
-from wholebody.reading import reading
+from wholebody.reading import load_arrays, reading
 from wholebody.schema import COCO_WHOLEBODY
 from wholebody.train.data.augment import cut
 from wholebody.train.data.augment_batch import (
@@ -225,7 +225,8 @@ class PackedPeople:
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The columns of a file, with the pictures decoded."""
     shapes = {"keypoints": (len(COCO_WHOLEBODY), 2), "visible": (len(COCO_WHOLEBODY),), "box": (4,), "chance": ()}
-    with reading(path, "a file of packed people", "Write it with `write_packed`"), np.load(path) as found:
+    with reading(path, "a file of packed people", "Write it with `write_packed`"):
+        found = load_arrays(path)
         columns, ends = {name: found[name] for name in shapes}, found["ends"]
         wanted = {name: (len(ends), *shape) for name, shape in shapes.items()}
         if (given := {name: column.shape for name, column in columns.items()}) != wanted:
@@ -236,7 +237,10 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _decoded(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except cv2.error:
+        picture = None
     if picture is None:
         raise ValueError("a picture is damaged")
     # Crops map pixel 0 to pixel 0 (`crop_matrix`), which cv2.resize does not.

@@ -1,4 +1,4 @@
-"""People to train on: a data set is `__len__` and `__getitem__ -> Sample`."""
+"""People to train on: a data set is `__len__` and `__getitem__ -> LabelledPerson`."""
 
 import io
 import os
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from wholebody.arrays import Image
 from wholebody.data.coco import read_labels
 from wholebody.data.labels import Labels
+from wholebody.data.shards import shard_files
 from wholebody.errors import WholebodyError
 from wholebody.images import decode_image
 from wholebody.reading import parse_json, reading, tar_members
@@ -60,7 +61,10 @@ class Encoded:
             raise WholebodyError(f"{self.file}: cannot be read ({error.strerror}). Restore it.") from error
         if parts == 1:
             return decode_image(data, self.file)
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[parts]) if data else None
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[parts]) if data else None
+        except cv2.error:  # its header claims too large a picture
+            image = None
         if image is None:
             raise WholebodyError(f"{self.file}: cannot be read as a picture. Restore it or drop it from the labels.")
         return image.astype(np.uint8, copy=False)
@@ -124,7 +128,6 @@ def read_coco_wholebody(
     annotations: str | os.PathLike[str],
     images: str | os.PathLike[str],
     keep: Callable[[Mapping[str, Any]], bool] = lambda image: True,
-    schema: Schema = COCO_WHOLEBODY,
 ) -> list[PersonFile]:
     """People of an annotation file of `wholebody.data.coco.read_labels`, or of pseudo-labels in the same layout.
 
@@ -135,12 +138,11 @@ def read_coco_wholebody(
         annotations: the JSON file.
         images: the folder its `file_name`s are relative to.
         keep: which of its image records to use.
-        schema: of its keypoints.
 
     Raises:
         WholebodyError: the file is not in that layout, or a row of it cannot be read.
     """
-    return people_of(read_labels(annotations, keep=keep, schema=schema), images)
+    return people_of(read_labels(annotations, keep=keep), images)
 
 
 def people_of(labels: Labels, images: str | os.PathLike[str]) -> list[PersonFile]:
@@ -193,8 +195,7 @@ class ShardedPeople:
     ) -> None:
         self.schema = schema
         self.rows: list[tuple[Path, int, int, int, int]] = []
-        # Hidden files are shards that are still being written.
-        for shard in sorted(path for path in Path(folder).glob("*.tar") if not path.name.startswith(".")):
+        for shard in shard_files(folder):
             with reading(shard, "a shard", "Remove it and make the shards again"), tarfile.open(shard, "r:") as archive:
                 members = {member.name: (member.offset_data, member.size) for member in tar_members(archive, shard)}
             for name in sorted(members):

@@ -14,7 +14,6 @@ changes.
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ from filelock import FileLock
 
 from wholebody.data.labels import Labels
 from wholebody.errors import WholebodyError
-from wholebody.files import cache_folder
+from wholebody.files import cache_folder, replacing_folder
 from wholebody.train.data.people import LabelledPerson, PersonFile, trainable
 
 # Version of the file format; other versions are not read.
@@ -116,15 +115,8 @@ def table(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             if not _is_current(folder, images):
-                shutil.rmtree(folder, ignore_errors=True)
-                partial = folder.with_suffix(".partial")
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir()
-                try:
-                    _write(partial, parts(), images, flags)
-                    partial.replace(folder)
-                finally:
-                    shutil.rmtree(partial, ignore_errors=True)
+                with replacing_folder(folder) as fresh:
+                    _write(fresh, parts(), images, flags)
     except OSError as error:
         raise WholebodyError(
             f"{folder}: cannot write ({error.strerror or error}). Free some space, or set WHOLEBODY_CACHE."

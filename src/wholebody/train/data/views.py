@@ -15,7 +15,6 @@ to detect truncated files.
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from torch.utils.data import Dataset
 
 from wholebody.codec import SimCC
 from wholebody.errors import WholebodyError
-from wholebody.files import identity, replacing, sync
+from wholebody.files import identity, replacing, replacing_folder, sync
 from wholebody.reading import map_array, parse_json, reading
 from wholebody.schema import COCO_WHOLEBODY, Schema
 from wholebody.train.data.augment import other_look
@@ -58,7 +57,7 @@ def write_views(
     A teacher's weights are not stored: it should have all keypoints.
 
     Args:
-        draw: the batch of some samples, as `loop.Crops.draw`.
+        draw: the batch of some samples, as `crops.Crops.draw`.
         batch: the teacher's batch size.
         progress: called with the number of views written.
 
@@ -90,29 +89,26 @@ def _write(
 ) -> None:
     if final.exists():
         raise WholebodyError(f"{final}: exists. Remove it, or choose another folder for the views.")
-    partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     arrays: dict[str, npt.NDArray[Any]] = {}
     try:
-        partial.mkdir(parents=True)
-        for start in range(0, count, batch):
-            numbers = range(start, min(start + batch, count))
-            for name, rows in draw(numbers).items():
-                if name not in arrays:
-                    arrays[name] = np.lib.format.open_memmap(
-                        partial / f"{name}.npy", mode="w+", dtype=rows.dtype, shape=(count, *rows.shape[1:])
-                    )
-                arrays[name][start : start + len(rows)] = rows
-            progress(numbers.stop)
-        for array in arrays.values():
-            array.flush()  # type: ignore[attr-defined]
-        files = {}
-        for path in sorted(partial.glob("*.npy")):
-            sync(path)
-            files[path.name] = identity(path)
-        with replacing(partial / _NOTE, durable=True) as note:
-            note.write_text(json.dumps({"count": count, "files": files}))
-        partial.replace(final)
+        with replacing_folder(final) as partial:
+            for start in range(0, count, batch):
+                numbers = range(start, min(start + batch, count))
+                for name, rows in draw(numbers).items():
+                    if name not in arrays:
+                        arrays[name] = np.lib.format.open_memmap(
+                            partial / f"{name}.npy", mode="w+", dtype=rows.dtype, shape=(count, *rows.shape[1:])
+                        )
+                    arrays[name][start : start + len(rows)] = rows
+                progress(numbers.stop)
+            for array in arrays.values():
+                array.flush()  # type: ignore[attr-defined]
+            files = {}
+            for path in sorted(partial.glob("*.npy")):
+                sync(path)
+                files[path.name] = identity(path)
+            with replacing(partial / _NOTE, durable=True) as note:
+                note.write_text(json.dumps({"count": count, "files": files}))
         sync(final.parent)
     except OSError as error:
         raise WholebodyError(f"{final}: cannot write ({error.strerror}). Free some space.") from error

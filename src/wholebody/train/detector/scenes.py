@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody.arrays import Floats, Image
-from wholebody.files import replacing
 from wholebody.geometry import box_areas, iou
-from wholebody.images import read_image
+from wholebody.images import read_image, write_image
 from wholebody.reading import parse_json, reading
 from wholebody.train.data.augment import compressed
 
@@ -232,5 +231,4 @@ def picture(path: Path, batch: Sequence[Example]) -> None:
                 cv2.rectangle(tile, (int(x0), int(y0)), (int(x1), int(y1)), colour, 1)
         tiles.append(tile)
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 4)
-    with replacing(path) as partial:
-        cv2.imwrite(str(partial), np.vstack([np.hstack(tiles[i : i + 4]) for i in range(0, len(tiles), 4)]))
+    write_image(path, np.vstack([np.hstack(tiles[i : i + 4]) for i in range(0, len(tiles), 4)]))

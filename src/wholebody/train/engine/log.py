@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from wholebody.draw import skeleton
 from wholebody.files import replacing
+from wholebody.images import write_image
 from wholebody.poses import Poses
 from wholebody.schema import COCO_WHOLEBODY, Schema
 from wholebody.train.engine.parallel import Process
@@ -90,5 +91,4 @@ def save_picture(path: Path, batch: Batch, schema: Schema = COCO_WHOLEBODY, colu
         tiles.append(skeleton(crop, poses))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    with replacing(path) as partial:
-        cv2.imwrite(str(partial), np.vstack(rows))
+    write_image(path, np.vstack(rows))
