@@ -1,6 +1,7 @@
 """Runs over a video that go on after parts of them were damaged, and files that only look like those of before."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -129,9 +130,10 @@ def test_with_the_bundled_networks_too(tmp_path, monkeypatch, every, two_pass):
     monkeypatch.setattr(one_clip, "PART_FRAMES", 10)
     photo = read_image("examples/parkour.jpg")[::2, ::2]
     h, w = photo.shape[:2]
-    for name in ("whole", "clip"):
-        pan = (photo[n // 2 : h - 20 + n // 2, n : w - 40 + n] for n in range(40))
-        video.write(tmp_path / f"{name}.mp4", (Frame(n / 25, image.copy()) for n, image in enumerate(pan)), 25)
+    pan = (photo[n // 2 : h - 20 + n // 2, n : w - 40 + n] for n in range(40))
+    video.write(tmp_path / "whole.mp4", (Frame(n / 25, image.copy()) for n, image in enumerate(pan)), 25)
+    # A copy: on a busy machine x264 was seen to write other bytes for the same frames, twice in 50 times.
+    shutil.copy(tmp_path / "whole.mp4", tmp_path / "clip.mp4")
 
     def follow(name, **pace):
         job = Job(NO_LOOK, (), pace=Pace(every=every, two_pass=two_pass, **pace))

@@ -86,7 +86,7 @@ def test_the_page_trains_line_by_line(layout):
         words = [word.replace("dwpose-m", "dwpose-t") for word in words]
         runs = words[1] == "distill" and "--check" not in words
         short = [each for pair in zip(fewer, values, strict=True) for each in pair] if runs else []
-        short += ["--stages", "1"] if "work/mine" in words else []
+        short += ["--stages", "1"] if "work/dwpose-t-beta" in words else []
         done = subprocess.run(
             [sys.executable, "-m", "wholebody", *words[1:], *short],
             cwd=layout, env=environment, capture_output=True, text=True, timeout=900, check=False,
@@ -99,7 +99,7 @@ def test_the_page_trains_line_by_line(layout):
     out = layout / "work/dwpose-t"
     recipe = json.loads((out / "stage1/recipe.json").read_text())
     assert recipe["init"] == "cspnext-t" and recipe["distill"]["teachers"] == ["rtmpose-l"]
-    changed = json.loads((layout / "work/mine/stage1/recipe.json").read_text())
+    changed = json.loads((layout / "work/dwpose-t-beta/stage1/recipe.json").read_text())
     assert (changed["distill"]["beta"], changed["optim"]["lr"]) == (0.2, 2e-3)
     for stage, terms in (("stage1", {"ori", "fea", "logit"}), ("stage2", {"logit"})):
         rows = [json.loads(line) for line in (out / stage / "metrics.jsonl").read_text().splitlines()]
