@@ -2,10 +2,12 @@
 
     python runs/distill/views.py RECIPE OUT --teacher FILE [--count 10000] [--size W H] [--trains] [--data ...]
         [--augment rotation=20 cutout=0 scale=0.8,1.25]
+    python runs/distill/views.py student-t OUT --teacher FILE --size 192 256 --people work/packed/*.npz
 
 RECIPE is a single run, or a distillation, of which the first stage is used. With `--trains` the teacher is in training
 mode, batch by batch, as in the released distiller by mistake. `--augment` changes strengths of the recipe
 (`wholebody.train.config.Augment`): a short run learns more from ordinary crops, on which its teacher is right.
+`--people` takes packed people (runs/gpu/people.py) and their changes instead of the recipe's.
 """
 
 import argparse
@@ -18,9 +20,11 @@ from rich.progress import Progress
 
 from wholebody.networks.rtmpose import simcc
 from wholebody.train.config import parse_source
-from wholebody.train.data.crops import load_data
+from wholebody.train.data.crops import load_data, part_factors
+from wholebody.train.data.packed import PackedPeople
 from wholebody.train.data.views import write_views
 from wholebody.train.engine.parallel import keep_memory
+from wholebody.train.lesson import Batch
 from wholebody.train.recipes import DISTILLATIONS, RECIPES
 from wholebody.train.released import in_train_mode
 from wholebody.train.teachers import from_file
@@ -42,6 +46,7 @@ def main() -> None:
     parser.add_argument("--trains", action="store_true")
     parser.add_argument("--size", type=int, nargs=2, default=(96, 128))
     parser.add_argument("--data", nargs="+", default=[])
+    parser.add_argument("--people", nargs="+", type=Path, default=[])
     parser.add_argument("--augment", nargs="+", default=[], metavar="NAME=VALUE")
     parser.add_argument("--seed", type=int, default=77)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -56,14 +61,21 @@ def main() -> None:
     if options.data:
         config = replace(config, sources=tuple(map(parse_source, options.data)))
     codec = simcc(config.input_size)
-    data, _ = load_data(config, codec)
+    if options.people:
+        torch.manual_seed(options.seed)
+        people = PackedPeople.read(options.people, torch.device("cpu"), part_factors(config))
+
+        def draw(numbers: range) -> Batch:
+            return people.draw(len(numbers))
+    else:
+        draw = load_data(config, codec)[0].draw
     teacher = from_file(options.teacher, codec)
     teacher = in_train_mode(teacher) if options.trains else teacher
     half = torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bf16")
     with Progress() as bar, half:
         task = bar.add_task("views", total=options.count)
         write_views(
-            options.out, data.draw, options.count, config.batch, teacher, lambda done: bar.update(task, completed=done)
+            options.out, draw, options.count, config.batch, teacher, lambda done: bar.update(task, completed=done)
         )
 
 

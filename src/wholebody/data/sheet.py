@@ -114,6 +114,11 @@ def sheet(tiles: Sequence[Image], gap: int = 4) -> Image:
     return page
 
 
+def whole_pixels(points: AnyFloats) -> npt.NDArray[np.int64]:
+    """Positions as OpenCV takes them: rounded, and at most `FAR` away."""
+    return np.clip(np.rint(points), -FAR, FAR).astype(np.int64)
+
+
 def draw(labelled: LabelledPicture, side: int, points: bool = True) -> Image:
     """A picture fitted into a square with its boxes and points."""
     height, width = labelled.image.shape[:2]
@@ -125,11 +130,11 @@ def draw(labelled: LabelledPicture, side: int, points: bool = True) -> Image:
     if not points:
         return canvas
     for boxes, color in ((labelled.others, IGNORED), (labelled.boxes, (80, 220, 80))):
-        for x0, y0, x1, y1 in np.clip(((np.asarray(boxes) + 0.5) * zoom).round(), -FAR, FAR).astype(int).tolist():
+        for x0, y0, x1, y1 in whole_pixels((np.asarray(boxes) + 0.5) * zoom).tolist():
             cv2.rectangle(canvas, (x0, y0), (x1, y1), color, 1)
     side_of = sides()
     for person, flags in zip(labelled.keypoints, labelled.visible, strict=True):
-        at = np.clip(np.round(((person + 0.5) * zoom - 0.5) * 16), -FAR, FAR).astype(int)
+        at = whole_pixels(((person + 0.5) * zoom - 0.5) * 16)
         extent = np.ptp(person[flags > 0], axis=0).max() * zoom if (flags > 0).any() else 0
         large, small = (3, 2) if extent > 150 else (2, 1)
         for k in np.flatnonzero(flags > 0).tolist():

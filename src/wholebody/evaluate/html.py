@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wholebody import draw
-from wholebody.arrays import AnyFloats, Image
+from wholebody.arrays import Image
 from wholebody.data.labels import Labels, picture_path
-from wholebody.data.sheet import FAR
+from wholebody.data.sheet import FAR, whole_pixels
 from wholebody.errors import WholebodyError
 from wholebody.evaluate.metric import People
 from wholebody.evaluate.report import FIGURES, Report
@@ -262,22 +262,18 @@ def person_tile(image: Image, labels: Labels, row: int, pose: Poses | None) -> I
         moved = Poses((pose.keypoints - origin) * zoom, pose.scores, pose.boxes, pose.box_scores, pose.schema)
         canvas = draw.skeleton(canvas, moved, threshold=1e-6)
     shown = np.flatnonzero(labels.visible[row] > 0)
-    points = _pixels((labels.keypoints[row] - origin) * zoom)
+    points = whole_pixels((labels.keypoints[row] - origin) * zoom)
     for k in shown.tolist():
         at = (int(points[k, 0]), int(points[k, 1]))
         if max(abs(at[0]), abs(at[1])) >= FAR:
             continue
         if pose is not None and np.linalg.norm(pose.keypoints[0, k] - labels.keypoints[row, k]) * zoom > TILE / 25:
-            end = _pixels((pose.keypoints[0, k] - origin) * zoom)
+            end = whole_pixels((pose.keypoints[0, k] - origin) * zoom)
             cv2.line(canvas, at, (int(end[0]), int(end[1])), (0, 0, 255), 1, cv2.LINE_AA)
         radius = 3 if k < 23 else 1
         cv2.circle(canvas, at, radius + 1, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
         cv2.circle(canvas, at, radius, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
     return canvas
-
-
-def _pixels(points: AnyFloats) -> npt.NDArray[np.int64]:
-    return np.clip(np.rint(points), -FAR, FAR).astype(np.int64)
 
 
 def _jpeg(image: Image) -> str:

@@ -12,7 +12,7 @@ from wholebody.images import WRITE_SUFFIXES, read_image, write_image
 from wholebody.poses import Poses
 from wholebody.predict.arrange import Character
 from wholebody.predict.job import Done, Job
-from wholebody.predict.tell import mistake
+from wholebody.predict.tell import mistake, told
 from wholebody.predict.turn import Turned
 from wholebody.wholebody import WholeBody
 
@@ -47,7 +47,7 @@ def done_pictures(
                         found[file] = poses
                         yield Done(file, len(poses), written, (time.perf_counter() - started) / len(group))
                     except Exception as error:  # the other pictures are still processed
-                        failed.append(_told(file, error))
+                        failed.append(told(file, error))
                 advance()
 
 
@@ -60,7 +60,7 @@ def _groups(
         try:
             group.append((file, read_image(file, strict=strict)))
         except Exception as error:
-            failed.append(_told(file, error))
+            failed.append(told(file, error))
             advance()
         pixels = sum(image.shape[0] * image.shape[1] for _, image in group)
         if len(group) == GROUP_PICTURES or pixels > GROUP_PIXELS:
@@ -84,11 +84,6 @@ def _estimate(
             except Exception as error:
                 failed.append(f"{file}: {error if isinstance(error, WholebodyError) else mistake(error)}")
             yield poses
-
-
-def _told(file: Path, error: Exception) -> str:
-    """One line about an error; ours name the file themselves."""
-    return str(error) if isinstance(error, WholebodyError) else f"{file}: {mistake(error)}"
 
 
 def _write_picture(place: Path, file: Path, image: Image, poses: Poses, job: Job) -> list[Path]:

@@ -23,7 +23,7 @@ from wholebody.predict.clip import Clip
 from wholebody.predict.job import Done, Job
 from wholebody.predict.names import find, result_names
 from wholebody.predict.pictures import done_pictures
-from wholebody.predict.tell import mistake, report
+from wholebody.predict.tell import report, told
 from wholebody.video.frame import VIDEO_SUFFIXES
 from wholebody.wholebody import WholeBody
 
@@ -74,10 +74,8 @@ def run_job(inputs: Sequence[Path], output: Path | None, model: Callable[[], Who
         for file in videos:
             try:
                 done.append(Clip(opened, file, places[file], job, character, notes).run())
-            except WholebodyError as error:
-                failed.append(str(error))
-            except Exception as error:  # a bug of ours: the other videos are still processed
-                failed.append(f"{file}: {mistake(error)}")
+            except Exception as error:  # the other videos are still processed
+                failed.append(told(file, error))
     finally:
         report(done, notes, failed, job.advice)
     return 1 if failed else 0

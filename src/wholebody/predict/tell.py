@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wholebody.console import plain, say
-from wholebody.errors import REFUSALS, refusal
+from wholebody.errors import REFUSALS, WholebodyError, refusal
 from wholebody.predict.job import Done
 
 
@@ -16,6 +16,11 @@ def mistake(error: Exception) -> str:
     if isinstance(error, REFUSALS):
         return refusal(error)
     return f"failed ({what}; {Path(place.filename).name}, line {place.lineno}). Report it, or continue with --resume."
+
+
+def told(file: Path, error: Exception) -> str:
+    """One line about a file's error; ours name the file themselves."""
+    return str(error) if isinstance(error, WholebodyError) else f"{file}: {mistake(error)}"
 
 
 def report(done: Sequence[Done], notes: Sequence[str], failed: Sequence[str], advice: str = "") -> None:
